@@ -1,0 +1,25 @@
+/* Messages of the library: it never prints; it calls the callback that the program has set. */
+#ifndef BM_CORE_BASE_LOG_H
+#define BM_CORE_BASE_LOG_H
+
+#include "core/base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum bm_log_level { BM_LOG_DEBUG, BM_LOG_INFO, BM_LOG_WARN, BM_LOG_ERROR } bm_log_level;
+
+/* Called with one line without a newline. May come from any thread; calls are serialised. */
+typedef void (*bm_log_fn)(void *user, bm_log_level level, const char *line);
+
+/* Sets the process' callback; NULL (the default) drops all messages. Call it before other threads start. */
+BM_API void bm_log_set(bm_log_fn fn, void *user, bm_log_level least);
+BM_API void bm_log(bm_log_level level, const char *fmt, ...) BM_PRINTF(2, 3);
+/* Says a line once per process and `key`; later calls with an equal key are dropped. */
+BM_API void bm_log_once(const char *key, bm_log_level level, const char *fmt, ...) BM_PRINTF(3, 4);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
