@@ -1,0 +1,13 @@
+/* The list of commands: finding one, and printing them all. */
+#ifndef BM_TOOLS_COMMANDS_H
+#define BM_TOOLS_COMMANDS_H
+
+#include <stdio.h>
+
+#include "tools/cmd.h"
+
+/* The command whose one or two words argv begins with, and how many they are; NULL if none. */
+const bm_cmd *bm_command_find(int *words, int argc, char **argv);
+void bm_commands_print(FILE *out);
+
+#endif
