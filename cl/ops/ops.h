@@ -1,0 +1,99 @@
+/* The ops that models are built from. Each builder adds a node to the graph and returns its value; NULL in, NULL out (see
+ * core/graph/graph.h). `[.., K]` stands for any leading dimensions. Each op's own file has its formula and source. */
+#ifndef BM_CL_OPS_OPS_H
+#define BM_CL_OPS_OPS_H
+
+#include "cl/ops/activation_kind.h"
+#include "core/graph/graph.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Graph options with the add and copy of this file. */
+BM_API bm_graph_opts bm_graph_opts_with_ops(void);
+
+/* ---- element by element (cl/ops/elementwise.c): equal shapes ---- */
+BM_API bm_value *bm_add(bm_graph *g, bm_value *a, bm_value *b);
+BM_API bm_value *bm_sub(bm_graph *g, bm_value *a, bm_value *b);
+BM_API bm_value *bm_mul(bm_graph *g, bm_value *a, bm_value *b);
+BM_API bm_value *bm_scale(bm_graph *g, bm_value *a, float s); /* s a */
+/* x [.., N] + b [N] */
+BM_API bm_value *bm_add_bias(bm_graph *g, bm_value *x, bm_value *b);
+/* scalar [1] times x, for gradients whose seed is not 1 */
+BM_API bm_value *bm_mul_scalar(bm_graph *g, bm_value *x, bm_value *scalar);
+
+/* ---- cl/ops/activation.c ---- */
+BM_API bm_value *bm_activate(bm_graph *g, bm_value *x, bm_activation act);
+
+/* ---- movement (cl/ops/copy.c) ---- */
+BM_API bm_value *bm_copy(bm_graph *g, bm_value *a);
+BM_API bm_value *bm_cast(bm_graph *g, bm_value *a, bm_dtype t);
+/* Swaps the last two dimensions, [.., M, N] -> [.., N, M]. */
+BM_API bm_value *bm_transpose(bm_graph *g, bm_value *a);
+
+/* ---- reductions (cl/ops/reduce.c), deterministic order ---- */
+BM_API bm_value *bm_sum(bm_graph *g, bm_value *a);       /* all elements -> [1] f32 */
+BM_API bm_value *bm_mean(bm_graph *g, bm_value *a);      /* all elements -> [1] f32 */
+BM_API bm_value *bm_sum_rows(bm_graph *g, bm_value *a);  /* [R, N] -> [N]: over all leading dimensions */
+BM_API bm_value *bm_sum_last(bm_graph *g, bm_value *a);  /* [.., N] -> [..] */
+/* Whether every element is finite: [1] f32, 1 or 0. */
+BM_API bm_value *bm_all_finite(bm_graph *g, bm_value *a);
+
+/* ---- cl/ops/linear.c: y = act(x W^T + b); x [.., K], W [N, K], b [N] or NULL -> [.., N] ---- */
+BM_API bm_value *bm_linear(bm_graph *g, bm_value *x, bm_value *w, bm_value *b, bm_activation act);
+/* C = A B, [.., M, K] x [.., K, N] with equal leading dimensions; trans swaps the last two of that operand. */
+BM_API bm_value *bm_matmul(bm_graph *g, bm_value *a, bm_value *b, int trans_a, int trans_b);
+
+/* ---- cl/ops/norm.c: over the last dimension; w, b [N] f32-or-x's type; b may be NULL ---- */
+/* Ba, Kiros & Hinton 2016: (x - mean) / sqrt(var + eps) w + b, var with 1/N. */
+BM_API bm_value *bm_layernorm(bm_graph *g, bm_value *x, bm_value *w, bm_value *b, float eps);
+/* Zhang & Sennrich 2019: x / sqrt(mean(x^2) + eps) w. */
+BM_API bm_value *bm_rmsnorm(bm_graph *g, bm_value *x, bm_value *w, float eps);
+/* *sum = x + r, returns norm(*sum): the residual stream and its normalised copy in one pass. rms != 0: rmsnorm, b NULL. */
+BM_API bm_value *bm_add_norm(bm_graph *g, bm_value **sum, bm_value *x, bm_value *r, bm_value *w, bm_value *b, float eps,
+                             int rms);
+
+/* ---- cl/ops/embedding.c ---- */
+/* table [V, C], ids [..] i32 -> [.., C]. Gradient: deterministic scatter, ids in order. */
+BM_API bm_value *bm_embedding(bm_graph *g, bm_value *table, bm_value *ids);
+/* GPT-2's input: token[ids] + position[offset + t]; token [V, C], position [P, C], ids [B, T] -> [B, T, C]. offset is the
+ * run-time scalar BM_RT_POSITION (0 in training). */
+BM_API bm_value *bm_embedding_positions(bm_graph *g, bm_value *token, bm_value *position, bm_value *ids);
+
+/* ---- cl/ops/attention.c: scaled dot product, heads side by side in the last dimension ---- */
+/* qkv [B, T, 3 C] (q, k, v after each other, C = heads * d) -> [B, T, C]; softmax(q k^T / sqrt(d)) v, causal. Keeps the
+ * log-sum-exp of each row, [B, heads, T] f32 (Dao et al. 2022, FlashAttention). */
+BM_API bm_value *bm_attention(bm_graph *g, bm_value *qkv, int heads);
+/* Decoding: appends the keys and values of qkv [B, T, 3 C] to the caches [B, P, C] at BM_RT_POSITION and attends over all
+ * positions so far. No gradient. */
+BM_API bm_value *bm_attention_cached(bm_graph *g, bm_value *qkv, bm_value *k_cache, bm_value *v_cache, int heads);
+
+/* ---- cl/ops/softmax.c ---- */
+BM_API bm_value *bm_softmax(bm_graph *g, bm_value *x); /* over the last dimension */
+
+/* ---- cl/ops/xent.c: softmax + cross-entropy, logits [R, V], targets [R] i32 -> loss [1] f32 = scale * sum over rows of
+ * (logsumexp(row) - row[target]); rows whose target is negative do not count. The gradient replaces the logits where they
+ * lie: [R, V] is never kept twice. `rows` (may be NULL) gets the loss of each row, [R] f32. ---- */
+BM_API bm_value *bm_softmax_xent(bm_graph *g, bm_value **rows, bm_value *logits, bm_value *targets, float scale);
+
+/* ---- cl/ops/dropout.c: x * mask / (1 - p); the mask is Philox of (seed, stream, BM_RT_RNG_STEP, element), never kept.
+ * p = 0 returns x. Srivastava et al. 2014. ---- */
+BM_API bm_value *bm_dropout(bm_graph *g, bm_value *x, float p, uint32_t stream);
+
+/* ---- over whole banks (cl/ops/bank_ops.c, adamw.c): `groups` first groups of the parameters ---- */
+/* sqrt(sum of squares of the GRAD bank), [1] f32. */
+BM_API bm_value *bm_grad_norm(bm_graph *g, int groups);
+typedef struct bm_adamw_opts {
+    float beta1, beta2, eps, weight_decay;
+    float clip; /* 0: off */
+} bm_adamw_opts;
+/* PyTorch's AdamW over one group: g' = g min(1, clip / (norm + 1e-6)); m, v, bias corrections as Kingma & Ba 2015;
+ * w <- w (1 - lr wd) - lr mhat / (sqrt(vhat) + eps). lr and 1 - beta^t come from run-time scalars; norm may be NULL when
+ * clip is 0. Updates WEIGHT, STATE0 (m) and STATE1 (v). */
+BM_API bm_status bm_adamw(bm_graph *g, int group, bm_value *norm, const bm_adamw_opts *opts);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
