@@ -1,0 +1,45 @@
+/* The keys that every family has. */
+#include "models/config/config_priv.h"
+
+static const bm_config_key data_keys[] = {
+    {"path", BM_CONFIG_PATH, NULL, NULL, "the data set to learn from, as `bmtool data` writes it"},
+    {"window", BM_CONFIG_I64, "null", "[1, inf)", "tokens of a training window; null: the model's context"},
+    {"shuffle", BM_CONFIG_BOOL, "true", NULL, "a new order of the windows in each epoch; false: file order"},
+    {"content_id", BM_CONFIG_STRING, "null", NULL, NULL},
+};
+
+static const bm_config_key train_keys[] = {
+    {"steps", BM_CONFIG_I64, "500", "[1, inf)", "updates to make"},
+    {"batch", BM_CONFIG_I64, "12", "[1, inf)", "windows of one update"},
+    {"micro_batch", BM_CONFIG_I64, "12", "[1, inf)", "windows on a device at a time; gradients add up over the batch"},
+    {"optimizer", BM_CONFIG_CHOICE, "adamw", "adamw|adam", "update rule"},
+    {"lr", BM_CONFIG_F64, "1e-3", "[0, inf)", "learning rate after the warm-up"},
+    {"min_lr", BM_CONFIG_F64, "1e-4", "[0, inf)", "learning rate at the end of the schedule"},
+    {"beta1", BM_CONFIG_F64, "0.9", "[0, 1)", "decay of the mean gradient"},
+    {"beta2", BM_CONFIG_F64, "0.99", "[0, 1)", "decay of the mean squared gradient"},
+    {"eps", BM_CONFIG_F64, "1e-8", "(0, inf)", "added to the root of the mean squared gradient"},
+    {"weight_decay", BM_CONFIG_F64, "0.1", "[0, inf)", "decoupled decay of tensors of rank 2 and more"},
+    {"schedule", BM_CONFIG_CHOICE, "cosine", "cosine|linear|constant", "how lr falls to min_lr after the warm-up"},
+    {"warmup", BM_CONFIG_I64, "50", "[0, inf)", "steps in which lr rises from 0"},
+    {"clip", BM_CONFIG_F64, "1.0", "[0, inf)", "largest norm of the whole gradient; 0: no clipping"},
+    {"seed", BM_CONFIG_I64, "1", "[0, inf)", "seed of weights, order of the data, dropout"},
+    {"dtype", BM_CONFIG_CHOICE, "f32", "f32", "storage type of weights and activations"},
+    {"eval_every", BM_CONFIG_I64, "100", "[0, inf)", "steps between evaluations; 0: never"},
+    {"eval_tokens", BM_CONFIG_I64, "65536", "[0, inf)", "tokens of an evaluation; 0: the whole validation part"},
+    {"checkpoint_every", BM_CONFIG_I64, "100", "[0, inf)", "steps between checkpoints; 0: at the end only"},
+    {"keep_last", BM_CONFIG_I64, "3", "[1, inf)", "checkpoints kept, besides the best"},
+    {"log_every", BM_CONFIG_I64, "1", "[1, inf)", "steps between lines of metrics.jsonl"},
+};
+
+static const bm_config_key top_keys[] = {
+    {"device", BM_CONFIG_STRING, "auto", NULL, "auto, cpu, gpu, gpu:1, pocl:0, ...: what --device takes"},
+    {"init", BM_CONFIG_PATH, "null", NULL, "a checkpoint whose weights to start from"},
+    {"init_content_id", BM_CONFIG_STRING, "null", NULL, NULL},
+};
+
+#define SECTION(name, keys) {name, keys, sizeof(keys) / sizeof((keys)[0])}
+const bm_config_section bm_config_common[BM_CONFIG_N_COMMON] = {
+    SECTION("data", data_keys),
+    SECTION("train", train_keys),
+    SECTION("", top_keys),
+};

@@ -1,0 +1,203 @@
+/* Reading configuration files: YAML's mappings of scalars, two deep. Anchors, aliases, tags, lists and further documents are
+ * refused: no key needs them. */
+#include <string.h>
+#include <yaml.h>
+
+#include "core/base/file.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "models/config/config_priv.h"
+
+#define MOST_BYTES (1 << 20)
+
+typedef struct reader {
+    yaml_parser_t parser;
+    const char *name;
+    bm_config_entries entries;
+} reader;
+
+static int line_of(const yaml_event_t *event) { return (int)event->start_mark.line + 1; }
+
+static bm_status next_event(reader *r, yaml_event_t *event)
+{
+    const yaml_parser_t *p = &r->parser;
+    if (yaml_parser_parse(&r->parser, event)) return BM_OK;
+    memset(event, 0, sizeof *event);
+    if (p->error == YAML_MEMORY_ERROR) return bm_fail(BM_ERR_MEMORY, "%s: no memory to parse it", r->name);
+    if (p->error == YAML_READER_ERROR)
+        return bm_fail(BM_ERR_CONFIG, "%s: byte %zu: %s", r->name, p->problem_offset, p->problem);
+    return bm_fail(BM_ERR_CONFIG, "%s:%zu: not valid YAML: %s%s%s", r->name, p->problem_mark.line + 1, p->problem,
+                   p->context ? " " : "", p->context ? p->context : "");
+}
+
+static const char *anchor_of(const yaml_event_t *e)
+{
+    switch (e->type) {
+    case YAML_ALIAS_EVENT: return (const char *)e->data.alias.anchor;
+    case YAML_SCALAR_EVENT: return (const char *)e->data.scalar.anchor;
+    case YAML_MAPPING_START_EVENT: return (const char *)e->data.mapping_start.anchor;
+    case YAML_SEQUENCE_START_EVENT: return (const char *)e->data.sequence_start.anchor;
+    default: return NULL;
+    }
+}
+
+static int has_tag(const yaml_event_t *e)
+{
+    return (e->type == YAML_SCALAR_EVENT && e->data.scalar.tag) ||
+           (e->type == YAML_MAPPING_START_EVENT && e->data.mapping_start.tag) ||
+           (e->type == YAML_SEQUENCE_START_EVENT && e->data.sequence_start.tag);
+}
+
+/* The next event, with everything refused that no configuration needs; `where` names the key for the message. */
+static bm_status next_plain_event(reader *r, yaml_event_t *event, const char *section, const char *where)
+{
+    BM_TRY(next_event(r, event));
+    if (anchor_of(event))
+        return bm_fail(BM_ERR_CONFIG, "%s:%d: anchors and aliases are not accepted (%s)", r->name, line_of(event), anchor_of(event));
+    if (has_tag(event)) return bm_fail(BM_ERR_CONFIG, "%s:%d: tags are not accepted", r->name, line_of(event));
+    if (event->type == YAML_SEQUENCE_START_EVENT)
+        return bm_fail(BM_ERR_CONFIG, "%s:%d: %s%s%s: a list, but no key takes one", r->name, line_of(event), section,
+                       *section ? "." : "", where);
+    if (event->type == YAML_SCALAR_EVENT && memchr(event->data.scalar.value, '\0', event->data.scalar.length))
+        return bm_fail(BM_ERR_CONFIG, "%s:%d: a NUL character in a text", r->name, line_of(event));
+    return BM_OK;
+}
+
+static bm_status add_scalar(reader *r, const char *section, char *key, const yaml_event_t *value)
+{
+    bm_config_entry e = {(char *)section, key, (char *)value->data.scalar.value,
+                         value->data.scalar.style != YAML_PLAIN_SCALAR_STYLE, r->name, line_of(value)};
+    return bm_config_entries_add(&r->entries, &e);
+}
+
+static bm_status read_mapping(reader *r, const char *section);
+
+/* The value of `key`: a scalar, or at the top level a section. */
+static bm_status read_value(reader *r, const char *section, char *key, int key_line)
+{
+    yaml_event_t value;
+    bm_status status = next_plain_event(r, &value, section, key);
+    if (status) goto done;
+    if (value.type == YAML_SCALAR_EVENT) {
+        status = add_scalar(r, section, key, &value);
+    } else if (*section) {
+        status = bm_fail(BM_ERR_CONFIG, "%s:%d: %s.%s: a mapping, but a value is expected", r->name, key_line, section, key);
+    } else {
+        /* an empty section is one entry without a name, so that a section given twice is seen */
+        bm_config_entry e = {key, "", "", 0, r->name, key_line};
+        for (size_t i = 0; i < r->entries.n && !status; i++) {
+            const bm_config_entry *old = &r->entries.items[i];
+            if (strcmp(old->section, key) == 0 && old->name[0] == '\0')
+                status = bm_fail(BM_ERR_CONFIG, "%s:%d: %s: given twice (first on line %d)", r->name, key_line, key, old->line);
+        }
+        if (!status) status = bm_config_entries_add(&r->entries, &e);
+        if (!status) status = read_mapping(r, key);
+    }
+done:
+    yaml_event_delete(&value);
+    return status;
+}
+
+/* Keys and values up to the end of the mapping that has begun. */
+static bm_status read_mapping(reader *r, const char *section)
+{
+    for (;;) {
+        yaml_event_t event;
+        bm_status status = next_plain_event(r, &event, section, "key");
+        int ended = !status && event.type == YAML_MAPPING_END_EVENT;
+        if (!status && !ended) {
+            status = event.type == YAML_SCALAR_EVENT
+                         ? read_value(r, section, (char *)event.data.scalar.value, line_of(&event))
+                         : bm_fail(BM_ERR_CONFIG, "%s:%d: a key must be a word", r->name, line_of(&event));
+        }
+        yaml_event_delete(&event);
+        if (status || ended) return status;
+    }
+}
+
+/* The one document: a mapping. */
+static bm_status read_document(reader *r)
+{
+    bm_status status = BM_OK;
+    int seen = 0, ended = 0;
+    while (!status && !ended) {
+        yaml_event_t event;
+        status = next_plain_event(r, &event, "", "the file");
+        if (!status) {
+            ended = event.type == YAML_STREAM_END_EVENT;
+            if (event.type == YAML_MAPPING_START_EVENT) {
+                status = read_mapping(r, "");
+            } else if (event.type == YAML_SCALAR_EVENT) {
+                status = bm_fail(BM_ERR_CONFIG, "%s:%d: expected keys (model:, data:, train:), found a text", r->name, line_of(&event));
+            } else if (event.type == YAML_DOCUMENT_START_EVENT && seen++) {
+                status = bm_fail(BM_ERR_CONFIG, "%s:%d: a second document", r->name, line_of(&event));
+            }
+        }
+        yaml_event_delete(&event);
+    }
+    if (!status && !seen) return bm_fail(BM_ERR_CONFIG, "%s: no keys in it (expected model:, data:, train:)", r->name);
+    return status;
+}
+
+/* Drops the entries that only mark sections, naming an unknown section. */
+static bm_status check_sections(bm_config_entries *list)
+{
+    static const char *const known[] = {"model", "data", "train"};
+    size_t kept = 0;
+    bm_status status = BM_OK;
+    for (size_t i = 0; i < list->n; i++) {
+        bm_config_entry *e = &list->items[i];
+        int found = e->section[0] == '\0';
+        for (size_t k = 0; k < 3; k++) found |= strcmp(e->section, known[k]) == 0;
+        if (!found && !status) {
+            const char *near = bm_nearest(e->section, known, 3);
+            status = near ? bm_fail(BM_ERR_CONFIG, "%s:%d: %s: no such section (did you mean %s?)", e->source, e->line, e->section, near)
+                          : bm_fail(BM_ERR_CONFIG, "%s:%d: %s: no such section (there are model, data, train)", e->source, e->line,
+                                    e->section);
+        }
+        if (e->section[0] && !e->name[0]) {
+            bm_free(e->section);
+            bm_free(e->name);
+            bm_free(e->text);
+        } else {
+            list->items[kept++] = *e;
+        }
+    }
+    list->n = kept;
+    return status;
+}
+
+bm_status bm_config_load_text(bm_config *c, const char *text, size_t bytes, const char *name, const char *folder)
+{
+    reader r = {.name = NULL};
+    char *real = NULL;
+    bm_status status = BM_OK;
+    if (!yaml_parser_initialize(&r.parser)) return bm_fail(BM_ERR_MEMORY, "%s: no memory to parse it", name);
+    BM_GO(bm_config_add_source(&r.name, c, name));
+    BM_GO(bm_path_real(&real, folder ? folder : "."));
+    bm_free(c->folder);
+    c->folder = real;
+    yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, bytes);
+    BM_GO(read_document(&r));
+    BM_GO(check_sections(&r.entries));
+    BM_GO(bm_config_apply_all(c, &r.entries));
+done:
+    bm_config_entries_finish(&r.entries);
+    yaml_parser_delete(&r.parser);
+    return status;
+}
+
+bm_status bm_config_load(bm_config *c, const char *path)
+{
+    char *text = NULL, *folder = NULL;
+    size_t bytes;
+    bm_status status = bm_file_read(&text, &bytes, path, MOST_BYTES);
+    if (status) goto done;
+    folder = bm_path_folder(path);
+    status = folder ? bm_config_load_text(c, text, bytes, path, folder) : BM_ERR_MEMORY;
+done:
+    bm_free(folder);
+    bm_free(text);
+    return status;
+}
