@@ -60,8 +60,10 @@ BM_API const bm_limits *bm_device_limits(const bm_device *d);
 /* Limits for planning without a device: an unnamed CPU or GPU with `global_bytes` of memory. */
 BM_API bm_limits bm_limits_default(bm_device_type type, int64_t global_bytes);
 
-/* The grammar of DESIGN 5. SPEC: auto | cpu | gpu | fpga | all | NAME | any of these with ":N", joined by "+", where
- * NAME is part of a platform's or vendor's name (case ignored) and "cpu/2" asks for equal sub-devices.
+/* SPEC: auto | cpu | gpu | fpga | all | NAME | any of these with ":N", joined by "+", where NAME is a platform's short name or
+ * else part of a platform's, vendor's or device's name (case ignored) and "cpu/2" asks for equal sub-devices. N counts the
+ * matches in the list's order; without it `all` means every device and any other word the best of its matches. `auto` is the
+ * best that has a compiler: discrete GPUs, integrated ones, CPUs, accelerators; in each kind, lanes times clock.
  * Fills out[] with at most `most` devices and *n with their number. No match is BM_ERR_NO_DEVICE and lists what there is;
  * bad grammar is BM_ERR_USAGE. A sub-device request is BM_ERR_UNSUPPORTED until engines take them. */
 BM_API bm_status bm_device_select(const bm_device **out, int *n, int most, const bm_device_list *l, const char *spec);

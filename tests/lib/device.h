@@ -1,0 +1,17 @@
+/* The device that tests run on: BM_TEST_DEVICE (a SPEC of DESIGN 5, default "auto"), kernels in the form BM_TEST_FORM ("cpu" or
+ * "plain"; default: the device's own), sources replaced from BM_CL_DIR, programs kept in BM_CACHE_DIR.
+ * libcheck runs each test in a process of its own: open the engine within the test, not before. */
+#ifndef BM_TESTS_LIB_DEVICE_H
+#define BM_TESTS_LIB_DEVICE_H
+
+#include "core/device/engine.h"
+
+/* What the environment asks for, with the embedded sources; change it and hand it to test_engine_open_with(). */
+bm_engine_opts test_engine_opts(void);
+/* Opens the device; a failure fails the test with its reason. The caller closes it. */
+bm_engine *test_engine_open(void);
+bm_engine *test_engine_open_with(const bm_engine_opts *opts);
+/* The same for tests that must see the status. */
+bm_status test_engine_try(bm_engine **out, const bm_engine_opts *opts);
+
+#endif
