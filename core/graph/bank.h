@@ -11,7 +11,8 @@
 extern "C" {
 #endif
 
-/* A tensor's elements begin at a multiple of this many bytes; what lies between is zero and stays zero. */
+/* A tensor begins at a multiple of this many bytes, or of the device's base alignment if that is more; what lies between is
+ * zero and stays zero. */
 #define BM_TENSOR_ALIGN 64
 
 typedef struct bm_tensor {

@@ -61,6 +61,8 @@ BM_API bm_value *bm_graph_input(bm_graph *g, const char *name, bm_dtype t, bm_sh
  * Parameters of one `group` lie side by side in their bank, so that an optimizer treats a group with one launch: group 0 is
  * decayed, group 1 is not. Order within a group is order of declaration. */
 BM_API bm_value *bm_graph_param(bm_graph *g, const char *name, bm_dtype t, bm_shape shape, int group);
+/* Data that the plan uploads once; copied into the graph. */
+BM_API bm_value *bm_graph_constant(bm_graph *g, const char *name, bm_dtype t, bm_shape shape, const void *data);
 BM_API bm_value *bm_graph_cache(bm_graph *g, const char *name, bm_dtype t, bm_shape shape);
 
 /* The host may read `v` after a run: it keeps its memory to the end of the plan. Returns v. */
@@ -89,12 +91,12 @@ BM_API const bm_shape *bm_value_shape(const bm_value *v);
 BM_API bm_dtype bm_value_dtype(const bm_value *v);
 BM_API const char *bm_value_name(const bm_value *v);
 
-/* Floating-point operations and bytes moved by all nodes, as their ops count them. */
+/* Floating-point operations and bytes moved by all nodes whose results are used, as their ops count them. */
 typedef struct bm_cost {
     double flops; /* a multiply-add counts two */
     double bytes; /* read + written, each operand once */
 } bm_cost;
-BM_API bm_cost bm_graph_cost(const bm_graph *g);
+BM_API bm_cost bm_graph_cost(bm_graph *g);
 
 /* One line per node; Graphviz' DOT. */
 BM_API void bm_graph_dump_text(const bm_graph *g, bm_str *out);

@@ -27,7 +27,7 @@ BM_API cl_mem bm_launcher_scalars(bm_launcher *l); /* core/graph/scalars.h */
 
 /* The slabs of one group of a bank, for ops over flat regions (optimizers, global norm). */
 BM_API int bm_launcher_bank_slabs(bm_launcher *l, int group);
-BM_API int64_t bm_launcher_bank_elements(bm_launcher *l, int group, int slab);
+BM_API int64_t bm_launcher_bank_bytes(bm_launcher *l, int group, int slab);
 BM_API cl_mem bm_launcher_bank_mem(bm_launcher *l, bm_place place, int group, int slab);
 
 typedef enum bm_arg_kind { BM_ARG_KIND_MEM, BM_ARG_KIND_I32, BM_ARG_KIND_I64, BM_ARG_KIND_F32, BM_ARG_KIND_LOCAL } bm_arg_kind;

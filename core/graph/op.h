@@ -32,9 +32,14 @@ struct bm_value {
     int group;     /* parameters */
     int id;        /* position in the graph's list of values */
     bm_value *view_of; /* reshape: the value whose memory this is; else NULL */
-    int used;      /* inputs of nodes that name it, plus 1 if it is an output of the graph */
-    int optional;  /* an output that is not computed when nothing uses it */
-    int is_output; /* bm_graph_output */
+    bm_value *bound;   /* a tensor of a bank whose memory this value takes (gradients of parameters); else NULL */
+    bm_value *origin;  /* of a value that is computed again: the one that it repeats; else itself */
+    const void *data;  /* a constant's bytes, owned by the graph */
+    int optional;      /* an output that is not computed when nothing uses it */
+    int is_output;     /* bm_graph_output */
+    int is_gradient;   /* the last contribution to a parameter's gradient */
+    int used;          /* live nodes that read it, plus 1 for an output or a gradient of a parameter; set by planning */
+    int grad_refs;     /* gradient slots that hold it */
 };
 
 struct bm_node {
@@ -50,6 +55,7 @@ struct bm_node {
     const char *name; /* "h3/attn/linear" */
     int block;        /* recompute block, 0 for none */
     int index;        /* position in the graph's order */
+    int live;         /* something uses what it makes; set by planning */
 };
 
 struct bm_op {
