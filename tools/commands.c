@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+#include "core/base/str.h"
+#include "tools/out.h"
+
 static const bm_cmd *const commands[] = {
 #define BM_CMD(id) &bm_cmd_##id,
 #include "tools/commands.def"
@@ -29,6 +32,34 @@ const bm_cmd *bm_command_find(int *words, int argc, char **argv)
         if (*words > 0) return *c;
     }
     return NULL;
+}
+
+/* Prints the commands whose first word is `word`; how many there are. */
+static int print_family(const char *word)
+{
+    const size_t length = strlen(word);
+    int n = 0;
+    for (const bm_cmd *const *c = commands; *c; c++)
+        if (strncmp((*c)->name, word, length) == 0 && (*c)->name[length] == ' ')
+            fprintf(stderr, "%s%s", n++ == 0 ? "bmtool: did you mean one of: " : ", ", (*c)->name);
+    if (n > 0) fputc('\n', stderr);
+    return n;
+}
+
+int bm_command_unknown(int argc, char **argv)
+{
+    char both[128];
+    const char *names[sizeof commands / sizeof commands[0]];
+    size_t n = 0;
+    for (; commands[n]; n++) names[n] = commands[n]->name;
+    snprintf(both, sizeof both, "%s %s", argv[0], argc > 1 ? argv[1] : "");
+    const char *nearest = bm_nearest(argv[0], names, n);
+    if (!nearest && argc > 1) nearest = bm_nearest(both, names, n);
+    if (nearest)
+        bm_out_note("no command \"%s\" (did you mean %s?)", argv[0], nearest);
+    else
+        bm_out_note("no command \"%s\" (bmtool --help lists them)", argc > 1 && print_family(argv[0]) ? both : argv[0]);
+    return 2;
 }
 
 void bm_commands_print(FILE *out)

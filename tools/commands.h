@@ -8,6 +8,8 @@
 
 /* The command whose one or two words argv begins with, and how many they are; NULL if none. */
 const bm_cmd *bm_command_find(int *words, int argc, char **argv);
+/* Says that argv begins with no command, and what is nearest; returns 2. */
+int bm_command_unknown(int argc, char **argv);
 void bm_commands_print(FILE *out);
 
 #endif

@@ -1,23 +1,44 @@
 /* bmtool: finds the command and runs it. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/base/mem.h"
 #include "tools/commands.h"
+#include "tools/out.h"
 
-int main(int argc, char **argv)
+/* BM_LOG=debug or info shows more than warnings. */
+static bm_log_level log_level(void)
+{
+    const char *wanted = getenv("BM_LOG");
+    if (wanted && strcmp(wanted, "debug") == 0) return BM_LOG_DEBUG;
+    if (wanted && strcmp(wanted, "info") == 0) return BM_LOG_INFO;
+    return BM_LOG_WARN;
+}
+
+static int run(int argc, char **argv)
 {
     if (argc < 2) {
         fprintf(stderr, "bmtool: no command given (bmtool --help lists them)\n");
         return 2;
     }
-    if (strcmp(argv[1], "--version") == 0) return printf("bmtool %s\n", BM_VERSION) < 0 ? 4 : 0;
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("bmtool %s\n", BM_VERSION);
+        return 0;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         bm_commands_print(stdout);
         return 0;
     }
     int words;
     const bm_cmd *cmd = bm_command_find(&words, argc - 1, argv + 1);
     if (cmd) return cmd->run(argc - words, argv + words);
-    fprintf(stderr, "bmtool: no command \"%s\" (bmtool --help lists them)\n", argv[1]);
-    return 2;
+    return bm_command_unknown(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    json_set_alloc_funcs(bm_alloc, bm_free);
+    bm_log_set(bm_out_log, NULL, log_level());
+    return bm_out_finish(run(argc, argv));
 }

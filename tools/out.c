@@ -1,0 +1,181 @@
+#include "tools/out.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int progress_shown;
+
+static void end_progress(void)
+{
+    if (progress_shown) fputs("\r\033[K", stderr);
+    progress_shown = 0;
+}
+
+static void print_line(const char *before, const char *text, const char *after)
+{
+    bm_str s;
+    bm_str_init(&s);
+    bm_str_add_shown(&s, text, strlen(text));
+    end_progress();
+    fprintf(stderr, "bmtool%s: %s%s\n", before, bm_str_status(&s) ? text : bm_str_text(&s), after);
+    bm_str_finish(&s);
+}
+
+int bm_out_error(bm_status s)
+{
+    if (s == BM_OK) return 0;
+    print_line("", bm_error_text(s), "");
+    return bm_status_exit_code(s);
+}
+
+int bm_out_usage(const bm_cmd *cmd, const char *fmt, ...)
+{
+    char text[1000], before[64], after[96];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    snprintf(before, sizeof before, " %s", cmd->name);
+    snprintf(after, sizeof after, " (bmtool %s --help)", cmd->name);
+    print_line(before, text, after);
+    return bm_status_exit_code(BM_ERR_USAGE);
+}
+
+void bm_out_note(const char *fmt, ...)
+{
+    char text[1000];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    print_line("", text, "");
+}
+
+int bm_out_help(const bm_cmd *cmd)
+{
+    printf("bmtool %s: %s\n\n%s", cmd->name, cmd->summary, cmd->help);
+    return 0;
+}
+
+void bm_out_log(void *user, bm_log_level level, const char *line)
+{
+    (void)user;
+    print_line(level == BM_LOG_WARN ? ": warning" : "", line, "");
+}
+
+void bm_out_progress(const char *line)
+{
+    if (!bm_out_is_terminal(stderr)) return;
+    end_progress();
+    if (!line[0]) return;
+    fputs(line, stderr);
+    progress_shown = 1;
+}
+
+int bm_out_json(json_t *root)
+{
+    if (!root) return bm_out_error(bm_fail(BM_ERR_MEMORY, "out of host memory while making JSON"));
+    int failed = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9) | JSON_ENCODE_ANY);
+    json_decref(root);
+    if (failed && !ferror(stdout)) return bm_out_error(bm_fail(BM_ERR_MEMORY, "out of host memory while writing JSON"));
+    putchar('\n');
+    return 0;
+}
+
+json_t *bm_json_real(double x) { return isfinite(x) ? json_real(x) : json_null(); }
+
+int bm_out_finish(int code)
+{
+    end_progress();
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    fprintf(stderr, "bmtool: standard output: %s\n", strerror(errno));
+    return code ? code : bm_status_exit_code(BM_ERR_IO);
+}
+
+int bm_out_is_terminal(FILE *f) { return isatty(fileno(f)); }
+
+const char *bm_out_style(FILE *f, bm_style style)
+{
+    static const char *const start[] = {"\033[0m", "\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[33m"};
+    const char *no_color = getenv("NO_COLOR");
+    if ((no_color && no_color[0]) || !bm_out_is_terminal(f)) return "";
+    return start[style];
+}
+
+/* The length of the well-formed UTF-8 character at p (Unicode 15, table 3-7), or 0. */
+static size_t utf8_length(const unsigned char *p, size_t n)
+{
+    if (p[0] < 0x80) return 1;
+    if (p[0] < 0xc2 || p[0] > 0xf4) return 0;
+    const size_t length = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if (length > n) return 0;
+    const unsigned char low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
+    const unsigned char high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+    if (p[1] < low || p[1] > high) return 0;
+    for (size_t i = 2; i < length; i++)
+        if ((p[i] & 0xc0) != 0x80) return 0;
+    return length;
+}
+
+void bm_str_add_shown(bm_str *s, const void *text, size_t bytes)
+{
+    const unsigned char *p = text, *end = p + bytes;
+    while (p < end) {
+        size_t length = utf8_length(p, (size_t)(end - p));
+        const int control = p[0] < 0x20 || p[0] == 0x7f || (p[0] == 0xc2 && length == 2 && p[1] < 0xa0);
+        if (length > 0 && !control) {
+            bm_str_add_bytes(s, p, length);
+            p += length;
+        } else if (*p == '\n' || *p == '\t' || *p == '\r') {
+            bm_str_add(s, *p == '\n' ? "\\n" : *p == '\t' ? "\\t" : "\\r");
+            p++;
+        } else {
+            bm_str_addf(s, "\\x%02x", *p++);
+        }
+    }
+}
+
+char *bm_out_bytes(char buf[BM_OUT_NUMBER], int64_t bytes)
+{
+    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double x = (double)bytes;
+    int u = 0;
+    for (; fabs(x) >= 1024 && u < 6; u++) x /= 1024;
+    snprintf(buf, BM_OUT_NUMBER, u == 0 ? "%.0f %s" : "%.2f %s", x, unit[u]);
+    return buf;
+}
+
+char *bm_out_count(char buf[BM_OUT_NUMBER], int64_t n)
+{
+    static const char *const unit[] = {" M", " G", " T"};
+    if (llabs((long long)n) < 1000000) {
+        const long long thousands = n / 1000, rest = llabs((long long)n % 1000);
+        if (thousands)
+            snprintf(buf, BM_OUT_NUMBER, "%lld,%03lld", thousands, rest);
+        else
+            snprintf(buf, BM_OUT_NUMBER, "%lld", (long long)n);
+        return buf;
+    }
+    double x = (double)n / 1e6;
+    int u = 0;
+    for (; fabs(x) >= 1000 && u < 2; u++) x /= 1000;
+    snprintf(buf, BM_OUT_NUMBER, "%.1f%s", x, unit[u]);
+    return buf;
+}
+
+char *bm_out_seconds(char buf[BM_OUT_NUMBER], double s)
+{
+    if (!(s >= 0) || s > 1e9)
+        snprintf(buf, BM_OUT_NUMBER, "?");
+    else if (s < 60)
+        snprintf(buf, BM_OUT_NUMBER, "%.1f s", s);
+    else if (s < 3600)
+        snprintf(buf, BM_OUT_NUMBER, "%d min %02d s", (int)s / 60, (int)s % 60);
+    else
+        snprintf(buf, BM_OUT_NUMBER, "%d h %02d min", (int)s / 3600, (int)s / 60 % 60);
+    return buf;
+}

@@ -1,0 +1,12 @@
+/* How long commands stop: the first SIGINT or SIGTERM asks for it, the second ends the process at once. */
+#ifndef BM_TOOLS_SIGNALS_H
+#define BM_TOOLS_SIGNALS_H
+
+/* Starts watching, with `message` written to stderr on the first signal (static text); SIGPIPE is ignored from here on. */
+void bm_signals_watch(const char *message);
+/* Whether a signal came. */
+int bm_signals_stopped(void);
+/* 130 after SIGINT, 143 after SIGTERM, 0 if none came. */
+int bm_signals_exit_code(void);
+
+#endif
