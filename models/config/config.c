@@ -9,8 +9,6 @@
 #include "core/base/str.h"
 #include "models/config/config_priv.h"
 
-/* --- entries ------------------------------------------------------------------------------------------------------- */
-
 bm_status bm_config_entries_add(bm_config_entries *list, const bm_config_entry *e)
 {
     bm_config_entry *copy;
@@ -41,8 +39,6 @@ void bm_config_entries_finish(bm_config_entries *list)
     *list = (bm_config_entries){0};
 }
 
-/* --- slots --------------------------------------------------------------------------------------------------------- */
-
 bm_config_slot *bm_config_find(const bm_config *c, const char *section, const char *name)
 {
     for (size_t i = 0; i < c->n_slots; i++) {
@@ -71,7 +67,8 @@ static bm_status add_slots(bm_config *c, const char *section, const bm_config_ke
     for (size_t i = 0; i < n; i++) {
         bm_config_slot *s = &slots[c->n_slots++];
         *s = (bm_config_slot){.section = section, .key = &keys[i], .is_null = 1};
-        if (keys[i].fallback) BM_TRY(bm_fail_prefix(bm_config_parse(s, c, keys[i].fallback, 0), "default of %s", keys[i].name));
+        if (!keys[i].fallback) continue;
+        BM_TRY(bm_fail_prefix(bm_config_parse(s, c, keys[i].fallback, 0), "default of %s", keys[i].name));
     }
     return BM_OK;
 }
@@ -83,6 +80,7 @@ static bm_status make_family_key(bm_config *c)
     for (size_t i = 0; i < c->n_families; i++) bm_str_addf(&names, "%s%s", i ? "|" : "", c->families[i]->name);
     bm_str_add(&names, "");
     c->family_names = bm_str_take(&names);
+    bm_str_finish(&names);
     if (!c->family_names) return BM_ERR_MEMORY;
     c->family_key = (bm_config_key){"family", BM_CONFIG_CHOICE, NULL, c->family_names, "the kind of model"};
     return BM_OK;
@@ -119,8 +117,6 @@ void bm_config_destroy(bm_config *c)
     bm_free(c->folder);
     bm_free(c);
 }
-
-/* --- setting ------------------------------------------------------------------------------------------------------- */
 
 /* The name the user may have meant: near in the same section, or equal in another. NULL: no idea. */
 static const bm_config_slot *suggest(const bm_config *c, const char *section, const char *name)
@@ -178,7 +174,8 @@ static bm_status choose_family(bm_config *c, const char *name)
         snprintf(key, sizeof key, "%.*s", (int)(value - *d), *d);
         s = find_dotted(c, key);
         if (!s) return bm_fail(BM_ERR_CONFIG, "default \"%s\" of family %s: no such key", *d, name);
-        if (!s->given) BM_TRY(bm_fail_prefix(bm_config_parse(s, c, value + 1, 0), "default of %s in family %s", key, name));
+        if (s->given) continue;
+        BM_TRY(bm_fail_prefix(bm_config_parse(s, c, value + 1, 0), "default of %s in family %s", key, name));
     }
     return BM_OK;
 }
@@ -290,8 +287,6 @@ bm_status bm_config_check(const bm_config *c)
     }
     return BM_OK;
 }
-
-/* --- getting ------------------------------------------------------------------------------------------------------- */
 
 static const bm_config_slot *get(const bm_config *c, const char *key, unsigned types)
 {

@@ -28,7 +28,7 @@ typedef enum bm_config_type {
 typedef struct bm_config_key {
     const char *name;     /* within its section: "layers" */
     bm_config_type type;
-    const char *fallback; /* the default as YAML writes it: "6", "1e-5", "null" (which makes the key nullable); NULL: required */
+    const char *fallback; /* the default as YAML writes it: "6", "1e-5", "null" (then it may be null); NULL: required */
     const char *allowed;  /* numbers: an interval, "[1, inf)"; choices: "adamw|sgd"; NULL: whatever the type holds */
     const char *doc;      /* one line; NULL: bm's own record, left out of the help, and of files while it is null */
 } bm_config_key;

@@ -7,6 +7,7 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "io/text/utf8.h"
 #include "models/config/config_priv.h"
 
 typedef struct interval {
@@ -103,9 +104,11 @@ static bm_status parse_bool(bm_config_slot *slot, const char *text)
 static bm_status parse_string(bm_config_slot *slot, const bm_config *c, const char *text, int quoted)
 {
     char *copy;
-    if (slot->key->type == BM_CONFIG_CHOICE && !choice_holds(slot->key->allowed, text)) return unexpected(slot->key, text, quoted);
-    if (slot->key->type == BM_CONFIG_PATH && text[0] == '\0') return unexpected(slot->key, text, 1);
-    copy = slot->key->type == BM_CONFIG_PATH ? bm_path_join(c->folder, text) : bm_strdup(text);
+    const bm_config_key *key = slot->key;
+    if (!bm_utf8_valid(text, strlen(text))) return bm_fail(BM_ERR_CONFIG, "the text is not valid UTF-8");
+    if (key->type == BM_CONFIG_CHOICE && !choice_holds(key->allowed, text)) return unexpected(key, text, quoted);
+    if (key->type == BM_CONFIG_PATH && text[0] == '\0') return unexpected(key, text, 1);
+    copy = key->type == BM_CONFIG_PATH ? bm_path_join(c->folder, text) : bm_strdup(text);
     if (!copy) return BM_ERR_MEMORY;
     bm_free(slot->string);
     slot->string = copy;
@@ -136,7 +139,7 @@ bm_status bm_config_parse(bm_config_slot *slot, const bm_config *c, const char *
         BM_TRY(parse_i64(slot, text));
         if (key->allowed && !interval_holds(key->allowed, (double)slot->i64)) return unexpected(key, text, 0);
     } else if (key->type == BM_CONFIG_F64) {
-        if (!is_decimal(text) || bm_parse_f64(&slot->f64, text) || !isfinite(slot->f64)) return unexpected(key, text, 0);
+        if (!is_decimal(text) || bm_parse_f64(&slot->f64, text)) return unexpected(key, text, 0);
         if (key->allowed && !interval_holds(key->allowed, slot->f64)) return unexpected(key, text, 0);
     } else if (key->type == BM_CONFIG_BOOL) {
         BM_TRY(parse_bool(slot, text));

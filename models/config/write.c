@@ -41,8 +41,7 @@ static int is_plain(const char *text)
     static const char *const words[] = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"};
     static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/.+-:";
     size_t n = strlen(text);
-    if (!n || text[strspn(text, safe)] || !strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/", text[0])) return 0;
-    if (text[n - 1] == ':') return 0;
+    if (!n || text[strspn(text, safe)] || strchr("0123456789.+-:", text[0]) || text[n - 1] == ':') return 0;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         size_t k = 0;
         while (text[k] && (text[k] | 0x20) == words[i][k]) k++;
@@ -68,6 +67,7 @@ static bm_status take(char **out, bm_str *text)
     bm_str_add(text, "");
     status = bm_str_status(text);
     *out = bm_str_take(text);
+    bm_str_finish(text);
     return status;
 }
 
@@ -111,7 +111,8 @@ bm_status bm_config_to_json(char **out, const bm_config *c)
     return take(out, &text);
 }
 
-static bm_status add_json(bm_config_entries *list, const char *section, const char *name, json_t *value, const char *source)
+static bm_status add_json(bm_config_entries *list, const char *section, const char *name, json_t *value,
+                          const char *source)
 {
     bm_config_entry e = {(char *)section, (char *)name, NULL, json_is_string(value), source, 0};
     char *number = NULL;
@@ -128,8 +129,8 @@ static bm_status add_json(bm_config_entries *list, const char *section, const ch
     } else if (json_is_null(value)) {
         e.text = "null";
     } else {
-        return bm_fail(BM_ERR_CONFIG, "%s: %s%s%s: expected a value, found a list or an object", source, section, *section ? "." : "",
-                       name);
+        return bm_fail(BM_ERR_CONFIG, "%s: %s%s%s: expected a value, found a list or an object", source, section,
+                       *section ? "." : "", name);
     }
     status = bm_config_entries_add(list, &e);
     free(number);
@@ -157,7 +158,7 @@ bm_status bm_config_from_json(bm_config *c, const char *text, size_t bytes, cons
     json_error_t error;
     json_t *root = NULL;
     bm_status status = BM_OK;
-    if (bytes > MOST_JSON_BYTES) return bm_fail(BM_ERR_CONFIG, "%s: %zu bytes are too many for a configuration", name, bytes);
+    if (bytes > MOST_JSON_BYTES) return bm_fail(BM_ERR_CONFIG, "%s: too large for a configuration", name);
     BM_GO(bm_config_add_source(&source, c, name));
     root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
     if (!root) {

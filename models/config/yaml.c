@@ -1,5 +1,5 @@
-/* Reading configuration files: YAML's mappings of scalars, two deep. Anchors, aliases, tags, lists and further documents are
- * refused: no key needs them. */
+/* Reading configuration files: mappings of scalars, two deep. Anchors, aliases, tags, lists and further documents are refused:
+ * no key needs them. */
 #include <string.h>
 #include <yaml.h>
 
@@ -53,7 +53,8 @@ static bm_status next_plain_event(reader *r, yaml_event_t *event, const char *se
 {
     BM_TRY(next_event(r, event));
     if (anchor_of(event))
-        return bm_fail(BM_ERR_CONFIG, "%s:%d: anchors and aliases are not accepted (%s)", r->name, line_of(event), anchor_of(event));
+        return bm_fail(BM_ERR_CONFIG, "%s:%d: anchors and aliases are not accepted (%s)", r->name, line_of(event),
+                       anchor_of(event));
     if (has_tag(event)) return bm_fail(BM_ERR_CONFIG, "%s:%d: tags are not accepted", r->name, line_of(event));
     if (event->type == YAML_SEQUENCE_START_EVENT)
         return bm_fail(BM_ERR_CONFIG, "%s:%d: %s%s%s: a list, but no key takes one", r->name, line_of(event), section,
@@ -68,6 +69,17 @@ static bm_status add_scalar(reader *r, const char *section, char *key, const yam
     bm_config_entry e = {(char *)section, key, (char *)value->data.scalar.value,
                          value->data.scalar.style != YAML_PLAIN_SCALAR_STYLE, r->name, line_of(value)};
     return bm_config_entries_add(&r->entries, &e);
+}
+
+/* Whether the section was not opened before. */
+static bm_status check_first(const reader *r, const char *section, int line)
+{
+    for (size_t i = 0; i < r->entries.n; i++) {
+        const bm_config_entry *old = &r->entries.items[i];
+        if (strcmp(old->section, section) == 0 && old->name[0] == '\0')
+            return bm_fail(BM_ERR_CONFIG, "%s:%d: %s: given twice (first on line %d)", r->name, line, section, old->line);
+    }
+    return BM_OK;
 }
 
 static bm_status read_mapping(reader *r, const char *section);
@@ -85,11 +97,7 @@ static bm_status read_value(reader *r, const char *section, char *key, int key_l
     } else {
         /* an empty section is one entry without a name, so that a section given twice is seen */
         bm_config_entry e = {key, "", "", 0, r->name, key_line};
-        for (size_t i = 0; i < r->entries.n && !status; i++) {
-            const bm_config_entry *old = &r->entries.items[i];
-            if (strcmp(old->section, key) == 0 && old->name[0] == '\0')
-                status = bm_fail(BM_ERR_CONFIG, "%s:%d: %s: given twice (first on line %d)", r->name, key_line, key, old->line);
-        }
+        status = check_first(r, key, key_line);
         if (!status) status = bm_config_entries_add(&r->entries, &e);
         if (!status) status = read_mapping(r, key);
     }
@@ -128,7 +136,8 @@ static bm_status read_document(reader *r)
             if (event.type == YAML_MAPPING_START_EVENT) {
                 status = read_mapping(r, "");
             } else if (event.type == YAML_SCALAR_EVENT) {
-                status = bm_fail(BM_ERR_CONFIG, "%s:%d: expected keys (model:, data:, train:), found a text", r->name, line_of(&event));
+                status = bm_fail(BM_ERR_CONFIG, "%s:%d: expected keys (model:, data:, train:), found a text", r->name,
+                                 line_of(&event));
             } else if (event.type == YAML_DOCUMENT_START_EVENT && seen++) {
                 status = bm_fail(BM_ERR_CONFIG, "%s:%d: a second document", r->name, line_of(&event));
             }
@@ -137,6 +146,14 @@ static bm_status read_document(reader *r)
     }
     if (!status && !seen) return bm_fail(BM_ERR_CONFIG, "%s: no keys in it (expected model:, data:, train:)", r->name);
     return status;
+}
+
+static bm_status unknown_section(const bm_config_entry *e, const char *const *known, size_t n)
+{
+    const char *near = bm_nearest(e->section, known, n);
+    if (near)
+        return bm_fail(BM_ERR_CONFIG, "%s:%d: %s: no such section (did you mean %s?)", e->source, e->line, e->section, near);
+    return bm_fail(BM_ERR_CONFIG, "%s:%d: %s: no such section (there are model, data, train)", e->source, e->line, e->section);
 }
 
 /* Drops the entries that only mark sections, naming an unknown section. */
@@ -149,12 +166,7 @@ static bm_status check_sections(bm_config_entries *list)
         bm_config_entry *e = &list->items[i];
         int found = e->section[0] == '\0';
         for (size_t k = 0; k < 3; k++) found |= strcmp(e->section, known[k]) == 0;
-        if (!found && !status) {
-            const char *near = bm_nearest(e->section, known, 3);
-            status = near ? bm_fail(BM_ERR_CONFIG, "%s:%d: %s: no such section (did you mean %s?)", e->source, e->line, e->section, near)
-                          : bm_fail(BM_ERR_CONFIG, "%s:%d: %s: no such section (there are model, data, train)", e->source, e->line,
-                                    e->section);
-        }
+        if (!found && !status) status = unknown_section(e, known, 3);
         if (e->section[0] && !e->name[0]) {
             bm_free(e->section);
             bm_free(e->name);
