@@ -37,6 +37,7 @@ function(expand out_text name seen_name)
   set(${seen_name} "${seen}" PARENT_SCOPE)
 endfunction()
 
+file(REMOVE_RECURSE "${EXPANDED}")
 set(arrays "")
 set(entries "")
 set(n 0)

@@ -12,7 +12,7 @@ enum { MAX_OPTS = 64 };
 typedef struct parser {
     const bm_cmd *cmd;
     const bm_opt *opts;
-    int argc, next;      /* next argument to read */
+    int argc, next; /* next argument to read */
     char **argv;
     int kept;            /* arguments that are no options, moved to the front of argv */
     uint64_t given;      /* bit i: opts[i] was there */
@@ -49,7 +49,8 @@ static int take(parser *p, const bm_opt *o, const char *value)
             return bm_out_usage(p->cmd, "%s takes a whole number, not \"%s\"", p->written, value);
         break;
     case BM_OPT_F64:
-        if (bm_parse_f64(o->value, value)) return bm_out_usage(p->cmd, "%s takes a number, not \"%s\"", p->written, value);
+        if (bm_parse_f64(o->value, value))
+            return bm_out_usage(p->cmd, "%s takes a number, not \"%s\"", p->written, value);
         break;
     case BM_OPT_LIST: {
         bm_opt_list *list = o->value;

@@ -1,5 +1,5 @@
-/* Options of a command, GNU style: --name value, --name=value, -n value, -nvalue, bare flags, "--" before what only looks
- * like an option. Options and arguments may come in any order. */
+/* Options of a command, GNU style: --name value, --name=value, -n value, -nvalue, bare flags, "--" before what only
+ * looks like an option. Options and arguments may come in any order. */
 #ifndef BM_TOOLS_OPT_H
 #define BM_TOOLS_OPT_H
 
@@ -26,13 +26,13 @@ typedef struct bm_opt {
     const char *name; /* without dashes; NULL ends the array */
     char letter;      /* short form, or 0 */
     bm_opt_type type;
-    void *value;      /* keeps what the caller put there when the option is not given */
+    void *value; /* keeps what the caller put there when the option is not given */
     int required;
 } bm_opt;
 
-/* Reads argv[1..]; argv[0] is the name of the command. Afterwards argv[0 .. *argc) are the arguments that are no options,
- * of which there must be `least` to `most`. Returns -1 to go on; otherwise the exit code to return at once: 0 after --help,
- * 2 after a mistake, which has been printed. */
+/* Reads argv[1..]; argv[0] is the name of the command. Afterwards argv[0 .. *argc) are the arguments that are no
+ * options, of which there must be `least` to `most`. Returns -1 to go on; otherwise the exit code to return at once: 0
+ * after --help, 2 after a mistake, which has been printed. */
 int bm_opt_parse(int *argc, char **argv, const bm_cmd *cmd, const bm_opt *opts, int least, int most);
 
 /* Whether a number is in [least, most]: 0, or prints the mistake and returns 2. */

@@ -26,8 +26,8 @@ void bm_out_log(void *user, bm_log_level level, const char *line);
 /* Shows a line in place on stderr when that is a terminal, and does nothing otherwise; "" takes it away. */
 void bm_out_progress(const char *line);
 
-/* Prints a document on stdout with a newline and releases it: floats with 9 digits, keys in their order. Returns the exit
- * code; NULL counts as out of memory. */
+/* Prints a document on stdout with a newline and releases it: floats with 9 digits, keys in their order. Returns the
+ * exit code; NULL counts as out of memory. */
 int bm_out_json(json_t *root);
 /* null where JSON has no number. */
 json_t *bm_json_real(double x);

@@ -2,7 +2,7 @@
 #ifndef BM_TOOLS_SIGNALS_H
 #define BM_TOOLS_SIGNALS_H
 
-/* Starts watching, with `message` written to stderr on the first signal (static text); SIGPIPE is ignored from here on. */
+/* Starts watching; the first signal writes `message` (static text) to stderr. SIGPIPE is ignored from here on. */
 void bm_signals_watch(const char *message);
 /* Whether a signal came. */
 int bm_signals_stopped(void);

@@ -11,7 +11,7 @@
 struct bm_table {
     const char *const *heads;
     size_t columns;
-    bm_str text;   /* all cells, each with its terminator */
+    bm_str text; /* all cells, each with its terminator */
     size_t cells;
     size_t *width; /* of each column so far */
 };

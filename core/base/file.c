@@ -81,8 +81,8 @@ bm_status bm_file_read(char **out, size_t *bytes, const char *path, size_t most)
         goto done;
     }
     if (S_ISREG(st.st_mode) && (uintmax_t)st.st_size > most) {
-        status = bm_fail(BM_ERR_IO, "%s: %lld bytes, more than the %zu that are read here", path,
-                         (long long)st.st_size, most);
+        status = bm_fail(BM_ERR_IO, "%s: %lld bytes, more than the %zu that are read here", path, (long long)st.st_size,
+                         most);
         goto done;
     }
     BM_GO(read_to_end(&buf, &used, fd, path, S_ISREG(st.st_mode) ? (size_t)st.st_size : 4095, most));

@@ -50,7 +50,7 @@ uint32_t bm_rng_u32(bm_rng *r) { return bm_rng_at(r->seed, r->stream, r->step, r
 
 float bm_rng_uniform(bm_rng *r) { return (float)(bm_rng_u32(r) >> 8) * 0x1p-24f; }
 
-/* Box and Muller, "A Note on the Generation of Random Normal Deviates" (1958): radius from (0, 1], angle from [0, 1). */
+/* Box and Muller, "A Note on the Generation of Random Normal Deviates" (1958): radius in (0, 1], angle in [0, 1). */
 static float normal_of(uint32_t a, uint32_t b)
 {
     double radius = sqrt(-2.0 * log(((double)a + 1.0) * 0x1p-32));

@@ -10,7 +10,8 @@
 /* Runs the suite and frees it; the exit code of the program. A suite without a test fails. */
 int test_run(Suite *suite);
 
-/* This test's own folder for files (its working directory under ctest), and a path in it (static buffer, 4 at a time). */
+/* This test's own folder for files (its working directory under ctest), and a path in it (static buffer, 4 at a time).
+ */
 const char *test_folder(void);
 const char *test_path(const char *name);
 
@@ -20,6 +21,12 @@ const char *test_source(const char *name);
 /* Calls fn(arg) with the 1st, 2nd, ... allocation failing, until it succeeds with none failed. Each failure must be
  * BM_ERR_MEMORY and leave as many live blocks as before; fn frees what it made when it succeeds. */
 void test_fail_allocations(bm_status (*fn)(void *arg), void *arg);
+
+/* An assertion for inner loops: ck_assert() writes to a file each time it holds, this only when it does not. */
+#define test_that(condition, ...)                                                                                      \
+    do {                                                                                                               \
+        if (!(condition)) ck_abort_msg(__VA_ARGS__);                                                                   \
+    } while (0)
 
 /* Asserts that `expr` is BM_OK, printing its error otherwise. */
 #define test_ok(expr)                                                                                                  \

@@ -34,13 +34,14 @@ static double magnitude_of(format f, uint16_t pattern)
     return table[which][pattern];
 }
 
-/* Nearest even by search: the patterns of positive numbers are in the order of their values, and the one past the largest
- * finite is infinity, standing where the next number would be. */
+/* Nearest even by search: the patterns of positive numbers are in the order of their values, and the one past the
+ * largest finite is infinity, standing where the next number would be. */
 static uint16_t nearest_of(format f, double x)
 {
     const uint16_t sign = signbit(x) ? 0x8000 : 0;
     const uint16_t infinity = (uint16_t)(((1 << f.exponent_bits) - 1) << f.fraction_bits);
-    const double largest = magnitude_of(f, (uint16_t)(infinity - 1)), before = magnitude_of(f, (uint16_t)(infinity - 2));
+    const double largest = magnitude_of(f, (uint16_t)(infinity - 1)),
+                 before = magnitude_of(f, (uint16_t)(infinity - 2));
     const double a = fabs(x);
     uint16_t low = 0, high = infinity;
     while (high - low > 1) {
@@ -78,7 +79,8 @@ typedef struct pair {
     uint16_t quiet; /* the bit that makes a NaN quiet */
 } pair;
 
-static const pair pairs[] = {{{5, 10}, bm_f32_to_f16, bm_f16_to_f32, 0x200}, {{8, 7}, bm_f32_to_bf16, bm_bf16_to_f32, 0x40}};
+static const pair pairs[] = {{{5, 10}, bm_f32_to_f16, bm_f16_to_f32, 0x200},
+                             {{8, 7}, bm_f32_to_bf16, bm_bf16_to_f32, 0x40}};
 
 START_TEST(all_patterns_have_their_value_and_come_back)
 {
@@ -88,13 +90,13 @@ START_TEST(all_patterns_have_their_value_and_come_back)
         const double value = value_of(p->format, pattern);
         const float wide = p->widen(pattern);
         if (isnan(value)) {
-            ck_assert(isnan(wide));
-            ck_assert_uint_ne(bits_of(wide) & 0x400000u, 0);
-            ck_assert_uint_eq(p->narrow(wide), pattern | p->quiet);
+            test_that(isnan(wide), "%04x", u);
+            test_that(bits_of(wide) & 0x400000u, "%04x is not quiet", u);
+            test_that(p->narrow(wide) == (pattern | p->quiet), "%04x", u);
         } else {
-            ck_assert_msg((double)wide == value, "%04x", u);
-            ck_assert_int_eq(signbit(wide) != 0, pattern >> 15);
-            ck_assert_uint_eq(p->narrow(wide), pattern);
+            test_that((double)wide == value, "%04x", u);
+            test_that((signbit(wide) != 0) == pattern >> 15, "%04x", u);
+            test_that(p->narrow(wide) == pattern, "%04x", u);
         }
     }
 }
@@ -116,9 +118,9 @@ START_TEST(narrowing_rounds_to_nearest_even_around_every_pattern)
                 if (step < 0 && x == 0) continue;
                 if (step != 0) x = float_of(bits_of(x) + (uint32_t)step);
                 if (!isfinite(x)) continue;
-                ck_assert_msg(p->narrow(x) == nearest_of(p->format, x), "%a: %04x, not %04x", (double)x, p->narrow(x),
-                              nearest_of(p->format, x));
-                ck_assert_uint_eq(p->narrow(-x), nearest_of(p->format, -x));
+                test_that(p->narrow(x) == nearest_of(p->format, x), "%a: %04x, not %04x", (double)x, p->narrow(x),
+                          nearest_of(p->format, x));
+                test_that(p->narrow(-x) == nearest_of(p->format, -x), "%a", -(double)x);
             }
     }
 }
@@ -130,11 +132,11 @@ START_TEST(narrowing_agrees_on_floats_of_every_size)
     for (uint64_t u = 0; u <= 0xffffffffu; u += 65521) { /* a prime step: all exponents, spread fractions */
         const float x = float_of((uint32_t)u);
         if (isnan(x)) {
-            ck_assert(isnan(value_of(p->format, p->narrow(x))));
+            test_that(isnan(value_of(p->format, p->narrow(x))), "%a", (double)x);
         } else if (isinf(x)) {
-            ck_assert(isinf(value_of(p->format, p->narrow(x))));
+            test_that(isinf(value_of(p->format, p->narrow(x))), "%a", (double)x);
         } else {
-            ck_assert_uint_eq(p->narrow(x), nearest_of(p->format, x));
+            test_that(p->narrow(x) == nearest_of(p->format, x), "%a", (double)x);
         }
     }
     ck_assert(value_of(p->format, p->narrow(INFINITY)) == (double)INFINITY);
@@ -152,7 +154,7 @@ START_TEST(f16_agrees_with_the_compiler)
         const compiler_half h = (compiler_half)x;
         uint16_t theirs;
         memcpy(&theirs, &h, sizeof theirs);
-        if (!isnan(x)) ck_assert_msg(bm_f32_to_f16(x) == theirs, "%a", (double)x);
+        if (!isnan(x)) test_that(bm_f32_to_f16(x) == theirs, "%a", (double)x);
     }
 }
 END_TEST
@@ -173,18 +175,24 @@ START_TEST(known_values_of_the_formats)
 }
 END_TEST
 
-/* Doubles just beside the midpoint of two neighbours, nearer to it than f32 can tell: rounding twice gets them wrong. */
+/* Doubles just beside the midpoint of two neighbours, nearer to it than f32 can tell: rounding twice gets them wrong.
+ */
 START_TEST(f64_is_narrowed_in_one_rounding)
 {
     static const struct {
         double x;
         uint16_t f16, bf16;
     } known[] = {
-        {1.0 + 0x1p-11 + 0x1p-40, 0x3c01, 0x3f80}, {1.0 + 0x1p-11 - 0x1p-40, 0x3c00, 0x3f80},
-        {1.0 + 0x1p-8 + 0x1p-40, 0x3c04, 0x3f81},  {1.0 + 0x3p-8 - 0x1p-40, 0x3c0c, 0x3f81},
-        {-1.0 - 0x1p-11 - 0x1p-50, 0xbc01, 0xbf80}, {0x1p-25 + 0x1p-70, 0x0001, 0x3300},
-        {1e300, 0x7c00, 0x7f80},                   {-1e-300, 0x8000, 0x8000},
-        {65519.99999999999, 0x7bff, 0x4780},       {65520.0, 0x7c00, 0x4780},
+        {1.0 + 0x1p-11 + 0x1p-40, 0x3c01, 0x3f80},
+        {1.0 + 0x1p-11 - 0x1p-40, 0x3c00, 0x3f80},
+        {1.0 + 0x1p-8 + 0x1p-40, 0x3c04, 0x3f81},
+        {1.0 + 0x3p-8 - 0x1p-40, 0x3c0c, 0x3f81},
+        {-1.0 - 0x1p-11 - 0x1p-50, 0xbc01, 0xbf80},
+        {0x1p-25 + 0x1p-70, 0x0001, 0x3300},
+        {1e300, 0x7c00, 0x7f80},
+        {-1e-300, 0x8000, 0x8000},
+        {65519.99999999999, 0x7bff, 0x4780},
+        {65520.0, 0x7c00, 0x4780},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         uint16_t h, b;

@@ -174,7 +174,8 @@ START_TEST(paths_come_apart_and_together)
 {
     static const struct {
         const char *path, *folder;
-    } folders[] = {{"a/b", "a"}, {"a", "."}, {"/a", "/"}, {"/", "/"}, {"a/b/", "a"}, {"a//b", "a"}, {"//a", "/"}, {"", "."}};
+    } folders[] = {{"a/b", "a"},  {"a", "."},    {"/a", "/"},  {"/", "/"},
+                   {"a/b/", "a"}, {"a//b", "a"}, {"//a", "/"}, {"", "."}};
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
         char *f = bm_path_folder(folders[i].path);
         ck_assert_msg(strcmp(f, folders[i].folder) == 0, "%s: %s", folders[i].path, f);
@@ -182,7 +183,8 @@ START_TEST(paths_come_apart_and_together)
     }
     static const struct {
         const char *base, *name, *path;
-    } joins[] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"a", "/b", "/b"}, {"/", "b", "/b"}, {"", "b", "b"}, {".", "b", "./b"}};
+    } joins[] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"a", "/b", "/b"},
+                 {"/", "b", "/b"},  {"", "b", "b"},     {".", "b", "./b"}};
     for (size_t i = 0; i < sizeof joins / sizeof joins[0]; i++) {
         char *p = bm_path_join(joins[i].base, joins[i].name);
         ck_assert_msg(strcmp(p, joins[i].path) == 0, "%s", p);

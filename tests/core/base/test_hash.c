@@ -57,7 +57,10 @@ static bm_status make_hasher(void *arg)
     return s;
 }
 
-START_TEST(a_hasher_without_memory_is_an_error) { test_fail_allocations(make_hasher, NULL); }
+START_TEST(a_hasher_without_memory_is_an_error)
+{
+    test_fail_allocations(make_hasher, NULL);
+}
 END_TEST
 
 typedef uint32_t crc_fn(uint32_t crc, const void *data, size_t bytes);
@@ -74,9 +77,9 @@ START_TEST(crc32c_gives_the_vectors_of_rfc_3720)
     ck_assert_uint_eq(crc[_i](0, data, 32), 0x46dd794eu);
     for (int i = 0; i < 32; i++) data[i] = (unsigned char)(31 - i);
     ck_assert_uint_eq(crc[_i](0, data, 32), 0x113fdb5cu);
-    static const unsigned char read_command[48] = {0x01, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x14, 0, 0, 0,
-                                                   0, 0, 0x04, 0, 0, 0, 0, 0x14, 0, 0, 0, 0x18, 0x28, 0, 0, 0,
-                                                   0, 0, 0, 0, 0x02};
+    static const unsigned char read_command[48] = {0x01, 0xc0, 0,    0,    0,    0, 0, 0, 0,    0, 0, 0, 0,   0,
+                                                   0,    0,    0x14, 0,    0,    0, 0, 0, 0x04, 0, 0, 0, 0,   0x14,
+                                                   0,    0,    0,    0x18, 0x28, 0, 0, 0, 0,    0, 0, 0, 0x02};
     ck_assert_uint_eq(crc[_i](0, read_command, 48), 0xd9963a56u);
     ck_assert_uint_eq(crc[_i](0, "123456789", 9), 0xe3069283u); /* the usual check value */
 }

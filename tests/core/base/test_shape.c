@@ -6,7 +6,8 @@
 
 START_TEST(sizes_of_shapes)
 {
-    const bm_shape scalar = bm_shape_of(0, NULL), vector = BM_SHAPE(5), cube = BM_SHAPE(2, 3, 4), empty = BM_SHAPE(4, 0);
+    const bm_shape scalar = bm_shape_of(0, NULL), vector = BM_SHAPE(5), cube = BM_SHAPE(2, 3, 4),
+                   empty = BM_SHAPE(4, 0);
     ck_assert_int_eq(bm_shape_elements(&scalar), 1);
     ck_assert_int_eq(bm_shape_rows(&scalar), 1);
     ck_assert_int_eq(bm_shape_last(&scalar), 1);
@@ -34,7 +35,8 @@ END_TEST
 
 START_TEST(what_does_not_fit_is_refused)
 {
-    const bm_shape good = BM_SHAPE(1, 2, 3, 4, 5, 6, 7, 8), negative = BM_SHAPE(2, -1), large = BM_SHAPE(1 << 30, 1 << 30, 8);
+    const bm_shape good = BM_SHAPE(1, 2, 3, 4, 5, 6, 7, 8), negative = BM_SHAPE(2, -1),
+                   large = BM_SHAPE(1 << 30, 1 << 30, 8);
     const bm_shape nine = bm_shape_of(9, (const int64_t[9]){1, 1, 1, 1, 1, 1, 1, 1, 1}), below = {.rank = -1};
     const bm_shape fits = BM_SHAPE((int64_t)1 << 60), hidden = BM_SHAPE(INT64_MAX, 0, INT64_MAX), none = BM_SHAPE(0);
     test_ok(bm_shape_check(&good, BM_F32));
@@ -54,7 +56,8 @@ START_TEST(text_is_always_terminated)
 {
     char buf[BM_SHAPE_TEXT], small[6];
     const bm_shape s = BM_SHAPE(12, 256, 384), scalar = bm_shape_of(0, NULL);
-    const bm_shape widest = BM_SHAPE(INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN);
+    const bm_shape widest =
+        BM_SHAPE(INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN);
     ck_assert_str_eq(bm_shape_text(&s, buf, sizeof buf), "[12, 256, 384]");
     ck_assert_str_eq(bm_shape_text(&scalar, buf, sizeof buf), "[]");
     ck_assert_str_eq(bm_shape_text(&s, small, sizeof small), "[12, ");
