@@ -1,0 +1,201 @@
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "tests/lib/test.h"
+#include "tools/out.h"
+#include "tools/table.h"
+
+static const char *shown(const void *text, size_t bytes)
+{
+    static bm_str s;
+    bm_str_finish(&s);
+    bm_str_add_shown(&s, text, bytes);
+    test_ok(bm_str_status(&s));
+    return bm_str_text(&s);
+}
+
+START_TEST(control_bytes_are_shown_and_letters_kept)
+{
+    ck_assert_str_eq(shown("plain", 5), "plain");
+    ck_assert_str_eq(shown("a\nb\tc\rd", 7), "a\\nb\\tc\\rd");
+    ck_assert_str_eq(shown("\033[31mred\007\177", 10), "\\x1b[31mred\\x07\\x7f");
+    ck_assert_str_eq(shown("a\0b", 3), "a\\x00b");
+    ck_assert_str_eq(shown("Gr\xc3\xbc\xc3\x9f\x65 \xf0\x9f\x98\x80", 12), "Gr\xc3\xbc\xc3\x9f\x65 \xf0\x9f\x98\x80");
+    ck_assert_str_eq(shown("\xc2\x9b", 2), "\\xc2\\x9b"); /* U+009B starts a control sequence as ESC [ does */
+    ck_assert_str_eq(shown("\xff", 1), "\\xff");          /* never in UTF-8 */
+    ck_assert_str_eq(shown("\xc3", 1), "\\xc3");          /* cut off */
+    ck_assert_str_eq(shown("\xc0\xaf", 2), "\\xc0\\xaf"); /* overlong */
+    ck_assert_str_eq(shown("\xe0\x80\xaf", 3), "\\xe0\\x80\\xaf");
+    ck_assert_str_eq(shown("\xed\xa0\x80", 3), "\\xed\\xa0\\x80"); /* a surrogate */
+    ck_assert_str_eq(shown("\xf4\x90\x80\x80", 4), "\\xf4\\x90\\x80\\x80");
+}
+END_TEST
+
+START_TEST(numbers_for_people)
+{
+    char b[BM_OUT_NUMBER];
+    ck_assert_str_eq(bm_out_bytes(b, 0), "0 B");
+    ck_assert_str_eq(bm_out_bytes(b, 1023), "1023 B");
+    ck_assert_str_eq(bm_out_bytes(b, 1536), "1.50 KiB");
+    ck_assert_str_eq(bm_out_bytes(b, (int64_t)3 << 30), "3.00 GiB");
+    ck_assert_str_eq(bm_out_bytes(b, INT64_MAX), "8.00 EiB");
+    ck_assert_str_eq(bm_out_count(b, 0), "0");
+    ck_assert_str_eq(bm_out_count(b, 999), "999");
+    ck_assert_str_eq(bm_out_count(b, 1005), "1,005");
+    ck_assert_str_eq(bm_out_count(b, -1005), "-1,005");
+    ck_assert_str_eq(bm_out_count(b, 999999), "999,999");
+    ck_assert_str_eq(bm_out_count(b, 124439808), "124.4 M");
+    ck_assert_str_eq(bm_out_count(b, 1557611200), "1.6 G");
+    ck_assert_str_eq(bm_out_seconds(b, 3.24), "3.2 s");
+    ck_assert_str_eq(bm_out_seconds(b, 62), "1 min 02 s");
+    ck_assert_str_eq(bm_out_seconds(b, 3720), "1 h 02 min");
+    ck_assert_str_eq(bm_out_seconds(b, NAN), "?");
+    ck_assert_str_eq(bm_out_seconds(b, -1), "?");
+}
+END_TEST
+
+/* Runs fn with stdout going to a file; what it wrote. */
+static const char *written_by(int (*fn)(void), int *code)
+{
+    static char text[4000];
+    FILE *keep = tmpfile();
+    ck_assert_ptr_nonnull(keep);
+    fflush(stdout);
+    const int out = dup(1);
+    dup2(fileno(keep), 1);
+    *code = fn();
+    fflush(stdout);
+    dup2(out, 1);
+    close(out);
+    rewind(keep);
+    text[fread(text, 1, sizeof text - 1, keep)] = '\0';
+    fclose(keep);
+    return text;
+}
+
+static int print_document(void)
+{
+    json_t *root = json_object();
+    json_object_set_new(root, "zeta", bm_json_real((double)0.1f));
+    json_object_set_new(root, "alpha", json_integer(INT64_MAX));
+    json_object_set_new(root, "none", bm_json_real(NAN));
+    return bm_out_json(root);
+}
+
+START_TEST(json_keeps_the_order_of_keys_and_nine_digits)
+{
+    int code;
+    ck_assert_str_eq(written_by(print_document, &code),
+                     "{\n  \"zeta\": 0.100000001,\n  \"alpha\": 9223372036854775807,\n  \"none\": null\n}\n");
+    ck_assert_int_eq(code, 0);
+}
+END_TEST
+
+static int print_nothing(void) { return bm_out_json(NULL); }
+
+START_TEST(no_document_is_an_error)
+{
+    int code;
+    written_by(print_nothing, &code);
+    ck_assert_int_eq(code, 5);
+}
+END_TEST
+
+/* What a table prints, owned by the caller of free(). */
+static char *table_text(const bm_table *t)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *f = tmpfile();
+    test_ok(bm_table_print(t, f));
+    bytes = (size_t)ftell(f);
+    rewind(f);
+    text = calloc(bytes + 1, 1);
+    ck_assert_uint_eq(fread(text, 1, bytes, f), bytes);
+    fclose(f);
+    return text;
+}
+
+START_TEST(tables_align_by_characters)
+{
+    static const char *const heads[] = {"name", ">bytes", "kind", NULL};
+    bm_table *t;
+    test_ok(bm_table_create(&t, heads));
+    char *text = table_text(t);
+    ck_assert_str_eq(text, "name  bytes  kind\n");
+    free(text);
+    bm_table_add(t, "%s", "w\xc3\xa4rme");
+    bm_table_add(t, "%d", 1234567);
+    bm_table_add(t, "f32");
+    bm_table_add(t, "a\nb");
+    bm_table_add(t, "%d", 5);
+    bm_table_add(t, "bf16");
+    text = table_text(t);
+    ck_assert_str_eq(text, "name     bytes  kind\n"
+                           "w\xc3\xa4rme  1234567  f32\n"
+                           "a\\nb         5  bf16\n");
+    free(text);
+    bm_table_destroy(t);
+    bm_table_destroy(NULL);
+}
+END_TEST
+
+static bm_status make_table(void *arg)
+{
+    (void)arg;
+    static const char *const heads[] = {"a", "b", NULL};
+    bm_table *t;
+    bm_status status = bm_table_create(&t, heads);
+    ck_assert_int_eq(t == NULL, status != BM_OK);
+    if (status) return status;
+    for (int i = 0; i < 100; i++) bm_table_add(t, "cell %d", i);
+    FILE *f = tmpfile();
+    status = bm_table_print(t, f);
+    fclose(f);
+    bm_table_destroy(t);
+    return status;
+}
+
+START_TEST(tables_without_memory_are_an_error)
+{
+    test_fail_allocations(make_table, NULL);
+}
+END_TEST
+
+START_TEST(files_get_no_colour_and_no_progress)
+{
+    FILE *f = tmpfile();
+    ck_assert_str_eq(bm_out_style(f, BM_RED), "");
+    fclose(f);
+    const int err = dup(2);
+    f = tmpfile();
+    dup2(fileno(f), 2);
+    bm_out_progress("step 1");
+    fflush(stderr);
+    dup2(err, 2);
+    close(err);
+    ck_assert_int_eq(fseek(f, 0, SEEK_END), 0);
+    ck_assert_int_eq(ftell(f), 0);
+    fclose(f);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("tools/out");
+    TCase *t = tcase_create("out");
+    tcase_add_test(t, control_bytes_are_shown_and_letters_kept);
+    tcase_add_test(t, numbers_for_people);
+    tcase_add_test(t, json_keeps_the_order_of_keys_and_nine_digits);
+    tcase_add_test(t, no_document_is_an_error);
+    tcase_add_test(t, tables_align_by_characters);
+    tcase_add_test(t, tables_without_memory_are_an_error);
+    tcase_add_test(t, files_get_no_colour_and_no_progress);
+    suite_add_tcase(s, t);
+    return test_run(s);
+}
