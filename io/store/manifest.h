@@ -1,6 +1,7 @@
 /* The manifest of a bm file: XXH3-128 leaves that tile every byte of it, a root over them, and a content id.
  *
- * In the file: /manifest/leaves u8[n, 128] and /manifest/head u8[4096], written last; all numbers little-endian.
+ * In the file: /manifest/leaves u8[n, 128] and /manifest/head u8[4096], written last; all numbers little-endian. Up to 4
+ * rows of zeros may follow the leaves.
  *   head:  "BMMANIF1", u32 version (1), u32 leaves, u64 file bytes, u32 algorithms (bit 0: XXH3-128), root[16] = XXH3-128
  *          of the leaf table, root of BLAKE3[32] (zero: not used), content_id[32], zeros, u32 CRC32C of all bytes before it.
  *   leaf:  u64 offset, u64 bytes, XXH3-128[16], BLAKE3[32] (zero), u32 kind, u32 index, tensor hash[16], zeros.

@@ -67,7 +67,7 @@ BM_API const bm_entry *bm_store_find(const bm_store *s, const char *path);
 BM_API int bm_store_has_group(const bm_store *s, const char *path);
 /* The dataset, which must have this type and, where shape is not NULL, this shape: else BM_ERR_REFUSED naming both. */
 BM_API bm_status bm_store_require(const bm_entry **out, const bm_store *s, const char *path, bm_dtype dtype, const bm_shape *shape);
-/* The tensor hash that the manifest holds; that of the empty tensor for one without bytes. */
+/* The tensor hash that the manifest holds; zero for a dataset without elements, which has none. */
 BM_API bm_hash128 bm_store_tensor_hash(const bm_store *s, const bm_entry *e);
 
 /* Attributes, ordered by object, then name. */

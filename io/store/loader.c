@@ -1,0 +1,248 @@
+#include "io/store/loader.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "core/base/checked.h"
+#include "core/base/mem.h"
+#include "io/store/dataset_priv.h"
+
+/* A batch as it lies in the file: [batch, window + 1] ids, u16 or u32. */
+typedef struct slot {
+    uint8_t *raw;
+    uint64_t batch; /* its number since the last set_cursor; valid while state is not FREE */
+    enum { FREE, READING, READY } state;
+    bm_error error; /* of the reader; status BM_OK: none */
+} slot;
+
+struct bm_loader {
+    const bm_tokens *data;
+    const bm_entry *ids;
+    bm_loader_opts opts;
+    uint64_t windows; /* an epoch */
+    int64_t first;    /* of the split, in tokens */
+    size_t row_bytes;
+
+    pthread_mutex_t lock;
+    pthread_cond_t work, ready; /* a slot was freed; one was filled */
+    slot *ring;                 /* batch b goes to ring[b % ahead] */
+    bm_cursor origin;           /* where batch 0 begins */
+    uint64_t to_read, to_take;  /* the next batch for a reader; for the caller */
+    int busy;                   /* readers at work */
+    int paused, stop;
+    pthread_t *thread;
+    int threads;
+};
+
+bm_loader_opts bm_loader_opts_default(void) { return (bm_loader_opts){.split = "train", .shuffle = 1, .threads = 2, .ahead = 8}; }
+
+/* Windows that batch b holds: all, but for the end of a single pass. */
+static int64_t rows_of(const bm_loader *l, uint64_t b)
+{
+    uint64_t batch = (uint64_t)l->opts.batch, left = l->windows - l->origin.sample;
+    if (!l->opts.once) return l->opts.batch;
+    if (b >= (left + batch - 1) / batch) return 0;
+    return left - b * batch < batch ? (int64_t)(left - b * batch) : l->opts.batch;
+}
+
+/* The window of row r of batch b. */
+static uint64_t window_of(const bm_loader *l, uint64_t b, int64_t r)
+{
+    uint64_t at = l->origin.sample + b * (uint64_t)l->opts.batch + (uint64_t)r;
+    uint64_t epoch = l->origin.epoch + at / l->windows, sample = at % l->windows;
+    return l->opts.shuffle ? bm_permute(l->windows, l->opts.seed, epoch, sample) : sample;
+}
+
+static bm_status read_batch(const bm_loader *l, slot *s, uint64_t b)
+{
+    int64_t rows = rows_of(l, b), window = l->opts.window;
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t at = l->first + (int64_t)window_of(l, b, r) * window;
+        BM_TRY(bm_store_read(bm_tokens_store(l->data), l->ids, s->raw + (size_t)r * l->row_bytes, at, window + 1));
+    }
+    return BM_OK;
+}
+
+static void *read_ahead(void *arg)
+{
+    bm_loader *l = arg;
+    pthread_mutex_lock(&l->lock);
+    while (!l->stop) {
+        slot *s = l->ring + l->to_read % (uint64_t)l->opts.ahead;
+        if (l->paused || s->state != FREE || !rows_of(l, l->to_read)) {
+            pthread_cond_wait(&l->work, &l->lock);
+            continue;
+        }
+        uint64_t b = l->to_read++;
+        s->state = READING;
+        s->batch = b;
+        l->busy++;
+        pthread_mutex_unlock(&l->lock);
+        bm_status status = read_batch(l, s, b);
+        pthread_mutex_lock(&l->lock);
+        s->error.status = status;
+        if (status) s->error = *bm_last_error();
+        s->state = READY;
+        l->busy--;
+        pthread_cond_broadcast(&l->ready);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+static bm_status check_opts(bm_loader *l)
+{
+    const bm_loader_opts *o = &l->opts;
+    int64_t count, row, all;
+    if (o->window < 1 || o->batch < 1) return bm_fail(BM_ERR_CONFIG, "a window of %" PRId64 " tokens, a batch of %" PRId64, o->window, o->batch);
+    if (o->threads < 1 || o->threads > 64 || o->ahead < 1 || o->ahead > 1024)
+        return bm_fail(BM_ERR_USAGE, "a loader of %d threads, %d batches ahead", o->threads, o->ahead);
+    BM_TRY(bm_tokens_split(&l->first, &count, l->data, o->split));
+    const char *path = bm_store_path(bm_tokens_store(l->data));
+    if (count - 1 < o->window)
+        return bm_fail(BM_ERR_CONFIG, "%s: part \"%s\" has %" PRId64 " tokens; a window of %" PRId64 " needs one more than its length: shorten it",
+                       path, o->split, count, o->window);
+    l->windows = (uint64_t)((count - 1) / o->window);
+    if (o->limit > 0 && (uint64_t)o->limit < l->windows) l->windows = (uint64_t)o->limit;
+    l->row_bytes = (size_t)(o->window + 1) * bm_dtype_size(l->ids->dtype);
+    if (bm_mul_i64(&row, (int64_t)l->row_bytes, o->batch) || bm_mul_i64(&all, row, o->ahead) || all > INT64_MAX / 2)
+        return bm_fail(BM_ERR_CONFIG, "a batch of %" PRId64 " windows of %" PRId64 " tokens does not fit the memory", o->batch, o->window);
+    if (o->start.sample >= l->windows)
+        return bm_fail(BM_ERR_USAGE, "%s: sample %" PRIu64 " of an epoch of %" PRIu64 " windows", path, o->start.sample, l->windows);
+    l->origin = o->start;
+    return BM_OK;
+}
+
+bm_status bm_loader_create(bm_loader **out, const bm_tokens *data, const bm_loader_opts *opts)
+{
+    bm_status status;
+    *out = NULL;
+    bm_loader *l = bm_calloc(1, sizeof *l);
+    if (!l) return BM_ERR_MEMORY;
+    l->data = data;
+    l->ids = bm_store_find(bm_tokens_store(data), "/tokens/ids");
+    l->opts = *opts;
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->work, NULL);
+    pthread_cond_init(&l->ready, NULL);
+    BM_GO(check_opts(l));
+    l->ring = bm_calloc((size_t)opts->ahead, sizeof *l->ring);
+    l->thread = l->ring ? bm_calloc((size_t)opts->threads, sizeof *l->thread) : NULL;
+    if (!l->thread) status = BM_ERR_MEMORY;
+    for (int i = 0; i < opts->ahead && !status; i++)
+        if (!(l->ring[i].raw = bm_alloc((size_t)opts->batch * l->row_bytes))) status = BM_ERR_MEMORY;
+    for (int i = 0; i < opts->threads && !status; i++) {
+        int err = pthread_create(l->thread + i, NULL, read_ahead, l);
+        if (err)
+            status = bm_fail(BM_ERR_MEMORY, "a reader thread cannot be started: %s", strerror(err));
+        else
+            l->threads++;
+    }
+done:
+    if (status)
+        bm_loader_destroy(l);
+    else
+        *out = l;
+    return status;
+}
+
+void bm_loader_destroy(bm_loader *l)
+{
+    if (!l) return;
+    pthread_mutex_lock(&l->lock);
+    l->stop = 1;
+    pthread_cond_broadcast(&l->work);
+    pthread_mutex_unlock(&l->lock);
+    for (int i = 0; i < l->threads; i++) pthread_join(l->thread[i], NULL);
+    for (int i = 0; l->ring && i < l->opts.ahead; i++) bm_free(l->ring[i].raw);
+    pthread_cond_destroy(&l->ready);
+    pthread_cond_destroy(&l->work);
+    pthread_mutex_destroy(&l->lock);
+    bm_free(l->ring);
+    bm_free(l->thread);
+    bm_free(l);
+}
+
+int64_t bm_loader_windows(const bm_loader *l) { return (int64_t)l->windows; }
+
+/* Row r of a batch: n + 1 ids become n inputs and n targets. Returns the place of the first id that is too large, or -1. */
+#define WIDEN(name, type)                                                                                              \
+    static int64_t name(int32_t *restrict inputs, int32_t *restrict targets, const type *restrict ids, int64_t n,      \
+                        uint32_t vocab)                                                                                \
+    {                                                                                                                  \
+        uint32_t most = ids[0];                                                                                        \
+        for (int64_t i = 0; i < n; i++) {                                                                              \
+            uint32_t next = ids[i + 1];                                                                                \
+            inputs[i] = (int32_t)ids[i];                                                                               \
+            targets[i] = (int32_t)next;                                                                                \
+            most = next > most ? next : most;                                                                          \
+        }                                                                                                              \
+        for (int64_t i = 0; most >= vocab && i <= n; i++)                                                              \
+            if (ids[i] >= vocab) return i;                                                                             \
+        return -1;                                                                                                     \
+    }
+WIDEN(widen_u16, uint16_t)
+WIDEN(widen_u32, uint32_t)
+
+static bm_status widen_batch(const bm_loader *l, const slot *s, int64_t rows, int32_t *inputs, int32_t *targets)
+{
+    int64_t window = l->opts.window;
+    uint32_t vocab = (uint32_t)bm_tokens_vocab(l->data);
+    for (int64_t r = 0; r < rows; r++) {
+        const void *raw = s->raw + (size_t)r * l->row_bytes;
+        int64_t bad = l->ids->dtype == BM_U16 ? widen_u16(inputs + r * window, targets + r * window, raw, window, vocab)
+                                              : widen_u32(inputs + r * window, targets + r * window, raw, window, vocab);
+        if (bad < 0) continue;
+        int64_t id = l->ids->dtype == BM_U16 ? ((const uint16_t *)raw)[bad] : ((const uint32_t *)raw)[bad];
+        return bm_tokens_bad_id(l->data, id, l->first + (int64_t)window_of(l, s->batch, r) * window + bad);
+    }
+    size_t rest = (size_t)((l->opts.batch - rows) * window) * sizeof *inputs;
+    memset(inputs + rows * window, 0, rest);
+    memset(targets + rows * window, 0, rest);
+    return BM_OK;
+}
+
+bm_status bm_loader_next(bm_loader *l, int32_t *inputs, int32_t *targets, int64_t *windows)
+{
+    bm_status status;
+    int64_t rows = rows_of(l, l->to_take);
+    if (windows) *windows = rows;
+    if (!rows) return BM_OK;
+    slot *s = l->ring + l->to_take % (uint64_t)l->opts.ahead;
+    pthread_mutex_lock(&l->lock);
+    while (s->state != READY || s->batch != l->to_take) pthread_cond_wait(&l->ready, &l->lock);
+    pthread_mutex_unlock(&l->lock);
+
+    status = s->error.status ? bm_error_restore(&s->error) : widen_batch(l, s, rows, inputs, targets);
+    if (status) return status; /* the cursor stays: the same batch fails again */
+
+    pthread_mutex_lock(&l->lock);
+    s->state = FREE;
+    l->to_take++;
+    pthread_cond_signal(&l->work);
+    pthread_mutex_unlock(&l->lock);
+    return BM_OK;
+}
+
+bm_cursor bm_loader_get_cursor(const bm_loader *l)
+{
+    uint64_t at = l->origin.sample + l->to_take * (uint64_t)l->opts.batch;
+    if (l->opts.once && at > l->windows) at = l->windows;
+    return (bm_cursor){l->origin.epoch + at / l->windows, at % l->windows};
+}
+
+bm_status bm_loader_set_cursor(bm_loader *l, bm_cursor at)
+{
+    if (at.sample >= l->windows) return bm_fail(BM_ERR_USAGE, "sample %" PRIu64 " of an epoch of %" PRIu64 " windows", at.sample, l->windows);
+    pthread_mutex_lock(&l->lock);
+    l->paused = 1;
+    while (l->busy) pthread_cond_wait(&l->ready, &l->lock);
+    for (int i = 0; i < l->opts.ahead; i++) l->ring[i].state = FREE;
+    l->origin = at;
+    l->to_read = l->to_take = 0;
+    l->paused = 0;
+    pthread_cond_broadcast(&l->work);
+    pthread_mutex_unlock(&l->lock);
+    return BM_OK;
+}

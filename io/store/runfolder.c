@@ -1,0 +1,172 @@
+#include "io/store/runfolder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/file.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "io/store/h5_priv.h"
+#include "io/store/store.h"
+#include "io/store/tempfile_priv.h"
+
+#define FOLDER "checkpoints"
+
+int bm_run_is_folder(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+bm_status bm_run_checkpoint(char **out, const char *run, uint64_t step)
+{
+    bm_str path;
+    bm_str_init(&path);
+    bm_str_addf(&path, "%s/" FOLDER "/step-%08" PRIu64 ".h5", run, step);
+    *out = bm_str_take(&path);
+    bm_str_finish(&path);
+    return *out ? BM_OK : BM_ERR_MEMORY;
+}
+
+/* The step of "step-00000100.h5"; 0: another name. */
+static int step_of(uint64_t *step, const char *name)
+{
+    char back[40];
+    if (strncmp(name, "step-", 5)) return 0;
+    *step = strtoull(name + 5, NULL, 10);
+    snprintf(back, sizeof back, "step-%08" PRIu64 ".h5", *step);
+    return !strcmp(back, name);
+}
+
+static int by_step(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+bm_status bm_run_steps(uint64_t **steps, int64_t *count, const char *run)
+{
+    uint64_t *list = NULL, step;
+    int64_t n = 0;
+    size_t room = 0;
+    *steps = NULL;
+    *count = 0;
+    char *folder = bm_path_join(run, FOLDER);
+    if (!folder) return BM_ERR_MEMORY;
+    DIR *d = opendir(folder);
+    bm_status status = d ? BM_OK : bm_fail_errno(errno, folder, "cannot list it");
+    for (struct dirent *e; d && !status && (e = readdir(d));) {
+        if (!step_of(&step, e->d_name)) continue;
+        uint64_t *grown = bm_grow(list, &room, n, sizeof *grown);
+        if (!grown) {
+            status = BM_ERR_MEMORY;
+            break;
+        }
+        list = grown;
+        list[n++] = step;
+    }
+    if (d) closedir(d);
+    bm_free(folder);
+    if (status) {
+        bm_free(list);
+        return status;
+    }
+    if (n) qsort(list, (size_t)n, sizeof *list, by_step);
+    *steps = list;
+    *count = n;
+    return BM_OK;
+}
+
+static bm_status verify_file(const char *path)
+{
+    bm_store *s;
+    BM_TRY(bm_store_open(&s, path));
+    bm_status status = bm_store_verify(s, NULL);
+    bm_store_close(s);
+    return status;
+}
+
+bm_status bm_run_newest(char **out, uint64_t *step, const char *run)
+{
+    uint64_t *steps;
+    int64_t n;
+    char *path = NULL;
+    bm_error first = {0};
+    *out = NULL;
+    BM_TRY(bm_run_steps(&steps, &n, run));
+    bm_status status = n ? BM_OK : bm_fail(BM_ERR_NOT_FOUND, "%s: there is no checkpoint in it", run);
+    for (int64_t i = n; i-- > 0;) {
+        status = bm_run_checkpoint(&path, run, steps[i]);
+        if (status) break;
+        status = verify_file(path);
+        if (!status) {
+            *out = path;
+            path = NULL;
+            if (step) *step = steps[i];
+            break;
+        }
+        if (status == BM_ERR_MEMORY) break;
+        bm_log(BM_LOG_WARN, "%s; %s", bm_error_text(status), i ? "taking the checkpoint before it" : "there is none before it");
+        if (!first.status) first = *bm_last_error();
+        bm_free(path);
+        path = NULL;
+    }
+    if (status && status != BM_ERR_MEMORY && first.status) status = bm_error_restore(&first);
+    bm_free(path);
+    bm_free(steps);
+    return status;
+}
+
+bm_status bm_run_resolve(char **out, const char *path)
+{
+    if (bm_run_is_folder(path)) return bm_run_newest(out, NULL, path);
+    *out = bm_strdup(path);
+    return *out ? BM_OK : BM_ERR_MEMORY;
+}
+
+bm_status bm_run_set_latest(const char *run, uint64_t step)
+{
+    char text[64];
+    char *path = bm_path_join(run, "LATEST");
+    if (!path) return BM_ERR_MEMORY;
+    int n = snprintf(text, sizeof text, FOLDER "/step-%08" PRIu64 ".h5\n", step);
+    bm_status status = bm_file_replace(path, text, (size_t)n);
+    bm_free(path);
+    return status;
+}
+
+bm_status bm_run_prune(const char *run, int64_t keep, uint64_t best)
+{
+    uint64_t *steps;
+    int64_t n;
+    if (keep < 2) keep = 2;
+    BM_TRY(bm_run_steps(&steps, &n, run));
+    bm_status status = BM_OK;
+    for (int64_t i = 0; i < n - keep && !status; i++) {
+        char *path;
+        if (best && steps[i] == best) continue;
+        status = bm_run_checkpoint(&path, run, steps[i]);
+        if (status) break;
+        if (unlink(path) && errno != ENOENT) status = bm_fail_errno(errno, path, "cannot remove it");
+        bm_free(path);
+    }
+    bm_free(steps);
+    return status;
+}
+
+bm_status bm_run_clean(const char *run)
+{
+    BM_TRY(bm_temp_clean(run));
+    char *folder = bm_path_join(run, FOLDER);
+    if (!folder) return BM_ERR_MEMORY;
+    bm_status status = bm_run_is_folder(folder) ? bm_temp_clean(folder) : BM_OK;
+    bm_free(folder);
+    return status;
+}
