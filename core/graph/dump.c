@@ -39,6 +39,15 @@ void bm_graph_dump_text(const bm_graph *g, bm_str *out)
     }
 }
 
+/* A text within DOT's double quotes. */
+static void add_quoted(bm_str *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\') bm_str_add(out, "\\");
+        bm_str_add_bytes(out, text, 1);
+    }
+}
+
 void bm_graph_dump_dot(const bm_graph *g, bm_str *out)
 {
     char shape[BM_SHAPE_TEXT];
@@ -46,12 +55,16 @@ void bm_graph_dump_dot(const bm_graph *g, bm_str *out)
     for (int i = 0; i < g->n_values; i++) {
         const bm_value *v = g->values[i];
         if (v->node || v->view_of) continue;
-        bm_str_addf(out, "  v%d [label=\"%s\\n%s %s\", style=filled, fillcolor=lightgrey];\n", v->id, v->name,
-                    bm_dtype_name(v->dtype), bm_shape_text(&v->shape, shape, sizeof shape));
+        bm_str_addf(out, "  v%d [label=\"", v->id);
+        add_quoted(out, v->name);
+        bm_str_addf(out, "\\n%s %s\", style=filled, fillcolor=lightgrey];\n", bm_dtype_name(v->dtype),
+                    bm_shape_text(&v->shape, shape, sizeof shape));
     }
     for (int i = 0; i < g->n_nodes; i++) {
         const bm_node *n = g->nodes[i];
-        bm_str_addf(out, "  n%d [label=\"%s\"];\n", n->index, n->name);
+        bm_str_addf(out, "  n%d [label=\"", n->index);
+        add_quoted(out, n->name);
+        bm_str_add(out, "\"];\n");
         for (int j = 0; j < n->n_inputs; j++) {
             if (!n->inputs[j]) continue;
             const bm_value *v = base_of(n->inputs[j]);

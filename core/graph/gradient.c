@@ -37,32 +37,34 @@ static const bm_value *base_of(const bm_value *v)
     return v->origin;
 }
 
-/* The input that a value is an update of, or NULL. */
-static bm_value *updated_input(const bm_value *v)
-{
-    if (!v->node || v->node->inplace[v->output].mode != BM_INPLACE_MUST) return NULL;
-    return v->node->inputs[v->node->inplace[v->output].input];
-}
-
-static bm_value *storage_of(bm_value *v)
-{
-    for (;;) {
-        if (v->view_of) v = v->view_of;
-        else if (updated_input(v)) v = updated_input(v);
-        else return v;
-    }
-}
-
 static void hold(bm_grad_slot *s, bm_value *d)
 {
     s->d = d;
-    storage_of(d)->grad_refs++;
+    bm_graph_storage(d)->grad_refs++;
 }
 
 static void release(bm_grad_slot *s)
 {
-    if (s->d) storage_of(s->d)->grad_refs--;
+    if (s->d) bm_graph_storage(s->d)->grad_refs--;
     s->d = NULL;
+}
+
+static bm_value *constant_one(bm_graph *g, bm_dtype t)
+{
+    const float one = 1.0f;
+    char data[sizeof(double)];
+    bm_status s = bm_convert_floats(data, t, &one, BM_F32, 1);
+    return s ? bm_graph_fail(g, s) : bm_graph_constant(g, "gradient/one", t, BM_SHAPE(1), data);
+}
+
+/* Whether the memory of a gradient may be changed: it was made for being one, and no other slot needs its contents. A rule may
+ * also hand on a forward value (d(ab)/da = b) or the constant 1, which others read. */
+static int owned(const bm_graph *g, bm_value *d)
+{
+    const bm_value *root = bm_graph_storage(d);
+    while (d->view_of) d = d->view_of;
+    int made = d->node ? d->node->index >= g->n_forward && d->origin == d : d->place == BM_PLACE_GRAD;
+    return made && (root->place == BM_PLACE_TEMP || root->place == BM_PLACE_GRAD) && root->grad_refs <= 1;
 }
 
 bm_value *bm_grad_of(bm_graph *g, const bm_value *output)
@@ -70,10 +72,7 @@ bm_value *bm_grad_of(bm_graph *g, const bm_value *output)
     bm_grad_slot *s = output && !g->error.status ? bm_graph_slot(g, output) : NULL;
     if (!s) return NULL;
     if (s->is_one) {
-        if (!g->one) {
-            const float one = 1.0f;
-            g->one = bm_graph_constant(g, "gradient/one", BM_F32, BM_SHAPE(1), &one);
-        }
+        if (!g->one) g->one = constant_one(g, output->dtype);
         return g->one ? as_shape(g, g->one, output) : NULL;
     }
     return s->d ? as_shape(g, s->d, output) : NULL;
@@ -94,11 +93,11 @@ int bm_grad_wanted(bm_graph *g, const bm_value *input)
 void bm_grad_add(bm_graph *g, bm_value *input, bm_value *d)
 {
     if (!input || !d || g->error.status) return;
-    if (bm_shape_elements(&d->shape) != bm_shape_elements(&input->shape)) {
+    if (bm_shape_elements(&d->shape) != bm_shape_elements(&input->shape) || d->dtype != input->dtype) {
         char have[BM_SHAPE_TEXT], want[BM_SHAPE_TEXT];
-        bm_graph_fail(g, bm_fail(BM_ERR_SHAPE, "the gradient %s %s of %s %s has another shape", d->name,
-                                 bm_shape_text(&d->shape, have, sizeof have), input->name,
-                                 bm_shape_text(&input->shape, want, sizeof want)));
+        bm_graph_fail(g, bm_fail(BM_ERR_SHAPE, "the gradient %s %s %s of %s %s %s has another shape or type", d->name,
+                                 bm_dtype_name(d->dtype), bm_shape_text(&d->shape, have, sizeof have), input->name,
+                                 bm_dtype_name(input->dtype), bm_shape_text(&input->shape, want, sizeof want)));
         return;
     }
     bm_grad_slot *s = bm_graph_slot(g, input);
@@ -123,9 +122,9 @@ bm_value *bm_grad_take(bm_graph *g, bm_value *input)
     bm_grad_slot *s = input && !g->error.status ? bm_graph_slot(g, input) : NULL;
     if (!s || !s->d) return NULL;
     bm_value *d = s->d;
-    int shared = storage_of(d)->grad_refs > 1;
+    int copy = !owned(g, d);
     release(s);
-    if (shared) d = g->opts.copy ? g->opts.copy(g, d) : NULL;
+    if (copy) d = g->opts.copy ? g->opts.copy(g, d) : NULL;
     if (!d) {
         bm_graph_fail(g, bm_fail(BM_ERR_USAGE, "%s: its gradient must be copied, but the graph was given no copy",
                                  input->name));
@@ -254,12 +253,12 @@ static void bind_parameters(bm_graph *g, int n_values)
         bm_grad_slot *s = bm_graph_slot(g, p);
         bm_value *grad = bm_graph_find(g, BM_PLACE_GRAD, p->name);
         if (!s || !s->d || !grad) continue;
-        bm_value *root = storage_of(s->d);
+        bm_value *root = bm_graph_storage(s->d);
         if (root == grad) {
             s->d->is_gradient = 1;
             continue;
         }
-        if (root->place != BM_PLACE_TEMP || root->bound || root->is_output || root->grad_refs > 1) {
+        if (!owned(g, s->d) || root->bound || root->is_output) {
             if (!g->opts.copy) {
                 bm_graph_fail(g, bm_fail(BM_ERR_USAGE, "%s: its gradient must be copied, but the graph was given no copy",
                                          p->name));
@@ -269,7 +268,7 @@ static void bind_parameters(bm_graph *g, int n_values)
             release(s);
             if (!copy) return;
             hold(s, copy);
-            root = storage_of(copy);
+            root = bm_graph_storage(copy);
         }
         root->bound = grad;
         s->d->is_gradient = 1;
@@ -283,9 +282,10 @@ bm_status bm_graph_gradients(bm_graph *g, bm_value *loss)
     if (g->gradients_done) return bm_fail(BM_ERR_USAGE, "a graph takes its gradients once");
     if (bm_shape_elements(&loss->shape) != 1 || !bm_dtype_is_float(loss->dtype))
         return bm_fail(BM_ERR_SHAPE, "%s: a loss has one floating-point element", loss->name);
+    if (!base_of(loss)->node) return bm_fail(BM_ERR_USAGE, "%s: a loss is computed by the graph", loss->name);
+    if (g->block) return bm_fail(BM_ERR_USAGE, "a recompute block was not ended before the gradients");
     g->gradients_done = 1;
-    int n_nodes = g->n_nodes, n_values = g->n_values;
-    g->block = 0;
+    int n_nodes = g->n_forward = g->n_nodes, n_values = g->n_values;
     mark_wanted(g, n_nodes);
     for (int i = 0; i < n_values && !g->error.status; i++) {
         bm_value *p = g->values[i];

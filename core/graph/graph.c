@@ -135,6 +135,22 @@ int bm_graph_append_node(bm_graph *g, bm_node *n)
     return 0;
 }
 
+/* The input that a value is an update of, or NULL. */
+static bm_value *updated_input(const bm_value *v)
+{
+    if (!v->node || v->node->inplace[v->output].mode != BM_INPLACE_MUST) return NULL;
+    return v->node->inputs[v->node->inplace[v->output].input];
+}
+
+bm_value *bm_graph_storage(bm_value *v)
+{
+    for (;;) {
+        if (v->view_of) v = v->view_of;
+        else if (updated_input(v)) v = updated_input(v);
+        else return v;
+    }
+}
+
 bm_value *bm_graph_find(const bm_graph *g, bm_place place, const char *name)
 {
     for (int i = 0; i < g->n_values; i++) {
@@ -148,6 +164,8 @@ bm_value *bm_graph_find(const bm_graph *g, bm_place place, const char *name)
 static bm_value *external(bm_graph *g, bm_place place, const char *name, bm_dtype t, const bm_shape *shape)
 {
     if (g->error.status) return NULL;
+    if (!*name || strlen(name) > BM_NAME_MOST)
+        return bm_graph_fail(g, bm_fail(BM_ERR_USAGE, "\"%.40s\": a name has 1 to %d characters", name, BM_NAME_MOST));
     bm_value *v = bm_graph_find(g, place, name);
     if (v) {
         if (v->dtype == t && bm_shape_equal(&v->shape, shape)) return v;
@@ -162,14 +180,23 @@ static bm_value *external(bm_graph *g, bm_place place, const char *name, bm_dtyp
 
 bm_value *bm_graph_input(bm_graph *g, const char *name, bm_dtype t, bm_shape shape)
 {
-    return external(g, BM_PLACE_INPUT, name, t, &shape);
+    bm_value *v = external(g, BM_PLACE_INPUT, name, t, &shape);
+    if (v && v->data)
+        return bm_graph_fail(g, bm_fail(BM_ERR_USAGE, "%s is declared as a constant and as an input", name));
+    return v;
 }
 
 bm_value *bm_graph_constant(bm_graph *g, const char *name, bm_dtype t, bm_shape shape, const void *data)
 {
+    int before = g->n_values;
     bm_value *v = external(g, BM_PLACE_INPUT, name, t, &shape);
-    if (!v || v->data) return v;
+    if (!v) return NULL;
     size_t bytes = bm_shape_bytes(&shape, t);
+    if (g->n_values == before) {
+        if (v->data && !memcmp(v->data, data, bytes)) return v;
+        return bm_graph_fail(g, bm_fail(BM_ERR_USAGE, "%s is declared twice, with %s", name,
+                                        v->data ? "other data" : "and without data"));
+    }
     void *copy = bm_graph_alloc(g, bytes ? bytes : 1);
     if (!copy) return NULL;
     if (bytes) memcpy(copy, data, bytes);
@@ -180,8 +207,12 @@ bm_value *bm_graph_constant(bm_graph *g, const char *name, bm_dtype t, bm_shape 
 bm_value *bm_graph_param(bm_graph *g, const char *name, bm_dtype t, bm_shape shape, int group)
 {
     int before = g->n_values;
+    if (group < 0 || group >= BM_MAX_GROUPS)
+        return bm_graph_fail(g, bm_fail(BM_ERR_USAGE, "%s: there is no group %d of parameters", name, group));
     bm_value *v = external(g, BM_PLACE_WEIGHT, name, t, &shape);
     if (v && g->n_values > before) v->group = group;
+    if (v && v->group != group)
+        return bm_graph_fail(g, bm_fail(BM_ERR_USAGE, "%s is declared in group %d and in group %d", name, v->group, group));
     return v;
 }
 
@@ -276,7 +307,7 @@ static bm_cost operand_bytes(const bm_node *n)
     for (int i = 0; i < n->n_inputs; i++)
         if (n->inputs[i]) c.bytes += (double)bm_shape_bytes(&n->inputs[i]->shape, n->inputs[i]->dtype);
     for (int i = 0; i < n->n_outputs; i++)
-        if (!n->outputs[i]->optional) c.bytes += (double)bm_shape_bytes(&n->outputs[i]->shape, n->outputs[i]->dtype);
+        if (!n->outputs[i]->optional || n->outputs[i]->used) c.bytes += (double)bm_shape_bytes(&n->outputs[i]->shape, n->outputs[i]->dtype);
     return c;
 }
 

@@ -55,11 +55,12 @@ BM_API void bm_graph_destroy(bm_graph *g);
 /* The first error of any builder (its detail becomes the thread's error again), or BM_OK. */
 BM_API bm_status bm_graph_status(bm_graph *g);
 
-/* Values that no op makes. Names are unique within a place. `shape` is checked. */
+/* Values that no op makes. Names are unique within a place and have 1 to 255 characters. `shape` is checked. */
 BM_API bm_value *bm_graph_input(bm_graph *g, const char *name, bm_dtype t, bm_shape shape);
 /* A named parameter, "h0/attn/qkv/weight"; asking again for the same name and shape gives the same value (tied weights).
  * Parameters of one `group` lie side by side in their bank, so that an optimizer treats a group with one launch: group 0 is
  * decayed, group 1 is not. Order within a group is order of declaration. */
+#define BM_MAX_GROUPS 64
 BM_API bm_value *bm_graph_param(bm_graph *g, const char *name, bm_dtype t, bm_shape shape, int group);
 /* Data that the plan uploads once; copied into the graph. */
 BM_API bm_value *bm_graph_constant(bm_graph *g, const char *name, bm_dtype t, bm_shape shape, const void *data);

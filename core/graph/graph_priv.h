@@ -6,6 +6,7 @@
 #include "core/graph/op.h"
 
 #define BM_SCOPE_DEPTH 16
+#define BM_NAME_MOST 255
 
 typedef struct bm_arena_block bm_arena_block;
 
@@ -37,6 +38,7 @@ struct bm_graph {
     bm_grad_slot *slots; /* cap_slots of them; made by the first call that needs them */
     int cap_slots;
     int gradients_done;
+    int n_forward; /* nodes there were before the gradients */
     bm_value *one; /* the constant 1, once needed */
 };
 
@@ -47,6 +49,8 @@ const char *bm_graph_text(bm_graph *g, const char *fmt, ...) BM_PRINTF(2, 3);
 bm_value *bm_graph_new_value(bm_graph *g, bm_place place, bm_dtype t, const bm_shape *shape, const char *name);
 bm_value *bm_graph_find(const bm_graph *g, bm_place place, const char *name);
 int bm_graph_append_node(bm_graph *g, bm_node *n);
+/* The value whose memory `v` has by views and by updates that must be in place. */
+bm_value *bm_graph_storage(bm_value *v);
 /* Sets node->live and value->used: a node lives when it has effects or a live use of an output. */
 void bm_graph_mark_live(bm_graph *g);
 /* The gradient slot of a value; NULL with the graph's error set. */

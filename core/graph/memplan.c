@@ -27,7 +27,7 @@ void bm_graph_mark_live(bm_graph *g)
         for (int j = 0; j < n->n_outputs; j++) {
             /* An update of a cache is seen through its bank. */
             bm_value *in = n->inputs[n->inplace[j].input];
-            int updates = n->inplace[j].mode == BM_INPLACE_MUST && in && base_of(in)->place == BM_PLACE_CACHE;
+            int updates = n->inplace[j].mode == BM_INPLACE_MUST && in && bm_graph_storage(in)->place == BM_PLACE_CACHE;
             n->live |= n->outputs[j]->used || updates;
         }
         for (int j = 0; n->live && j < n->n_inputs; j++)
@@ -41,7 +41,8 @@ typedef struct planner {
     bm_graph *g;
     const bm_limits *limits;
     bm_launcher *launcher;
-    int *last_read; /* value id -> last live node that reads it or a view of it; n_nodes for outputs; -1 for none */
+    int *last_read; /* value id -> last live node that reads it or a view of it; n_nodes for outputs and gradients of
+                       parameters; -1 for none */
     int *alive_to;  /* root's value id -> last node that needs its memory */
 } planner;
 
@@ -53,17 +54,40 @@ static void find_last_reads(planner *w)
         for (int j = 0; g->nodes[i]->live && j < g->nodes[i]->n_inputs; j++)
             if (g->nodes[i]->inputs[j]) w->last_read[base_of(g->nodes[i]->inputs[j])->id] = i;
     for (int i = 0; i < g->n_values; i++)
-        if (g->values[i]->is_output) w->last_read[base_of(g->values[i])->id] = g->n_nodes;
+        if (g->values[i]->is_output || g->values[i]->is_gradient) w->last_read[base_of(g->values[i])->id] = g->n_nodes;
+}
+
+/* Whether an operand other than `input` has this memory: an op knows of its in-place operand only. */
+static int is_read_twice(const planner *w, const bm_node *n, int input, const bm_value *root)
+{
+    for (int i = 0; i < n->n_inputs; i++)
+        if (i != input && n->inputs[i] && w->p->root[n->inputs[i]->id] == root) return 1;
+    return 0;
 }
 
 /* Whether output j of n may take the memory of its in-place input. */
 static int may_share(const planner *w, const bm_node *n, int j)
 {
-    const bm_value *out = n->outputs[j], *in = n->inputs[n->inplace[j].input];
+    int input = n->inplace[j].input;
+    const bm_value *out = n->outputs[j], *in = n->inputs[input];
     if (n->inplace[j].mode != BM_INPLACE_MAY || !in || out->bound) return 0;
     const bm_value *root = w->p->root[in->id];
     return root->place == BM_PLACE_TEMP && !root->bound && w->alive_to[root->id] <= n->index &&
+           !is_read_twice(w, n, input, root) &&
            bm_shape_bytes(&out->shape, out->dtype) <= bm_shape_bytes(&root->shape, root->dtype);
+}
+
+/* Whether output j of n, which updates its input, may do so without harm to what others read. */
+static bm_status check_update(const planner *w, const bm_node *n, int j)
+{
+    int input = n->inplace[j].input;
+    const bm_value *out = n->outputs[j], *in = n->inputs[input], *root = w->p->root[in->id];
+    const char *why = NULL;
+    if (w->last_read[base_of(n->inputs[input])->id] > n->index) why = "which is read later";
+    else if (is_read_twice(w, n, input, root)) why = "which is another operand as well";
+    else if (root->place == BM_PLACE_WEIGHT || root->place == BM_PLACE_INPUT) why = "which is no temporary";
+    else if (bm_shape_bytes(&out->shape, out->dtype) != bm_shape_bytes(&in->shape, in->dtype)) why = "which has another size";
+    return why ? bm_fail(BM_ERR_USAGE, "%s updates %s in place, %s", n->name, in->name, why) : BM_OK;
 }
 
 /* Gives every value the root whose memory it has; refuses an update in place of something that is read later. */
@@ -80,6 +104,8 @@ static bm_status find_roots(planner *w)
         for (int j = 0; j < n->n_inputs; j++)
             if (n->inputs[j]) root[n->inputs[j]->id] = root[base_of(n->inputs[j])->id];
         int taken[BM_MAX_INPUTS] = {0}; /* an input's memory goes to one output */
+        for (int j = 0; j < n->n_outputs; j++)
+            if (n->inplace[j].mode == BM_INPLACE_MUST) taken[n->inplace[j].input]++;
         for (int j = 0; j < n->n_outputs; j++) {
             bm_value *v = n->outputs[j];
             int input = n->inplace[j].input;
@@ -87,9 +113,7 @@ static bm_status find_roots(planner *w)
             if (!n->live || (v->optional && !v->used)) continue;
             if (n->inplace[j].mode == BM_INPLACE_MUST && n->inputs[input]) {
                 root[v->id] = root[n->inputs[input]->id];
-                if (w->last_read[base_of(n->inputs[input])->id] > i)
-                    return bm_fail(BM_ERR_USAGE, "%s updates %s in place, which is read later", n->name,
-                                   n->inputs[input]->name);
+                BM_TRY(check_update(w, n, j));
             } else if (!taken[input] && may_share(w, n, j)) {
                 root[v->id] = root[n->inputs[input]->id];
                 taken[input] = 1;
@@ -107,16 +131,15 @@ static bm_status add_storage(planner *w, bm_value *root, int first, int last, in
 {
     bm_memplan *p = w->p;
     int64_t align = w->limits->align_bytes > 0 ? w->limits->align_bytes : 1;
-    bytes = bm_round_up(bytes > 0 ? bytes : 1, align);
     int64_t most = w->limits->max_alloc_bytes / align * align;
-    if (bytes > most) {
+    if (bytes > most || most == 0) {
         const bm_node *n = w->g->nodes[first];
         return bm_fail(BM_ERR_DEVICE_MEMORY,
                        "%s needs %.1f MiB of memory in one piece; the device gives at most %.1f MiB: "
                        "use a smaller train.micro_batch or data.window",
                        root ? root->name : n->name, (double)bytes / 1048576.0, (double)most / 1048576.0);
     }
-    p->storages[p->n_storages++] = (bm_storage){root, first, last, bytes, 0, 0};
+    p->storages[p->n_storages++] = (bm_storage){root, first, last, bm_round_up(bytes > 0 ? bytes : 1, align), 0, 0};
     return BM_OK;
 }
 

@@ -6,6 +6,10 @@ bm_node *bm_node_create(bm_graph *g, const bm_op *op, const void *attrs, bm_valu
                         unsigned optional)
 {
     if (g->error.status) return NULL;
+    if (n_inputs > BM_MAX_INPUTS) {
+        bm_graph_fail(g, bm_fail(BM_ERR_USAGE, "%s%s has more than %d inputs", g->scope, op->name, BM_MAX_INPUTS));
+        return NULL;
+    }
     for (int i = 0; i < n_inputs; i++) {
         if (inputs[i] || (optional >> i & 1u)) continue;
         bm_graph_fail(g, bm_fail(BM_ERR_USAGE, "%s%s: operand %d is missing", g->scope, op->name, i));
@@ -16,7 +20,7 @@ bm_node *bm_node_create(bm_graph *g, const bm_op *op, const void *attrs, bm_valu
     n->op = op;
     n->n_inputs = n_inputs;
     n->block = g->block;
-    memcpy(n->inputs, inputs, (size_t)n_inputs * sizeof *inputs);
+    if (n_inputs) memcpy(n->inputs, inputs, (size_t)n_inputs * sizeof *inputs);
     n->name = bm_graph_text(g, "%s%s", g->scope, op->name);
     if (!n->name) return NULL;
     if (op->attrs_bytes) {

@@ -119,6 +119,7 @@ done:
 void bm_plan_destroy(bm_plan *p)
 {
     if (!p) return;
+    bm_queue_finish(p->queue); /* writes from the staging memory may be under way */
     for (int i = 0; i < BM_PLAN_AHEAD; i++) {
         bm_ticket_destroy(p->slots[i].ticket);
         bm_free(p->slots[i].inputs);

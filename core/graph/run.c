@@ -68,14 +68,25 @@ bm_status bm_plan_peek(bm_plan *p, const bm_value *v, int64_t offset, void *data
     return bytes ? bm_queue_read(p->queue, m, offset, data, bytes) : BM_OK;
 }
 
+/* A temporary keeps its memory to the end of a run only when it is an output. */
+static bm_status check_kept(const bm_plan *p, const bm_value *v)
+{
+    const bm_value *root = p->memory->root[v->id];
+    int i = root && root->place == BM_PLACE_TEMP ? p->memory->of_value[root->id] : -1;
+    if (i < 0 || p->memory->storages[i].last >= p->graph->n_nodes) return BM_OK;
+    return bm_fail(BM_ERR_USAGE, "%s cannot be read: it is not an output of the graph", v->name);
+}
+
 bm_status bm_plan_read(bm_plan *p, const bm_value *v, void *data)
 {
+    BM_TRY(check_kept(p, v));
     return bm_plan_peek(p, v, 0, data, (int64_t)bm_shape_bytes(&v->shape, v->dtype));
 }
 
 bm_status bm_plan_read_ticket(bm_plan *p, const bm_value *v, void *data, bm_ticket *t)
 {
     cl_mem m;
+    BM_TRY(check_kept(p, v));
     BM_TRY(bm_plan_mem(&m, p, v));
     if (!m) return bm_fail(BM_ERR_USAGE, "%s is not computed by this plan", v->name);
     return bm_queue_read_ticket(p->queue, m, 0, data, (int64_t)bm_shape_bytes(&v->shape, v->dtype), t);
