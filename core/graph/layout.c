@@ -25,7 +25,7 @@ static bm_status place(bm_layout *l, bm_tensor *t, const bm_limits *limits)
     int64_t most = limits->max_alloc_bytes / align * align;
     if (t->bytes > most || most == 0)
         return bm_fail(BM_ERR_DEVICE_MEMORY,
-                       "the parameter %s needs %.1f MiB in one piece; the device gives at most %.1f MiB: use a smaller "
+                       "the parameter %s needs %.1f MiB of memory in one piece; the device gives at most %.1f MiB: use a smaller "
                        "model.width or model.vocab, or another device",
                        t->name, (double)t->bytes / 1048576.0, (double)most / 1048576.0);
     int64_t bytes = bm_round_up(t->bytes > 0 ? t->bytes : 1, align);
