@@ -110,7 +110,7 @@ static double rounded(double x, bm_dtype t)
 {
     if (t == BM_F16) return bm_f16_to_f32(bm_f32_to_f16((float)x));
     if (t == BM_BF16) return bm_bf16_to_f32(bm_f32_to_bf16((float)x));
-    return t == BM_I32 ? x : (float)x;
+    return t == BM_I32 ? x : (double)(float)x;
 }
 
 static void *packed(const double *x, int64_t n, bm_dtype t)
@@ -129,7 +129,7 @@ static double unpacked(const void *p, bm_dtype t, int64_t i)
 {
     if (t == BM_F16) return bm_f16_to_f32(((const uint16_t *)p)[i]);
     if (t == BM_BF16) return bm_bf16_to_f32(((const uint16_t *)p)[i]);
-    return t == BM_I32 ? ((const int32_t *)p)[i] : ((const float *)p)[i];
+    return t == BM_I32 ? (double)((const int32_t *)p)[i] : (double)((const float *)p)[i];
 }
 
 static void host_init(host *h, const optest *t, bm_dtype storage, bm_value *const *out)
@@ -456,11 +456,19 @@ static int64_t least_alloc(const optest *t)
     return 2 * m.input_bytes + 65536;
 }
 
+int optest_next_form(int form)
+{
+    const char *only = getenv("BM_TEST_FORM");
+    do form = form == BM_FORM_AUTO ? BM_FORM_CPU : form == BM_FORM_CPU ? BM_FORM_PLAIN : 0;
+    while (form && only && *only && strcmp(only, form == BM_FORM_CPU ? "cpu" : "plain") != 0);
+    return form;
+}
+
 void optest_check(const optest *t)
 {
-    static const char *const kinds[] = {"cpu", "plain"};
-    for (int form = 0; form < 2; form++) {
-        bm_engine *e = optest_engine(form ? BM_FORM_PLAIN : BM_FORM_CPU);
+    static const char *const kinds[] = {"", "cpu", "plain"};
+    EACH_FORM(form) {
+        bm_engine *e = optest_engine(form);
         check_on(e, t, BM_F32, has_gradient(t), kinds[form]);
         if (t->f32_only) continue;
         check_on(e, t, BM_F16, 0, kinds[form]);
@@ -511,6 +519,5 @@ static void accumulate_on(bm_engine *e, const optest *t, const char *kind)
 
 void optest_check_accumulate(const optest *t)
 {
-    accumulate_on(optest_engine(BM_FORM_CPU), t, "cpu");
-    accumulate_on(optest_engine(BM_FORM_PLAIN), t, "plain");
+    EACH_FORM(form) accumulate_on(optest_engine(form), t, form == BM_FORM_CPU ? "cpu" : "plain");
 }

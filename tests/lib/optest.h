@@ -63,8 +63,11 @@ TCase *optest_tcase(Suite *s, const char *name);
 /* Whether only small sizes are wanted: slow implementations (BM_TEST_SMALL or BM_TEST_OCLGRIND in the environment). */
 int optest_small(void);
 
-/* The engine of a form, for tests that build their own graphs. Borrowed. */
+/* The engine of a form, for tests that build their own graphs. Borrowed. EACH_FORM(form) loops over both forms, or over the one
+ * that BM_TEST_FORM names. */
 bm_engine *optest_engine(bm_form form);
+int optest_next_form(int form);
+#define EACH_FORM(form) for (int form = optest_next_form(BM_FORM_AUTO); form != BM_FORM_AUTO; form = optest_next_form(form))
 
 /* Fails the test when got[i] (type t) is not want[i] within c 2^-24 max(|want|, rms, floor) and a rounding to t. */
 void optest_compare(const char *what, const void *got, bm_dtype t, const double *want, int64_t n, double c, double floor);

@@ -1,0 +1,65 @@
+/* What the files of cl/ops share: checks of operands, launches of the usual kind, and builders that only gradients need. */
+#ifndef BM_CL_OPS_OPS_PRIV_H
+#define BM_CL_OPS_OPS_PRIV_H
+
+#include "cl/ops/ops.h"
+#include "core/graph/launch.h"
+#include "core/graph/op.h"
+
+/* ---- shape rules ---- */
+
+/* BM_ERR_SHAPE unless v has a storage type of kernels: f32, f16, bf16. */
+bm_status bm_ops_want_float(const bm_value *v);
+bm_status bm_ops_want_type(const bm_value *v, bm_dtype t);
+/* Equal types and shapes. */
+bm_status bm_ops_want_same(const bm_value *a, const bm_value *b);
+/* v is [n]. */
+bm_status bm_ops_want_vector(const bm_value *v, int64_t n);
+
+static inline int64_t bm_ops_elements(const bm_value *v) { return bm_shape_elements(&v->shape); }
+static inline int64_t bm_ops_rows(const bm_value *v) { return bm_shape_rows(&v->shape); }
+static inline int64_t bm_ops_last(const bm_value *v) { return bm_shape_last(&v->shape); }
+
+/* ---- costs ---- */
+
+/* Bytes of every operand once, and `each` operations for each element of the first output. */
+bm_cost bm_ops_cost(const bm_node *n, double each);
+
+/* ---- launches (cl/lib/grid.clh) ---- */
+
+#define BM_OPS_OPTIONS 128
+/* "-DCPU=1 -DSTORAGE=2", and what `fmt` adds, into buf; returns buf. */
+const char *bm_ops_options(char buf[BM_OPS_OPTIONS], const bm_launcher *l, bm_dtype storage);
+const char *bm_ops_options_with(char buf[BM_OPS_OPTIONS], const bm_launcher *l, bm_dtype storage, const char *fmt, ...)
+    BM_PRINTF(4, 5);
+/* Kernels that use FLAT: `n` elements over work-items. k has all but its sizes. */
+void bm_ops_launch_flat(bm_launcher *l, bm_kernel_launch *k, int64_t n);
+/* Kernels over rows: `groups` work-groups. */
+void bm_ops_launch_groups(bm_launcher *l, bm_kernel_launch *k, int64_t groups);
+/* How many rows of n elements a work-group does (`each` of ROWS). */
+int64_t bm_ops_rows_each(const bm_launcher *l, int64_t n);
+
+/* ---- builders ---- */
+
+bm_value *bm_ops_fill(bm_graph *g, bm_dtype t, bm_shape shape, float x);
+/* Values of `d` spread over `shape`, times `factor`: the one element of a [1] f32, a row [N] over all rows, or a column [..]
+ * over the last dimension. Type of d, or t for a scalar. */
+bm_value *bm_ops_expand_scalar(bm_graph *g, bm_value *d, bm_dtype t, bm_shape shape, float factor);
+bm_value *bm_ops_expand_row(bm_graph *g, bm_value *d, bm_shape shape, float factor);
+bm_value *bm_ops_expand_column(bm_graph *g, bm_value *d, bm_shape shape, float factor);
+/* d f'(x), elementwise; it may take d's memory. */
+bm_value *bm_ops_activate_backward(bm_graph *g, bm_value *d, bm_value *x, bm_activation act);
+/* bm_sum_rows that adds to `acc` (may be NULL), whose memory the result takes. */
+bm_value *bm_ops_sum_rows(bm_graph *g, bm_value *a, bm_value *acc);
+/* dL/d(x) += the sum of d over all leading dimensions; x [N]. */
+void bm_ops_grad_rows(bm_graph *g, bm_value *x, bm_value *d);
+
+/* ---- sums over rows, for ops that end in one ---- */
+
+/* Rows of one chunk; a function of the number of rows alone. There are at most BM_OPS_CHUNKS chunks. */
+#define BM_OPS_CHUNKS 256
+int64_t bm_ops_chunk_rows(int64_t rows);
+/* y [n] of type t (+)= sum over the rows of partials [rows, n] f32. */
+void bm_ops_launch_rows_last(bm_launcher *l, cl_mem partials, cl_mem y, bm_dtype t, int64_t rows, int64_t n, int add);
+
+#endif
