@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "io/text/utf8.h"
+
 static int progress_shown;
 
 static void end_progress(void)
@@ -106,29 +108,14 @@ const char *bm_out_style(FILE *f, bm_style style)
     return start[style];
 }
 
-/* The length of the well-formed UTF-8 character at p (Unicode 15, table 3-7), or 0. */
-static size_t utf8_length(const unsigned char *p, size_t n)
-{
-    if (p[0] < 0x80) return 1;
-    if (p[0] < 0xc2 || p[0] > 0xf4) return 0;
-    const size_t length = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-    if (length > n) return 0;
-    const unsigned char low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
-    const unsigned char high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
-    if (p[1] < low || p[1] > high) return 0;
-    for (size_t i = 2; i < length; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    return length;
-}
-
 void bm_str_add_shown(bm_str *s, const void *text, size_t bytes)
 {
     const unsigned char *p = text, *end = p + bytes;
     while (p < end) {
-        size_t length = utf8_length(p, (size_t)(end - p));
+        const int length = bm_utf8_length(p, (size_t)(end - p));
         const int control = p[0] < 0x20 || p[0] == 0x7f || (p[0] == 0xc2 && length == 2 && p[1] < 0xa0);
         if (length > 0 && !control) {
-            bm_str_add_bytes(s, p, length);
+            bm_str_add_bytes(s, p, (size_t)length);
             p += length;
         } else if (*p == '\n' || *p == '\t' || *p == '\r') {
             bm_str_add(s, *p == '\n' ? "\\n" : *p == '\t' ? "\\t" : "\\r");
