@@ -18,7 +18,11 @@ void test_layer_use(void)
         fprintf(stderr, "BM_TEST_LAYER is not the layer's full path: run the tests with ctest\n");
         exit(EXIT_FAILURE);
     }
-    setenv("OPENCL_LAYERS", layer_path(), 1);
+    /* Above those that are there already: the loader puts each one over those before it. */
+    const char *others = getenv("OPENCL_LAYERS");
+    char all[8192];
+    snprintf(all, sizeof all, "%s%s%s", others ? others : "", others && *others ? ":" : "", layer_path());
+    setenv("OPENCL_LAYERS", all, 1);
 }
 
 const layer_api *test_layer(void)

@@ -1,4 +1,5 @@
 /* The layer library itself: it must see what this process calls, or the tests that rest on it prove nothing. */
+/* ctest: oclgrind */
 #include <stdlib.h>
 
 #include "core/device/cl_api.h"
