@@ -1,0 +1,106 @@
+/* A dataset on one screen, for `inspect` and `data info`. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "io/store/dataset.h"
+#include "tools/out.h"
+#include "tools/view.h"
+
+static json_t *splits_json(const bm_tokens *t)
+{
+    const bm_store *s = bm_tokens_store(t);
+    json_t *splits = json_object();
+    for (int64_t i = 0; i < bm_store_group_count(s); i++) {
+        const char *group = bm_store_group_at(s, i);
+        int64_t start, count;
+        if (strncmp(group, "/splits/", 8) || bm_tokens_split(&start, &count, t, group + 8)) continue;
+        json_object_set_new(splits, group + 8, json_pack("{s:I, s:I}", "start", (json_int_t)start, "count", (json_int_t)count));
+    }
+    return splits;
+}
+
+static json_t *parsed(const char *text) { return text[0] ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL; }
+
+static json_t *dataset_json(const bm_tokens *t, int sound)
+{
+    const bm_store *s = bm_tokens_store(t);
+    char id[65];
+    json_t *eot = bm_tokens_eot(t) < 0 ? json_null() : json_integer(bm_tokens_eot(t));
+    json_t *tokenizer = parsed(bm_tokens_tokenizer_json(t)), *meta = parsed(bm_tokens_meta_json(t));
+    bm_content_id_hex(id, bm_store_content_id(s));
+    json_t *type = json_incref(tokenizer ? json_object_get(tokenizer, "type") : NULL);
+    json_decref(tokenizer);
+    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:s, s:o, s:o?, s:o?, s:s, s:s, s:I, s:o}", "schema", BM_VIEW_SCHEMA, "kind",
+                     "dataset", "path", bm_store_path(s), "holds", "tokens", "tokens", (json_int_t)bm_tokens_count(t), "documents",
+                     (json_int_t)bm_tokens_documents(t), "vocab_size", (json_int_t)bm_tokens_vocab(t), "eot_id", eot, "dtype",
+                     bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype), "splits", splits_json(t), "tokenizer", type, "meta", meta,
+                     "content_id", id, "uuid", bm_store_uuid(s), "bytes", (json_int_t)bm_store_bytes(s), "sound",
+                     sound < 0 ? json_null() : json_boolean(sound));
+}
+
+static void line(const char *label, const char *text)
+{
+    printf("  %s%-12s%s %s\n", bm_out_style(stdout, BM_DIM), label, bm_out_style(stdout, BM_PLAIN), text);
+}
+
+static void print_splits(const bm_tokens *t)
+{
+    const bm_store *s = bm_tokens_store(t);
+    for (int64_t i = 0; i < bm_store_group_count(s); i++) {
+        const char *group = bm_store_group_at(s, i);
+        char label[40], text[120], number[BM_OUT_NUMBER];
+        int64_t start, count;
+        if (strncmp(group, "/splits/", 8) || bm_tokens_split(&start, &count, t, group + 8)) continue;
+        snprintf(label, sizeof label, "%.30s", group + 8);
+        snprintf(text, sizeof text, "%s tokens, from %" PRId64 " on", bm_out_count(number, count), start);
+        line(label, text);
+    }
+}
+
+static void print_dataset(const bm_tokens *t, int sound)
+{
+    const bm_store *s = bm_tokens_store(t);
+    char text[400], a[BM_OUT_NUMBER], b[BM_OUT_NUMBER], id[65];
+    const char *created = "";
+    printf("%s%s%s: dataset of tokens, %s\n", bm_out_style(stdout, BM_BOLD), bm_store_path(s), bm_out_style(stdout, BM_PLAIN),
+           sound < 0 ? "not verified" : sound ? "sound" : "DAMAGED");
+    snprintf(text, sizeof text, "%" PRId64 " as %s, in %s documents", bm_tokens_count(t), bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype),
+             bm_out_count(b, bm_tokens_documents(t)));
+    line("tokens", text);
+    print_splits(t);
+    if (bm_tokens_eot(t) >= 0)
+        snprintf(text, sizeof text, "%" PRId64 ", end of text %" PRId64, bm_tokens_vocab(t), bm_tokens_eot(t));
+    else
+        snprintf(text, sizeof text, "%" PRId64 ", no end of text", bm_tokens_vocab(t));
+    line("vocabulary", text);
+    bm_str members;
+    bm_str_init(&members);
+    json_t *tokenizer = parsed(bm_tokens_tokenizer_json(t)), *meta = parsed(bm_tokens_meta_json(t));
+    if (tokenizer) bm_view_add_members(&members, tokenizer);
+    line("tokenizer", tokenizer ? bm_str_text(&members) : "none");
+    bm_str_clear(&members);
+    if (meta) bm_view_add_members(&members, meta);
+    line("about", bm_str_text(&members));
+    bm_str_finish(&members);
+    json_decref(tokenizer);
+    json_decref(meta);
+    bm_store_attr_text(&created, s, "/", "created_utc");
+    snprintf(text, sizeof text, "%s, made %s, uuid %s", bm_out_bytes(a, bm_store_bytes(s)), created, bm_store_uuid(s));
+    line("file", text);
+    bm_content_id_hex(id, bm_store_content_id(s));
+    line("content id", id);
+}
+
+int bm_view_dataset(const char *path, int sound, int as_json)
+{
+    bm_tokens *t;
+    bm_status status = bm_tokens_open(&t, path);
+    if (status) return bm_out_error(status);
+    int code = 0;
+    if (as_json)
+        code = bm_out_json(dataset_json(t, sound));
+    else
+        print_dataset(t, sound);
+    bm_tokens_close(t);
+    return code;
+}
