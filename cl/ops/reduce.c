@@ -139,7 +139,7 @@ bm_value *bm_sum_last(bm_graph *g, bm_value *a)
 
 int64_t bm_ops_chunk_rows(int64_t rows)
 {
-    int64_t chunk = 64;
+    int64_t chunk = 32;
     while (bm_ceil_div(rows, chunk) > BM_OPS_CHUNKS) chunk *= 2;
     return chunk;
 }

@@ -7,7 +7,7 @@
 #include "tests/lib/optest.h"
 #include "tests/lib/test.h"
 
-/* 64 lanes, chunks of 4096 elements, at most 1024 partial sums; rows in chunks of 64, of 128 from 16385 rows on. */
+/* 64 lanes, chunks of 4096 elements, at most 1024 partial sums; rows in chunks of 32, of 64 from 8193 rows on. */
 static const int64_t sizes[] = {0, 1, 2, 63, 64, 65, 97, 4095, 4096, 4097, 3 * 4096 + 65, 100003};
 static int n_sizes(void) { return optest_small() ? 7 : (int)(sizeof sizes / sizeof *sizes); }
 
@@ -62,12 +62,12 @@ static const bm_shape *matrices(int *n)
     s[1] = BM_SHAPE(5, 0);
     s[2] = BM_SHAPE(1, 1);
     s[3] = BM_SHAPE(2, 3, 17);
-    s[4] = BM_SHAPE(64, 64);
-    s[5] = BM_SHAPE(65, 65);
+    s[4] = BM_SHAPE(32, 64);
+    s[5] = BM_SHAPE(33, 65);
     s[6] = BM_SHAPE(131, 80);
     s[7] = BM_SHAPE(33, 4097);
-    s[8] = BM_SHAPE(16384, 3);
-    s[9] = BM_SHAPE(16385, 3);
+    s[8] = BM_SHAPE(8192, 3);
+    s[9] = BM_SHAPE(8193, 3);
     s[10] = BM_SHAPE(7, 130);
     s[11] = BM_SHAPE(4099);
     *n = optest_small() ? 6 : 12;
