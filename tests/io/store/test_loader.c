@@ -1,3 +1,4 @@
+/* ctest: threads */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
