@@ -1,5 +1,6 @@
 # Writes a C file with every kernel source, its `#include "x.clh"` lines expanded from ROOT/lib, and #line kept, so that
-# compilers name the file and line that a person edits. A .clh that was expanded already in a source is left out.
+# compilers name the file and line that a person edits. A .clh that was expanded already in a source is left out. A name that
+# begins with "core/" is a header that C shares: it is taken from beside ROOT.
 #   cmake -DROOT=cl -DOUT=cl_sources.c -DEXPANDED=FOLDER -DFILES="ops/a.cl;gemm/b.cl" -P embed_cl.cmake
 # Each expanded source is also left at EXPANDED/NAME.cl, for the syntax check.
 cmake_policy(VERSION 3.22)
@@ -13,6 +14,7 @@ function(expand out_text name seen_name)
     set(whole "${CMAKE_MATCH_0}")
     set(head "${CMAKE_MATCH_1}")
     set(header "lib/${CMAKE_MATCH_2}")
+    string(REGEX REPLACE "^lib/core/" "../core/" header "${header}")
     string(FIND "${text}" "${whole}" at)
     string(LENGTH "${whole}" length)
     string(SUBSTRING "${text}" 0 ${at} before)

@@ -81,12 +81,12 @@ BM_API bm_value *bm_softmax_xent(bm_graph *g, bm_value **rows, bm_value *logits,
  * p = 0 returns x. Srivastava et al. 2014. ---- */
 BM_API bm_value *bm_dropout(bm_graph *g, bm_value *x, float p, uint32_t stream);
 
-/* ---- over whole banks (cl/ops/bank_ops.c, adamw.c): `groups` first groups of the parameters ---- */
+/* ---- over whole banks (cl/ops/gradnorm.c, adamw.c): `groups` first groups of the parameters declared so far ---- */
 /* sqrt(sum of squares of the GRAD bank), [1] f32. */
 BM_API bm_value *bm_grad_norm(bm_graph *g, int groups);
 typedef struct bm_adamw_opts {
-    float beta1, beta2, eps, weight_decay;
-    float clip; /* 0: off */
+    double beta1, beta2, eps, weight_decay; /* 1 - beta is taken before it is rounded to f32 */
+    double clip; /* 0: off */
 } bm_adamw_opts;
 /* PyTorch's AdamW over one group: g' = g min(1, clip / (norm + 1e-6)); m, v, bias corrections as Kingma & Ba 2015;
  * w <- w (1 - lr wd) - lr mhat / (sqrt(vhat) + eps). lr and 1 - beta^t come from run-time scalars; norm may be NULL when

@@ -3,6 +3,7 @@
 #define BM_CL_OPS_OPS_PRIV_H
 
 #include "cl/ops/ops.h"
+#include "core/graph/bank.h"
 #include "core/graph/launch.h"
 #include "core/graph/op.h"
 
@@ -19,6 +20,14 @@ bm_status bm_ops_want_vector(const bm_value *v, int64_t n);
 static inline int64_t bm_ops_elements(const bm_value *v) { return bm_shape_elements(&v->shape); }
 static inline int64_t bm_ops_rows(const bm_value *v) { return bm_shape_rows(&v->shape); }
 static inline int64_t bm_ops_last(const bm_value *v) { return bm_shape_last(&v->shape); }
+
+/* One group of the parameters that a graph has declared so far. */
+typedef struct bm_ops_group {
+    int index, tensors;
+    bm_dtype dtype; /* of all of them */
+    int64_t elements;
+} bm_ops_group;
+bm_status bm_ops_group_of(bm_ops_group *out, bm_graph *g, int group);
 
 /* ---- costs ---- */
 
@@ -53,6 +62,11 @@ bm_value *bm_ops_activate_backward(bm_graph *g, bm_value *d, bm_value *x, bm_act
 bm_value *bm_ops_sum_rows(bm_graph *g, bm_value *a, bm_value *acc);
 /* dL/d(x) += the sum of d over all leading dimensions; x [N]. */
 void bm_ops_grad_rows(bm_graph *g, bm_value *x, bm_value *d);
+
+/* ---- sums ---- */
+
+/* How many partial sums the first stage of a sum of n elements makes. */
+int64_t bm_ops_partials(int64_t n);
 
 /* ---- sums over rows, for ops that end in one ---- */
 

@@ -21,7 +21,7 @@ typedef struct total {
     int what;           /* of the second */
 } total;
 
-static int64_t partials_of(int64_t n)
+int64_t bm_ops_partials(int64_t n)
 {
     int64_t p = bm_ceil_div(n, CHUNK);
     return p < 1 ? 1 : p > PARTIALS ? PARTIALS : p;
@@ -37,7 +37,7 @@ static bm_status infer_total(bm_graph *g, bm_node *n)
 static bm_status scratch_total(int64_t *bytes, bm_launcher *l, const bm_node *n, const bm_limits *limits)
 {
     (void)l, (void)limits;
-    *bytes = 4 * partials_of(bm_ops_elements(n->inputs[0]));
+    *bytes = 4 * bm_ops_partials(bm_ops_elements(n->inputs[0]));
     return BM_OK;
 }
 
@@ -45,7 +45,7 @@ static bm_status launch_total(bm_launcher *l, const bm_node *n)
 {
     const total *a = n->attrs;
     const bm_value *x = n->inputs[0];
-    const int64_t count = bm_ops_elements(x), partials = partials_of(count);
+    const int64_t count = bm_ops_elements(x), partials = bm_ops_partials(count);
     char options[BM_OPS_OPTIONS];
     const cl_mem scratch = bm_launcher_scratch(l, 0, 4 * partials);
     const bm_arg first[] = {bm_arg_mem(bm_launcher_mem(l, x)), bm_arg_mem(scratch), bm_arg_i64(count), bm_arg_i32(0)};
