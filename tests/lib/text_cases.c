@@ -6,12 +6,22 @@
 
 #include "tests/lib/test.h"
 
+/* Blocks that live as long as the program stay in sight, so that they are no leaks. */
+static void *keep(void *block)
+{
+    static void *kept[32];
+    static size_t n;
+    ck_assert(block != NULL && n < sizeof kept / sizeof kept[0]);
+    kept[n++] = block;
+    return block;
+}
+
 static json_t *read_json(const char *name)
 {
     json_error_t error;
     json_t *root = json_load_file(test_source(name), 0, &error);
     ck_assert_msg(root != NULL, "%s: %s", name, error.text);
-    return root;
+    return keep(root);
 }
 
 static unsigned char hex(const char *at)
@@ -25,7 +35,7 @@ text_case *text_cases(size_t *n, const char *vocabulary)
     json_t *root = read_json("tests/io/text/text_ids.json"), *list = json_object_get(root, "cases");
     *n = json_array_size(list);
     ck_assert_uint_ge(*n, 90);
-    text_case *cases = calloc(*n, sizeof *cases);
+    text_case *cases = keep(calloc(*n, sizeof *cases));
     for (size_t i = 0; i < *n; i++) {
         const json_t *item = json_array_get(list, i), *ids = json_object_get(item, vocabulary);
         const char *digits = json_string_value(json_object_get(item, "hex"));
@@ -57,7 +67,7 @@ char *text_training(uint32_t *vocab_size, uint32_t **merges, size_t *n_merges)
     const json_t *list = json_object_get(root, "merges");
     *vocab_size = (uint32_t)json_integer_value(json_object_get(root, "vocab_size"));
     *n_merges = json_array_size(list);
-    *merges = calloc(2 * *n_merges + 1, sizeof **merges);
+    *merges = keep(calloc(2 * *n_merges + 1, sizeof **merges));
     for (size_t k = 0; k < 2 * *n_merges; k++)
         (*merges)[k] = (uint32_t)json_integer_value(json_array_get(json_array_get(list, k / 2), k % 2));
     char *text = strdup(json_string_value(json_object_get(root, "text")));
