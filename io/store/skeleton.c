@@ -1,9 +1,9 @@
 /* libhdf5 lays out a file: every object, no data. All that libhdf5 keeps per process is touched here, under one lock. */
-#include <errno.h>
 #include <hdf5.h>
 #include <pthread.h>
 #include <string.h>
 
+#include "io/store/image_priv.h"
 #include "io/store/writer_priv.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -16,7 +16,7 @@ typedef struct skeleton {
     hid_t data_list;
 } skeleton;
 
-/* At exit libhdf5 would write what is left of files that could not be closed, and crash on a full disk. */
+/* At exit libhdf5 would go through what it still holds open. */
 static void start_library(void)
 {
     H5dont_atexit();
@@ -32,14 +32,13 @@ static herr_t note_cause(unsigned n, const H5E_error2_t *e, void *text)
     return 0;
 }
 
-/* The innermost message of libhdf5; it spells out errno in words. */
+/* The innermost message of libhdf5. */
 static bm_status h5_fails(const char *what, const char *name)
 {
     char cause[300] = "no cause given";
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, note_cause, cause);
     H5Eclear2(H5E_DEFAULT);
-    bm_status code = strstr(cause, strerror(ENOSPC)) || strstr(cause, strerror(EDQUOT)) ? BM_ERR_NO_SPACE : BM_ERR_IO;
-    return bm_fail(code, "libhdf5 cannot make the %s \"%s\": %s", what, name, cause);
+    return bm_fail(BM_ERR_UNSUPPORTED, "libhdf5 cannot make the %s \"%s\": %s", what, name, cause);
 }
 
 static hid_t make_bf16(void)
@@ -93,14 +92,14 @@ static int set_group_list(hid_t list, const bm_node *n)
            H5Pset_obj_track_times(list, 0) < 0 || H5Pset_est_link_info(list, links, (unsigned)name) < 0;
 }
 
-static int make_lists(skeleton *k, size_t meta_bytes)
+static int make_lists(skeleton *k, bm_image *image, size_t meta_bytes)
 {
     k->access = H5Pcreate(H5P_FILE_ACCESS);
     k->data_list = H5Pcreate(H5P_DATASET_CREATE);
     if (k->access < 0 || k->data_list < 0) return -1;
     if (H5Pset_libver_bounds(k->access, H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 || H5Pset_fclose_degree(k->access, H5F_CLOSE_STRONG) < 0 ||
         H5Pset_alignment(k->access, BM_H5_ALIGN, BM_H5_ALIGN) < 0 || H5Pset_meta_block_size(k->access, meta_bytes) < 0 ||
-        H5Pset_file_locking(k->access, 0, 1) < 0)
+        bm_image_set_driver(k->access, image) < 0)
         return -1;
     if (H5Pset_layout(k->data_list, H5D_CONTIGUOUS) < 0 || H5Pset_alloc_time(k->data_list, H5D_ALLOC_TIME_EARLY) < 0 ||
         H5Pset_fill_time(k->data_list, H5D_FILL_TIME_NEVER) < 0 || H5Pset_obj_track_times(k->data_list, 0) < 0 ||
@@ -188,17 +187,26 @@ static bm_status make_children(skeleton *k, hid_t group, bm_node *parent)
     return BM_OK;
 }
 
-static bm_status make_file(skeleton *k, const char *file, bm_node *root, size_t meta_bytes)
+static bm_status make_file(skeleton *k, bm_image *image, bm_node *root, size_t meta_bytes)
 {
-    if (make_lists(k, meta_bytes)) return h5_fails("properties of", file);
+    if (make_lists(k, image, meta_bytes)) return h5_fails("properties", root->path);
     k->group_list = H5Pcreate(H5P_FILE_CREATE);
-    if (k->group_list >= 0 && !set_group_list(k->group_list, root)) k->file = H5Fcreate(file, H5F_ACC_TRUNC, k->group_list, k->access);
-    if (k->file < 0) return h5_fails("file", file);
+    if (k->group_list >= 0 && !set_group_list(k->group_list, root)) k->file = H5Fcreate("bm", H5F_ACC_TRUNC, k->group_list, k->access);
+    if (k->file < 0) return h5_fails("file", root->path);
     BM_TRY(make_attrs(k, k->file, root));
     return make_children(k, k->file, root);
 }
 
-bm_status bm_skeleton_write(const char *file, bm_node *root, size_t meta_bytes)
+static void close_lists(skeleton *k)
+{
+    for (int t = 0; t < BM_DTYPE_COUNT; t++)
+        if (k->type[t] >= 0) H5Tclose(k->type[t]);
+    if (k->data_list >= 0) H5Pclose(k->data_list);
+    if (k->group_list >= 0) H5Pclose(k->group_list);
+    if (k->access >= 0) H5Pclose(k->access);
+}
+
+bm_status bm_skeleton_make(bm_image *image, bm_node *root, size_t meta_bytes)
 {
     skeleton k = {.file = -1, .access = -1, .group_list = -1, .data_list = -1};
     for (int t = 0; t < BM_DTYPE_COUNT; t++) k.type[t] = -1;
@@ -208,18 +216,14 @@ bm_status bm_skeleton_write(const char *file, bm_node *root, size_t meta_bytes)
     pthread_once(&once, start_library);
     H5Eget_auto2(H5E_DEFAULT, &print, &print_to);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    bm_status status = make_file(&k, file, root, meta_bytes);
-    for (int t = 0; t < BM_DTYPE_COUNT; t++)
-        if (k.type[t] >= 0) H5Tclose(k.type[t]);
-    if (k.data_list >= 0) H5Pclose(k.data_list);
-    if (k.group_list >= 0) H5Pclose(k.group_list);
-    if (k.access >= 0) H5Pclose(k.access);
+    bm_status status = make_file(&k, image, root, meta_bytes);
+    close_lists(&k);
     if (k.file >= 0 && H5Fclose(k.file) < 0) {
-        if (!status) status = h5_fails("file", file);
-        H5Fclose(k.file); /* what it could not write is dropped the second time */
+        if (!status) status = h5_fails("file", root->path);
+        image->file = NULL; /* libhdf5 still refers to it: it is not freed */
     }
     H5Eclear2(H5E_DEFAULT);
     H5Eset_auto2(H5E_DEFAULT, print, print_to);
     pthread_mutex_unlock(&lock);
-    return status;
+    return image->status ? image->status : status;
 }

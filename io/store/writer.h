@@ -2,8 +2,8 @@
  *
  *   create -> describe (group, dataset, attributes) -> begin -> put ... -> commit
  *
- * begin makes a temporary file `.NAME.tmp.PID.RAND` beside the target: libhdf5 lays out every object, contiguous and
- * 4096-aligned; its offsets are noted, and from there on bytes go straight to their places. commit writes the manifest, syncs, renames and
+ * begin makes a temporary file `.NAME.tmp.PID.RAND` beside the target: libhdf5 lays out every object (in memory), contiguous
+ * and 4096-aligned; its offsets are noted, and from there on bytes go straight to their places. commit writes the manifest, syncs, renames and
  * syncs the folder; only then does the file exist. Destroying a writer that was not committed removes the temporary file.
  * A writer belongs to one thread at a time, but puts into different datasets may run in parallel. */
 #ifndef BM_IO_STORE_WRITER_H

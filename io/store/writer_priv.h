@@ -64,8 +64,10 @@ struct bm_writer {
 /* Finds or makes the object at a path, /manifest included; a dataset must be new. */
 bm_status bm_writer_add(bm_node **out, bm_writer *w, const char *path, int is_dataset);
 
-/* Makes `file` (truncating it) hold every object of the tree; sets the datasets' offsets. `meta_bytes` is about what the
- * headers take. The only place that calls libhdf5 for writing. */
-bm_status bm_skeleton_write(const char *file, bm_node *root, size_t meta_bytes);
+struct bm_image;
+
+/* An image of the file with every object of the tree; sets the datasets' offsets. `meta_bytes` is about what the headers take.
+ * The only place that calls libhdf5 for writing. */
+bm_status bm_skeleton_make(struct bm_image *image, bm_node *root, size_t meta_bytes);
 
 #endif

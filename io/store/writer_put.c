@@ -11,6 +11,7 @@
 
 #include "core/base/file.h"
 #include "core/base/mem.h"
+#include "io/store/image_priv.h"
 #include "io/store/tempfile_priv.h"
 #include "io/store/writer_priv.h"
 
@@ -109,12 +110,15 @@ static bm_status check_space(const bm_writer *w)
 static bm_status make_skeleton(bm_writer *w)
 {
     for (int tries = 0; tries < 8; tries++) {
-        struct stat st;
+        bm_image image = {0};
         bm_h5_tree_finish(&w->tree);
         bm_manifest_finish(&w->manifest);
-        BM_TRY(bm_skeleton_write(w->temp, w->root, w->meta_bytes));
-        if (fstat(w->fd, &st)) return bm_fail_errno(errno, w->temp, "cannot look at it");
-        BM_TRY(bm_h5_tree_read(&w->tree, w->fd, (int64_t)st.st_size));
+        bm_status status = bm_skeleton_make(&image, w->root, w->meta_bytes);
+        if (!status) status = bm_image_store(&image, w->fd, w->path);
+        int64_t bytes = image.bytes;
+        bm_image_finish(&image);
+        BM_TRY(status);
+        BM_TRY(bm_h5_tree_read(&w->tree, w->fd, bytes));
         BM_TRY(bm_manifest_layout(&w->manifest, &w->tree));
         int64_t spare = w->leaves->shape.dim[0] - w->manifest.leaves;
         if (spare >= 0 && spare <= BM_MOST_SPARE_LEAVES) return BM_OK;
