@@ -26,10 +26,9 @@ BEGIN {
     place = substr($0, 1, RSTART + RLENGTH - 2)
     if (!match($0, /"[^"]*"/)) next # <...> is a library's
     target = substr($0, RSTART + 1, RLENGTH - 2)
-    if (file ~ /\.clh?$/) { # kernels include the files of cl/lib by their bare names
-        if (target !~ /^[a-z0-9_]+\.clh$/) print place ": " target " is no .clh of cl/lib"
-        next
-    }
+    # Kernels include the files of cl/lib by their bare names, and those the headers that they share with C.
+    if (file ~ /\.clh?$/ && target ~ /^[a-z0-9_]+\.clh$/) next
+    if (file ~ /\.cl$/) print place ": " target " is no .clh of cl/lib"
     if (index(" " allowed[layer_of(file)] " ", " " layer_of(target) " ") == 0)
         print place ": " file " must not include " target
     else if (file ~ /\.h$/ && file !~ /_priv\.h$/ && file !~ /^(tools|tests)\// && target ~ /_priv\.h$/)

@@ -37,8 +37,10 @@ plant core/base/a.c status.h
 plant core/base/a.c ../device/device.h
 plant core/graph/a.h core/graph/plan_priv.h
 plant cl/ops/a.cl ../lib/math.clh
+plant cl/ops/a.clh io/store/store.h
 printf '#include "core/base/status.h"\n#include <stdio.h>\n#include "cl/ops/ops.h"\n' >"$copy/models/a.c"
 printf '#include "core/graph/plan_priv.h"\n' >"$copy/core/graph/a.c"
 printf '#include "math.clh"\n' >"$copy/cl/ops/a.cl"
+printf '#include "core/graph/scalars.h"\n#include "math.clh"\n' >"$copy/cl/ops/a.clh"
 found=$(wrong_includes "$copy")
 [[ -z $found ]] || { echo "right includes were taken for wrong ones: $found"; exit 1; }
