@@ -6,6 +6,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "io/text/utf8.h"
 #include "models/config/config_priv.h"
 
 #define MOST_JSON_BYTES (16u << 20)
@@ -23,14 +24,26 @@ static int is_written(const bm_config_slot *s)
     return (s->key->doc || !s->is_null) && (s->key->fallback || s->given);
 }
 
-/* A YAML (and JSON) double-quoted text. */
+/* What YAML does not take as it is, or takes for a line break: c-printable of YAML 1.1, section 5.1, and b-char, 5.4. */
+static int needs_escape(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff || c == 0xfffe || c == 0xffff;
+}
+
+/* A double-quoted text that is the same in YAML and JSON; `text` is valid UTF-8. */
 static void add_quoted(bm_str *out, const char *text)
 {
+    size_t left = strlen(text);
     bm_str_add(out, "\"");
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p == '"' || *p == '\\') bm_str_addf(out, "\\%c", *p);
-        else if (*p < 0x20 || *p == 0x7f) bm_str_addf(out, "\\u%04x", *p);
-        else bm_str_add_bytes(out, p, 1);
+    for (const unsigned char *p = (const unsigned char *)text; left > 0;) {
+        int n = bm_utf8_length(p, left);
+        uint32_t c = n == 1 ? p[0] : n == 2 ? p[0] & 0x1fu : n == 3 ? p[0] & 0x0fu : p[0] & 0x07u;
+        for (int i = 1; i < n; i++) c = c << 6 | (p[i] & 0x3fu);
+        if (c == '"' || c == '\\') bm_str_add(out, "\\");
+        if (needs_escape(c)) bm_str_addf(out, "\\u%04x", (unsigned)c);
+        else bm_str_add_bytes(out, p, (size_t)n);
+        p += n;
+        left -= (size_t)n;
     }
     bm_str_add(out, "\"");
 }

@@ -10,15 +10,20 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static char path[64];
+
+static void remove_file(void) { unlink(path); }
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static char path[64];
     static int fd = -1;
     bm_safetensors *s;
     if (fd < 0) {
-        strcpy(path, "/tmp/fuzz_safetensors.XXXXXX");
+        /* in memory where that can be had: a disk would be most of the time */
+        snprintf(path, sizeof path, "%s/fuzz_safetensors.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
         fd = mkstemp(path);
         if (fd < 0) abort();
+        atexit(remove_file);
     }
     if (ftruncate(fd, 0) != 0 || bm_pwrite_all(fd, data, size, 0, path)) abort();
     if (bm_safetensors_open(&s, path)) return 0;

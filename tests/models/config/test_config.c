@@ -304,7 +304,7 @@ END_TEST
 static const char odd_values[] =
     "model: {family: gpt, dropout: 0.1, norm_eps: 1e-12}\n"
     "train: {lr: 0.1234567890123456789, min_lr: 5e-324, clip: 1.7976931348623157e308, eps: 1e-08, seed: 9223372036854775807}\n"
-    "data: {path: \"/a b/\\\"quoted\\\"\\\\ \\u00e4\\t: #x\", window: 12}\n"
+    "data: {path: \"/a b/\\\"quoted\\\"\\\\ \\u00e4\\t: #x\\N\\L\\ufeff\\U0001f44d\", window: 12}\n"
     "device: \"true\"\n";
 
 static void check_odd_values(const bm_config *c)
@@ -315,7 +315,7 @@ static void check_odd_values(const bm_config *c)
     ck_assert_double_eq(bm_config_f64(c, "train.eps"), 1e-8);
     ck_assert_double_eq(bm_config_f64(c, "model.norm_eps"), 1e-12);
     ck_assert_int_eq(bm_config_i64(c, "train.seed"), INT64_MAX);
-    ck_assert_str_eq(bm_config_string(c, "data.path"), "/a b/\"quoted\"\\ \xc3\xa4\t: #x");
+    ck_assert_str_eq(bm_config_string(c, "data.path"), "/a b/\"quoted\"\\ \xc3\xa4\t: #x\xc2\x85\xe2\x80\xa8\xef\xbb\xbf\xf0\x9f\x91\x8d");
     ck_assert_str_eq(bm_config_string(c, "device"), "true");
     ck_assert(bm_config_is_null(c, "init"));
 }
