@@ -56,7 +56,7 @@ bm_cache_entry bm_cache_load(const char *folder, const bm_hash128 *key);
 void bm_cache_store(const char *folder, const bm_hash128 *key, const void *binary, size_t bytes);
 
 /* source.c: the text of a kernel source: DIR/NAME.cl if there is one (dir NULL: none), its `#include "x.clh"` lines replaced by
- * DIR/lib/x.clh, else the one of the table. The caller frees it. */
+ * DIR/lib/x.clh and `#include "core/..."` by what is beside DIR, else the one of the table. The caller frees it. */
 bm_status bm_source_text(char **out, const bm_source_table *t, const char *dir, const char *name);
 /* Appends `text` with each line numbered as compilers count them, #line directives followed. */
 void bm_source_number(bm_str *s, const char *text);

@@ -49,7 +49,8 @@ static bm_status expand(expansion *x, const char *file, int depth)
         size_t n = strcspn(p, "\n");
         char name[128], header[140], mark[140];
         if (include_name(name, sizeof name, p, n)) {
-            snprintf(header, sizeof header, "lib/%s", name);
+            /* A header that C shares is beside the folder, any other in its lib/. */
+            snprintf(header, sizeof header, "%s%s", strncmp(name, "core/", 5) ? "lib/" : "../", name);
             snprintf(mark, sizeof mark, "\n%s\n", name);
             if (!strstr(bm_str_text(&x->seen), mark)) {
                 bm_str_add(&x->seen, mark);

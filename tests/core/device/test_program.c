@@ -8,10 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cl/sources.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/device/cl_api.h"
+#include "core/device/engine_priv.h"
 #include "core/device/memory.h"
 #include "core/device/program.h"
 #include "core/device/queue.h"
@@ -332,7 +334,8 @@ START_TEST(a_folder_of_sources_replaces_embedded_ones)
                          "TWICE(VALUE);\n}\n");
     write_file("lib/value.clh", "  #  include \"base.clh\"\n#define TWICE(v) (BASE + 2 * (v))\nint twice(int v);\nint twice(int v) "
                                 "{ return TWICE(v); }\n"); /* defined twice if it came twice */
-    write_file("lib/base.clh", "#define BASE 1000");
+    write_file("lib/base.clh", "#include \"core/graph/ten.h\"\n#define BASE (100 * TEN)");
+    write_file("../core/graph/ten.h", "#define TEN 10\n");
     bm_engine_opts opts = cached_opts();
     opts.cl_dir = test_path("kernels");
     bm_engine *e = test_engine_open_with(&opts);
@@ -353,6 +356,19 @@ START_TEST(a_folder_of_sources_replaces_embedded_ones)
     e = test_engine_open_with(&opts);
     test_fails(bm_program_get(&p, e, "set", ""), BM_ERR_NOT_FOUND, "lib/missing.clh");
     bm_engine_close(e);
+}
+END_TEST
+
+START_TEST(a_source_of_the_tree_is_the_one_that_is_embedded)
+{
+    ck_assert_uint_gt(bm_cl_sources.count, 0);
+    for (size_t i = 0; i < bm_cl_sources.count; i++) {
+        const bm_source *embedded = &bm_cl_sources.entries[i];
+        char *text = NULL;
+        test_ok(bm_source_text(&text, &(bm_source_table){NULL, 0}, test_source("cl"), embedded->name));
+        ck_assert_str_eq(text, embedded->text);
+        bm_free(text);
+    }
 }
 END_TEST
 
@@ -413,6 +429,7 @@ int main(void)
     tcase_add_test(c, processes_may_race_for_an_entry);
     tcase_add_test(c, a_failed_build_keeps_the_log_with_the_source_numbered);
     tcase_add_test(c, a_folder_of_sources_replaces_embedded_ones);
+    tcase_add_test(c, a_source_of_the_tree_is_the_one_that_is_embedded);
     tcase_add_test(c, building_survives_failing_calls);
     tcase_add_test(c, building_survives_failing_allocations);
     suite_add_tcase(s, c);
