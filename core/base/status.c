@@ -80,7 +80,7 @@ bm_status bm_fail_prefix(bm_status s, const char *fmt, ...)
     size_t used = strlen(text);
     length = (int)used + snprintf(text + used, sizeof text - used, ": %s", rest);
     mark_cut(text, sizeof text, length);
-    last.status = s;
+    if (last.status != s) last = (bm_error){.status = s}; /* what was kept belongs to another failure */
     memcpy(last.text, text, sizeof text);
     return s;
 }
