@@ -258,7 +258,7 @@ static void bind_parameters(bm_graph *g, int n_values)
             s->d->is_gradient = 1;
             continue;
         }
-        if (!owned(g, s->d) || root->bound || root->is_output) {
+        if (!owned(g, s->d)) {
             if (!g->opts.copy) {
                 bm_graph_fail(g, bm_fail(BM_ERR_USAGE, "%s: its gradient must be copied, but the graph was given no copy",
                                          p->name));

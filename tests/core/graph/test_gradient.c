@@ -186,7 +186,7 @@ START_TEST(a_gradient_that_is_another_value_leaves_that_value_alone)
     /* The gradient of s is t; then the linear op adds to it by itself. */
     g = new_graph(0);
     a = bm_graph_param(g, "a", BM_F64, square, 0), b = bm_graph_param(g, "b", BM_F64, square, 0);
-    bm_value *s = fake_sin(g, a), *t = fake_tanh(g, fake_linear(g, s, b, NULL));
+    bm_value *s = fake_sin(g, a), *t = bm_graph_output(g, fake_tanh(g, fake_linear(g, s, b, NULL)), "t");
     finish_and_check(g, fake_mul(g, s, t), "a forward value as the gradient");
 
     /* The gradient of s is the constant 1; the linear op would add to the constant. Run twice it would show. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/base/mem.h"
 #include "core/device/cl_api.h"
@@ -162,7 +163,14 @@ static bm_status launch_reverse(bm_launcher *l, const bm_node *n)
     return bm_launcher_status(l);
 }
 
-static const bm_op op_reverse = {.name = "reverse", .infer = infer_like, .scratch = scratch_reverse, .launch = launch_reverse};
+static bm_status infer_reverse(bm_graph *g, bm_node *n)
+{
+    BM_TRY(infer_like(g, n));
+    bm_node_output_optional(g, n, BM_F32, n->inputs[0]->shape); /* what nothing here asks for */
+    return BM_OK;
+}
+
+static const bm_op op_reverse = {.name = "reverse", .infer = infer_reverse, .scratch = scratch_reverse, .launch = launch_reverse};
 static bm_value *reverse(bm_graph *g, bm_value *x) { return bm_node_first(bm_node_create(g, &op_reverse, NULL, &x, 1, 0)); }
 
 /* w <- w - lr g over a whole group, slab by slab. */
@@ -338,6 +346,42 @@ START_TEST(inputs_are_staged_so_that_the_host_may_run_ahead)
     }
     bm_plan_destroy(p);
     bm_graph_destroy(g);
+}
+END_TEST
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+START_TEST(the_second_run_is_enqueued_while_the_first_is_under_way)
+{
+    for (int rounds = 10000, slow_enough = 0; !slow_enough; rounds *= 2) {
+        bm_graph *g = new_graph(0);
+        bm_value *x = input(g, "x"), *y = bm_graph_output(g, slow(g, x, rounds), "y");
+        bm_plan *p = plan_with(g, NULL, 0, NULL);
+        float out[N];
+        double one = 0, enqueued = 0;
+        for (int run = 0; run < 2; run++) { /* the first one builds what the driver left for later */
+            double began = now();
+            test_ok(bm_plan_run(p));
+            test_ok(bm_plan_read(p, y, out));
+            one = now() - began;
+        }
+        slow_enough = one > 0.2;
+        double began = now();
+        for (int run = 0; run < BM_PLAN_AHEAD; run++) {
+            test_ok(bm_plan_write(p, x, ramp(0)));
+            test_ok(bm_plan_run(p));
+        }
+        enqueued = now() - began;
+        test_ok(bm_plan_read(p, y, out));
+        ck_assert_msg(!slow_enough || enqueued < 0.5 * one, "a run takes %.3f s, enqueuing two %.3f s", one, enqueued);
+        bm_plan_destroy(p);
+        bm_graph_destroy(g);
+    }
 }
 END_TEST
 
@@ -644,6 +688,7 @@ static bm_status launch_call(bm_launcher *l, const bm_node *n)
 {
     int *ctx = bm_alloc(sizeof *ctx);
     if (!ctx) return BM_ERR_MEMORY;
+    if (attrs_of(n)->rounds == 2) bm_launcher_scratch(l, 0, 4); /* was not asked for */
     *ctx = attrs_of(n)->rounds;
     bm_launcher_call(l, call_run, ctx, call_destroy);
     return bm_launcher_status(l);
@@ -696,6 +741,13 @@ START_TEST(calls_run_with_the_plan_and_are_destroyed_with_it)
     test_fails(bm_plan_run(p), BM_ERR_DEVICE, "h1/call: refused by the test");
     bm_plan_destroy(p);
     ck_assert_int_eq(calls_destroyed, 4);
+    bm_graph_destroy(g);
+
+    g = new_graph(0);
+    x = input(g, "x");
+    bm_graph_output(g, special(g, &op_call, x, 2), "y");
+    test_fails(bm_plan_create(&p, engine, g, NULL), BM_ERR_USAGE, "call: scratch bytes 0 to 4 were not asked for");
+    ck_assert_int_eq(calls_destroyed, 5); /* although the launcher had failed */
     bm_graph_destroy(g);
 }
 END_TEST
@@ -791,6 +843,8 @@ int main(void)
     tcase_add_test(t, what_is_not_kept_cannot_be_read_or_written);
     tcase_add_test(t, run_time_scalars_take_effect_with_the_next_run);
     tcase_add_test(t, inputs_are_staged_so_that_the_host_may_run_ahead);
+    if (!getenv("BM_TEST_OCLGRIND") && !getenv("BM_TEST_SMALL")) /* nothing is under way there, or not for long */
+        tcase_add_test(t, the_second_run_is_enqueued_while_the_first_is_under_way);
     tcase_add_test(t, a_plan_goes_while_its_work_is_under_way);
     tcase_add_test(t, weights_live_in_banks_and_are_trained_there);
     tcase_add_test(t, a_missing_or_unfit_bank_is_named);
