@@ -110,6 +110,7 @@ static bm_status read_superblock(uint64_t *root, walk *w)
     int64_t have = w->window.file_bytes;
     size_t head = have < BM_H5_SUPERBLOCK_BYTES ? (size_t)have : BM_H5_SUPERBLOCK_BYTES;
     const uint8_t *p;
+    if (!have) return bm_fail(BM_ERR_DAMAGED, "truncated: it is empty");
     BM_TRY(window_read(&p, &w->window, 0, head));
     if (memcmp(p, signature, head < 8 ? head : 8))
         return bm_refuse(BM_RULE_SUPERBLOCK, "not an HDF5 file (its first bytes are not the signature)");
@@ -215,9 +216,10 @@ static int by_pending_path(const void *a, const void *b)
 static bm_status check_links(walk *w, int64_t first)
 {
     bm_h5_object *o = &w->object;
-    bm_h5_pending *link = o->pending + first;
     int64_t n = o->pendings - first;
-    if (n) qsort(link, (size_t)n, sizeof *link, by_pending_path);
+    if (!n) return BM_OK;
+    bm_h5_pending *link = o->pending + first;
+    qsort(link, (size_t)n, sizeof *link, by_pending_path);
     for (int64_t i = 0; i < n; i++) {
         int is_new;
         if (i && !strcmp(link[i - 1].path, link[i].path))
