@@ -83,7 +83,7 @@ const bm_cmd bm_cmd_tokenizer_decode = {
             "\n"
             "usage: bmtool tokenizer decode TOKENIZER [FILE]\n"
             "\n"
-            "  TOKENIZER   byte, a tokenizer's file, or a data set or checkpoint that holds one\n"
+            "  TOKENIZER   byte, a tokenizer's file, or a data set, checkpoint or run that holds one\n"
             "  FILE        ids with spaces, commas or new lines between; standard input when missing or -\n"
             "\n"
             "The bytes come out as they are, with no new line added; end-of-text stands for no bytes.\n",

@@ -97,7 +97,7 @@ const bm_cmd bm_cmd_tokenizer_encode = {
             "\n"
             "usage: bmtool tokenizer encode TOKENIZER [FILE] [--ids | --json] [--special]\n"
             "\n"
-            "  TOKENIZER     byte, a tokenizer's file, or a data set or checkpoint that holds one\n"
+            "  TOKENIZER     byte, a tokenizer's file, or a data set, checkpoint or run that holds one\n"
             "  FILE          the text; standard input when missing or -\n"
             "      --ids     only the ids, in one line\n"
             "      --json    {\"ids\": [...], \"tokens\": N, \"bytes\": N}\n"

@@ -6,6 +6,7 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "io/store/runfolder.h"
 #include "io/store/store.h"
 #include "io/text/bpe_train.h"
 #include "tools/out.h"
@@ -45,10 +46,20 @@ done:
     return status;
 }
 
+static bm_status from_run(bm_tokenizer **out, const char *run)
+{
+    char *path;
+    bm_status status = bm_run_resolve(&path, run);
+    if (!status) status = from_store(out, path);
+    bm_free(path);
+    return status;
+}
+
 bm_status bm_tokenizer_arg(bm_tokenizer **out, const char *spec)
 {
     *out = NULL;
     if (strcmp(spec, "byte") == 0) return bm_tokenizer_create_byte(out);
+    if (bm_run_is_folder(spec)) return from_run(out, spec);
     return is_hdf5(spec) ? from_store(out, spec) : bm_tokenizer_load(out, spec);
 }
 
@@ -93,6 +104,7 @@ done:
 
 bm_status bm_output_check(const char *path, int force)
 {
+    if (strcmp(path, "-") == 0) return bm_fail(BM_ERR_USAGE, "the output must be a file, not standard output (-)");
     if (!force && bm_path_exists(path))
         return bm_fail(BM_ERR_EXISTS, "%s: exists already (--force replaces it)", path);
     return BM_OK;

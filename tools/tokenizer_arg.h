@@ -7,7 +7,7 @@
 #include "io/text/tokenizer.h"
 #include "tools/text_input.h"
 
-/* "byte", a tokenizer's file, or a data set or checkpoint that holds one. */
+/* "byte", a tokenizer's file, or a data set, checkpoint or run folder that holds one. */
 bm_status bm_tokenizer_arg(bm_tokenizer **out, const char *spec);
 /* Whether spec is "bpe:N", and N (0 when it is no number). */
 int bm_tokenizer_arg_is_training(int64_t *vocab_size, const char *spec);

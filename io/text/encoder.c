@@ -63,7 +63,6 @@ static bm_status remember(bm_encoder *e, const unsigned char *bytes, size_t n, s
     }
     BM_TRY(bm_intern_add(&number, &e->cache, bytes, n));
     memcpy(e->cached_ids + at, e->word_ids, count * sizeof *e->cached_ids);
-    e->cached_start[number] = at;
     e->cached_start[number + 1] = at + (uint32_t)count;
     return BM_OK;
 }

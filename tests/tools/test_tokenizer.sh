@@ -63,4 +63,6 @@ says 'id 300 (number 2) is outside the vocabulary of 257'
 expect 2 "$bm" tokenizer decode byte - <<<'99999999999999999999999999'
 expect 2 "$bm" tokenizer train text -o y.json --vocab 256
 expect 2 "$bm" tokenizer train text -o y.json
+expect 2 "$bm" tokenizer train text -o - --vocab 300
+says 'not standard output'
 [[ ! -e y.json && ! -e x.json ]] || fail "a file was written"
