@@ -444,7 +444,7 @@ static int has_gradient(const optest *t)
     return 0;
 }
 
-/* Bytes that one allocation must hold at least: all inputs lie in one. */
+/* Bytes that one allocation must hold at least: all inputs lie in one, and each tensor of a bank. */
 static int64_t least_alloc(const optest *t)
 {
     run r;
@@ -453,6 +453,7 @@ static int64_t least_alloc(const optest *t)
     bm_plan_memory m;
     test_ok(bm_plan_memory_of(&m, r.graph, &limits));
     run_finish(&r);
+    for (int i = 0; i < t->n_in; i++) m.input_bytes += (int64_t)bm_shape_bytes(&t->in[i].shape, BM_F32);
     return 2 * m.input_bytes + 65536;
 }
 
@@ -502,7 +503,9 @@ static void accumulate_on(bm_engine *e, const optest *t, const char *kind)
             }
             double *want = doubles(h.n_in[i]);
             for (int64_t k = 0; k < h.n_in[i]; k++) want[k] = 2.0 * (double)once[i][k];
-            optest_compare(what, got, BM_F32, want, h.n_in[i], 2 * or_one(t->grad_c > 0 ? t->grad_c : t->c), t->floor);
+            const double c = or_one(t->grad_c > 0 ? t->grad_c : t->c);
+            const double length = or_one(t->grad_length > 0 ? t->grad_length : t->length);
+            optest_compare(what, got, BM_F32, want, h.n_in[i], 2 * c * sqrt(length), t->floor);
             free(want);
             free(got);
         }
