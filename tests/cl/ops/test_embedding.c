@@ -1,0 +1,192 @@
+/* ctest: oclgrind rusticl */
+#include <math.h>
+#include <string.h>
+
+#include "cl/ops/ops.h"
+#include "core/graph/scalars.h"
+#include "tests/lib/optest.h"
+#include "tests/lib/test.h"
+
+static void build(bm_graph *g, bm_value **out, bm_value *const *in, const optest *t)
+{
+    (void)t;
+    out[0] = bm_embedding(g, in[0], in[1]);
+}
+
+static void reference(double *const *out, const double *const *in, const optest *t)
+{
+    const int64_t rows = bm_shape_elements(&t->in[1].shape), C = t->in[0].shape.dim[1];
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < C; c++) out[0][r * C + c] = in[0][(int64_t)in[1][r] * C + c];
+}
+
+/* The same table twice: gradients of both uses meet. */
+static void build_tied(bm_graph *g, bm_value **out, bm_value *const *in, const optest *t)
+{
+    (void)t;
+    out[0] = bm_embedding(g, in[0], in[1]);
+    out[1] = bm_embedding(g, in[0], in[2]);
+}
+
+static void reference_tied(double *const *out, const double *const *in, const optest *t)
+{
+    const double *second[] = {in[0], in[2]};
+    reference(out, in, t);
+    reference(&out[1], second, t);
+}
+
+/* Forward copies: no error at all. A gradient adds as many rows as an id has, `repeats` or so. */
+static void check(const char *name, int64_t V, int64_t C, int64_t rows, double repeats)
+{
+    optest t = {.name = name, .n_in = 2, .n_out = 1, .build = build, .reference = reference, .c = 0, .grad_c = 2};
+    t.in[0] = (optest_input){.shape = BM_SHAPE(V, C), .place = BM_PLACE_WEIGHT, .gradient = rows > 0};
+    t.in[1] = (optest_input){.shape = BM_SHAPE(rows), .fill = OPTEST_INDEX, .low = 0, .high = (double)V};
+    t.grad_length = repeats;
+    optest_check(&t);
+    if (rows) optest_check_accumulate(&t);
+    t.in[2] = t.in[1];
+    t.n_in = 3;
+    t.n_out = 2;
+    t.build = build_tied;
+    t.reference = reference_tied;
+    t.grad_length = 2 * repeats;
+    optest_check(&t);
+}
+
+START_TEST(embedding_copies_rows_and_scatters_gradients)
+{
+    check("no ids", 5, 7, 0, 1);
+    check("one", 1, 1, 1, 1);
+    check("few ids, often", 3, 17, 61, 30);
+    check("one column more than a group's", 11, 65, 13, 4);
+    if (optest_small()) return;
+    check("many short rows", 100, 3, 2000, 40);
+    check("a prime of ids", 1009, 64, 131, 2);
+    check("wide rows", 50, 768, 97, 6);
+}
+END_TEST
+
+typedef struct place {
+    uint32_t offset;
+} place;
+
+static void prepare(bm_plan *p, const optest *t)
+{
+    bm_plan_set_u32(p, BM_RT_POSITION, ((const place *)t->with)->offset);
+}
+
+static void build_positions(bm_graph *g, bm_value **out, bm_value *const *in, const optest *t)
+{
+    (void)t;
+    out[0] = bm_embedding_positions(g, in[0], in[1], in[2]);
+}
+
+static void reference_positions(double *const *out, const double *const *in, const optest *t)
+{
+    const int64_t rows = bm_shape_elements(&t->in[2].shape), C = t->in[0].shape.dim[1], T = t->in[2].shape.dim[1];
+    const int64_t offset = ((const place *)t->with)->offset;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < C; c++)
+            out[0][r * C + c] = in[0][(int64_t)in[2][r] * C + c] + in[1][(offset + r % T) * C + c];
+}
+
+static void check_positions(const char *name, int64_t P, int64_t C, int64_t B, int64_t T, uint32_t offset)
+{
+    const int64_t V = 13;
+    const place with = {offset};
+    optest t = {.name = name, .n_in = 3, .n_out = 1, .build = build_positions, .reference = reference_positions,
+                .with = &with, .prepare = prepare, .c = 1, .grad_c = 2};
+    t.in[0] = (optest_input){.shape = BM_SHAPE(V, C), .place = BM_PLACE_WEIGHT, .gradient = B * T > 0};
+    t.in[1] = (optest_input){.shape = BM_SHAPE(P, C), .place = BM_PLACE_WEIGHT, .gradient = B * T > 0};
+    t.in[2] = (optest_input){.shape = BM_SHAPE(B, T), .fill = OPTEST_INDEX, .low = 0, .high = (double)V};
+    t.grad_length = (double)(B * T) / (double)V + (double)B;
+    optest_check(&t);
+    if (B * T > 0) optest_check_accumulate(&t);
+}
+
+START_TEST(embedding_adds_the_row_of_the_position)
+{
+    check_positions("no batch", 5, 7, 0, 3, 0);
+    check_positions("one token", 1, 1, 1, 1, 0);
+    check_positions("decoding", 9, 17, 3, 1, 8);
+    check_positions("part of the positions", 31, 33, 2, 11, 0);
+    if (optest_small()) return;
+    check_positions("a chunk of a prompt", 100, 65, 2, 37, 63);
+    check_positions("all positions", 64, 768, 4, 64, 0);
+}
+END_TEST
+
+/* ids 7 and -1 and position 5 are outside: NaN comes out, and the gradient changes nothing but what it should. */
+static void check_outside(bm_form form)
+{
+    enum { V = 7, P = 5, C = 20, T = 6 };
+    const int32_t ids[T] = {0, V, 6, -1, 2, 3}; /* the last stands at position 5 */
+    float token[V * C], position[P * C], y[T * C], dtoken[V * C], dposition[P * C];
+    for (int i = 0; i < V * C; i++) token[i] = (float)i;
+    for (int i = 0; i < P * C; i++) position[i] = 1000 * (float)i;
+    bm_graph_opts opts = bm_graph_opts_with_ops();
+    bm_graph *g = NULL;
+    bm_plan *p = NULL;
+    test_ok(bm_graph_create(&g, &opts));
+    bm_value *a = bm_graph_input(g, "token", BM_F32, BM_SHAPE(V, C)), *b = bm_graph_input(g, "position", BM_F32, BM_SHAPE(P, C));
+    bm_value *at = bm_graph_input(g, "ids", BM_I32, BM_SHAPE(1, T));
+    bm_graph_want_gradient(g, a);
+    bm_graph_want_gradient(g, b);
+    bm_value *out = bm_graph_output(g, bm_embedding_positions(g, a, b, at), "y");
+    test_ok(bm_graph_gradients(g, bm_sum(g, out)));
+    bm_value *da = bm_graph_output(g, bm_graph_gradient(g, a), "da"), *db = bm_graph_output(g, bm_graph_gradient(g, b), "db");
+    bm_plan_opts none = {0};
+    test_ok(bm_plan_create(&p, optest_engine(form), g, &none));
+    test_ok(bm_plan_write(p, a, token));
+    test_ok(bm_plan_write(p, b, position));
+    test_ok(bm_plan_write(p, at, ids));
+    test_ok(bm_plan_run(p));
+    test_ok(bm_plan_read(p, out, y));
+    test_ok(bm_plan_read(p, da, dtoken));
+    test_ok(bm_plan_read(p, db, dposition));
+    for (int t = 0; t < T; t++)
+        for (int c = 0; c < C; c++) {
+            const int known = ids[t] >= 0 && ids[t] < V && t < P;
+            if (known) ck_assert_float_eq(y[t * C + c], token[ids[t] * C + c] + position[t * C + c]);
+            else ck_assert_msg(isnan(y[t * C + c]), "row %d, column %d: %g", t, c, (double)y[t * C + c]);
+        }
+    const float want[V] = {1, 0, 1, 1, 0, 0, 1};
+    for (int i = 0; i < V * C; i++) ck_assert_float_eq(dtoken[i], want[i / C]);
+    for (int i = 0; i < P * C; i++) ck_assert_float_eq(dposition[i], 1);
+    bm_plan_destroy(p);
+    bm_graph_destroy(g);
+}
+
+START_TEST(numbers_outside_the_tables_are_seen_and_touch_nothing)
+{
+    EACH_FORM(form) check_outside(form);
+}
+END_TEST
+
+START_TEST(tables_that_do_not_fit_are_refused)
+{
+    bm_graph_opts opts = bm_graph_opts_with_ops();
+    bm_graph *g = NULL;
+    test_ok(bm_graph_create(&g, &opts));
+    bm_value *token = bm_graph_input(g, "token", BM_F32, BM_SHAPE(5, 4)), *ids = bm_graph_input(g, "ids", BM_I32, BM_SHAPE(2, 3));
+    ck_assert_ptr_null(bm_embedding_positions(g, token, bm_graph_input(g, "position", BM_F32, BM_SHAPE(9, 3)), ids));
+    ck_assert_int_eq(bm_graph_status(g), BM_ERR_SHAPE);
+    bm_graph_destroy(g);
+    test_ok(bm_graph_create(&g, &opts));
+    token = bm_graph_input(g, "token", BM_F32, BM_SHAPE(5, 4));
+    ck_assert_ptr_null(bm_embedding(g, token, bm_graph_input(g, "ids", BM_U32, BM_SHAPE(3))));
+    ck_assert_int_eq(bm_graph_status(g), BM_ERR_SHAPE);
+    bm_graph_destroy(g);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("embedding");
+    TCase *c = optest_tcase(s, "embedding");
+    tcase_add_test(c, embedding_copies_rows_and_scatters_gradients);
+    tcase_add_test(c, embedding_adds_the_row_of_the_position);
+    tcase_add_test(c, numbers_outside_the_tables_are_seen_and_touch_nothing);
+    tcase_add_test(c, tables_that_do_not_fit_are_refused);
+    return test_run(s);
+}
