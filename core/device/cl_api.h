@@ -15,7 +15,7 @@ extern "C" {
     X(GetPlatformIDs) X(GetPlatformInfo) X(GetDeviceIDs) X(GetDeviceInfo)                          \
     X(CreateSubDevices) X(ReleaseDevice)                                                           \
     X(CreateContext) X(ReleaseContext) X(CreateCommandQueue) X(ReleaseCommandQueue)                \
-    X(CreateBuffer) X(CreateSubBuffer) X(ReleaseMemObject)                                         \
+    X(CreateBuffer) X(CreateSubBuffer) X(ReleaseMemObject) X(GetMemObjectInfo)                                       \
     X(CreateProgramWithSource) X(CreateProgramWithBinary) X(BuildProgram) X(GetProgramInfo)        \
     X(GetProgramBuildInfo) X(ReleaseProgram)                                                       \
     X(CreateKernel) X(SetKernelArg) X(GetKernelWorkGroupInfo) X(ReleaseKernel)                     \

@@ -15,6 +15,8 @@ BM_API bm_engine *bm_launcher_engine(bm_launcher *l);
 BM_API bm_form bm_launcher_form(const bm_launcher *l); /* CPU or PLAIN */
 BM_API const bm_limits *bm_launcher_limits(const bm_launcher *l);
 BM_API bm_status bm_launcher_status(const bm_launcher *l);
+/* Makes the launcher fail with `s` (not BM_OK), whose detail is the thread's error; the first failure stays. */
+BM_API void bm_launcher_fail(bm_launcher *l, bm_status s);
 /* Which GEMM backend is forced ("packed", ...), or NULL for the measured choice. */
 BM_API const char *bm_launcher_gemm(const bm_launcher *l);
 

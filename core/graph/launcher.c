@@ -31,6 +31,11 @@ bm_status bm_launcher_status(const bm_launcher *l)
     return l->status;
 }
 
+void bm_launcher_fail(bm_launcher *l, bm_status s)
+{
+    fail(l, s);
+}
+
 const char *bm_launcher_gemm(const bm_launcher *l)
 {
     return l->gemm;

@@ -1,0 +1,201 @@
+/* The backend for CPU devices: kernels and their blocking are described in cl/gemm/packed.cl. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cl/gemm/gemm_priv.h"
+#include "core/base/checked.h"
+
+#define RUN 256                     /* k of a panel: 32 columns of f32 are 32 KiB, within a first-level cache */
+#define RUN_WIDE 1024               /* with a 16-bit D, so that its sums rarely need a buffer of their own */
+#define PACK_K 512                  /* k of the packed rows of A */
+#define DIRECT_K 4096               /* k of one launch on A where it lies: its block stays in the last-level cache */
+#define TILES_BYTES (4ll << 20)     /* packed rows of A */
+#define PART_BYTES (32ll << 20)     /* sums of a 16-bit D */
+#define BLOCKS_PER_UNIT 8           /* work-items for each core, so that the last ones end together */
+#define LEAST_BLOCK_ROWS 64
+
+/* Rows that gemm_few takes. */
+#define FEW 8
+
+typedef struct blocking {
+    int width, cols, rows;   /* lanes of a vector; of a tile in registers */
+    int few;                 /* gemm_few */
+    int a_packed;            /* pack_rows first */
+    int needs_part;          /* sums apart from D */
+    int64_t run, group_k;    /* k of a panel, of a launch */
+    int64_t group_m, group_batch;
+    int64_t tiles_stride, tiles_bytes; /* elements for each product; bytes for a launch */
+    int64_t part_stride, part_offset;
+    int64_t scratch;
+} blocking;
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* `total` in equal parts of at most `limit`, each a multiple of `step` (limit is one). */
+static int64_t equal_parts(int64_t total, int64_t limit, int64_t step)
+{
+    return bm_round_up(bm_ceil_div(total, bm_ceil_div(total, limit)), step);
+}
+
+static int64_t longest_run(const bm_limits *limits, int cols, int64_t wanted)
+{
+    return least(wanted, limits->local_bytes / (4 * cols) / 8 * 8);
+}
+
+static blocking blocking_of(const bm_gemm_desc *d, const bm_limits *limits)
+{
+    blocking b = {0};
+    b.width = limits->float_width >= 16 ? 16 : 8;
+    b.cols = 2 * b.width;
+    b.rows = b.width == 16 ? 8 : 6;
+    b.few = d->m <= FEW && !d->trans_a;
+    b.group_m = d->m;
+    b.group_batch = d->batch;
+    if (b.few) return b;
+
+    b.a_packed = d->trans_a || d->type_a != BM_F32;
+    const int64_t run = longest_run(limits, b.cols, RUN), run_wide = longest_run(limits, b.cols, RUN_WIDE);
+    const int one_run = d->k <= (d->type_d == BM_F32 ? run : run_wide);
+    b.group_k = one_run ? d->k : equal_parts(d->k, b.a_packed ? PACK_K : DIRECT_K, 8);
+    b.run = one_run ? d->k : equal_parts(b.group_k, run, 8);
+    b.needs_part = d->type_d != BM_F32 && !one_run;
+
+    int64_t rows = d->m;
+    if (b.a_packed) rows = least(rows, TILES_BYTES / 4 / b.group_k);
+    if (b.needs_part) rows = least(rows, PART_BYTES / 4 / d->n);
+    if (rows < d->m) rows = most(rows / b.rows, 1) * b.rows;
+    b.group_m = rows;
+    b.tiles_stride = b.a_packed ? bm_round_up(rows, b.rows) * b.group_k : 0;
+    b.part_stride = b.needs_part ? rows * d->n : 0;
+    if (b.a_packed) b.group_batch = least(b.group_batch, most(1, TILES_BYTES / 4 / b.tiles_stride));
+    if (b.needs_part) b.group_batch = least(b.group_batch, most(1, PART_BYTES / 4 / b.part_stride));
+    b.tiles_bytes = 4 * b.tiles_stride * b.group_batch;
+    b.part_offset = bm_round_up(b.tiles_bytes, most(limits->align_bytes, 64));
+    b.scratch = b.needs_part ? b.part_offset + 4 * b.part_stride * b.group_batch : b.tiles_bytes;
+    return b;
+}
+
+static int takes(const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits, const char **why)
+{
+    (void)d;
+    (void)e;
+    /* A panel of 64 k at least. */
+    if (limits->local_bytes < 4 * 32 * 64) {
+        *why = "the device has less than 8 KiB of local memory";
+        return 0;
+    }
+    return 1;
+}
+
+static bm_status scratch(int64_t *bytes, const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits)
+{
+    (void)e;
+    *bytes = d->k ? blocking_of(d, limits).scratch : 0;
+    return BM_OK;
+}
+
+/* One launch's part of the product. */
+typedef struct part {
+    const blocking *b;
+    const bm_gemm_desc *d;
+    const bm_gemm_args *args;
+    const char *options;
+    cl_mem tiles, sums;
+    int64_t m0, m, k0, k1, batch0, batch;
+} part;
+
+static void launch_few(bm_gemm_emit *out, const part *p)
+{
+    const bm_gemm_desc *d = p->d;
+    const bm_arg args[] = {
+        bm_arg_mem(p->args->a), bm_arg_mem(p->args->b), bm_arg_mem(p->args->d), bm_arg_mem(p->args->bias), bm_arg_mem(p->args->pre),
+        bm_arg_i64(d->n), bm_arg_i64(d->k), bm_arg_i64(d->lda), bm_arg_i64(d->ldb), bm_arg_i64(d->ldd),
+        bm_arg_i64(d->offset_a), bm_arg_i64(d->offset_b), bm_arg_i64(d->offset_d),
+        bm_arg_i64(d->stride_a), bm_arg_i64(d->stride_b), bm_arg_i64(d->stride_d), bm_arg_f32(d->alpha), bm_arg_f32(d->beta)};
+    const bm_kernel_launch k = {"gemm/packed", "gemm_few", p->options, 3,
+                                {(size_t)bm_ceil_div(d->n, p->b->cols), 1, (size_t)d->batch}, {1, 1, 1},
+                                args, sizeof args / sizeof args[0]};
+    out->kernel(out->target, &k);
+}
+
+static void launch_pack(bm_gemm_emit *out, const part *p)
+{
+    const bm_gemm_desc *d = p->d;
+    /* PACK_RUN and PACK_ROWS of packed.cl. */
+    const int64_t run = d->trans_a ? 16 : 256, rows = (d->trans_a ? 64 : 4) * p->b->rows;
+    const int64_t at = d->offset_a + p->batch0 * d->stride_a + (d->trans_a ? p->m0 : p->m0 * d->lda);
+    const bm_arg args[] = {bm_arg_mem(p->args->a), bm_arg_mem(p->tiles), bm_arg_i64(p->m), bm_arg_i64(p->k0),
+                           bm_arg_i64(p->k1 - p->k0), bm_arg_i64(d->lda), bm_arg_i64(at), bm_arg_i64(d->stride_a),
+                           bm_arg_i64(p->b->tiles_stride)};
+    const bm_kernel_launch k = {"gemm/packed", "pack_rows", p->options, 3,
+                                {(size_t)bm_ceil_div(p->k1 - p->k0, run), (size_t)bm_ceil_div(p->m, rows), (size_t)p->batch},
+                                {1, 1, 1}, args, sizeof args / sizeof args[0]};
+    out->kernel(out->target, &k);
+}
+
+/* Rows of D for each work-item: all of them, or fewer where the columns alone do not keep every core busy. */
+static int64_t block_rows(const part *p, const bm_limits *limits)
+{
+    const int64_t wanted = (int64_t)BLOCKS_PER_UNIT * most(limits->compute_units, 1);
+    const int64_t columns = bm_ceil_div(p->d->n, p->b->cols) * p->batch;
+    if (columns >= wanted) return p->m;
+    const int64_t rows = bm_round_up(bm_ceil_div(p->m, bm_ceil_div(wanted, columns)), p->b->rows);
+    return most(rows, bm_round_up(LEAST_BLOCK_ROWS, p->b->rows));
+}
+
+static void launch_block(bm_gemm_emit *out, const part *p)
+{
+    const bm_gemm_desc *d = p->d;
+    const blocking *b = p->b;
+    const int64_t rows = block_rows(p, bm_engine_limits(out->engine));
+    const int64_t at_a = b->a_packed ? 0 : d->offset_a + p->batch0 * d->stride_a + p->m0 * d->lda;
+    const int64_t at_b = d->offset_b + p->batch0 * d->stride_b;
+    const int64_t at_d = d->offset_d + p->batch0 * d->stride_d + p->m0 * d->ldd;
+    const bm_arg args[] = {
+        bm_arg_mem(b->a_packed ? p->tiles : p->args->a), bm_arg_mem(p->args->b), bm_arg_mem(p->args->d),
+        bm_arg_mem(p->args->bias), bm_arg_mem(p->args->pre),
+        /* A product in one run never touches the sums, whatever D's type. */
+        bm_arg_mem(b->needs_part ? p->sums : p->args->d), bm_arg_local((size_t)(b->run * b->cols * 4)),
+        bm_arg_i64(p->m), bm_arg_i64(d->n), bm_arg_i64(p->k0), bm_arg_i64(p->k1), bm_arg_i64(d->k), bm_arg_i64(b->run),
+        bm_arg_i64(rows), bm_arg_i64(d->lda), bm_arg_i64(d->ldb), bm_arg_i64(d->ldd), bm_arg_i64(b->needs_part ? d->n : d->ldd),
+        bm_arg_i64(at_a), bm_arg_i64(at_b), bm_arg_i64(at_d), bm_arg_i64(b->needs_part ? 0 : at_d),
+        bm_arg_i64(b->a_packed ? b->tiles_stride : d->stride_a), bm_arg_i64(d->stride_b), bm_arg_i64(d->stride_d),
+        bm_arg_i64(b->needs_part ? b->part_stride : d->stride_d), bm_arg_f32(d->alpha), bm_arg_f32(d->beta)};
+    const bm_kernel_launch k = {"gemm/packed", "gemm_block", p->options, 3,
+                                {(size_t)bm_ceil_div(d->n, b->cols), (size_t)bm_ceil_div(p->m, rows), (size_t)p->batch},
+                                {1, 1, 1}, args, sizeof args / sizeof args[0]};
+    out->kernel(out->target, &k);
+}
+
+static void launch(bm_gemm_emit *out, const bm_gemm_desc *d, const bm_gemm_args *args, int64_t scratch_offset)
+{
+    const blocking b = blocking_of(d, bm_engine_limits(out->engine));
+    char options[BM_GEMM_OPTIONS + 64];
+    const size_t n = strlen(bm_gemm_options(d, options, sizeof options));
+    snprintf(options + n, sizeof options - n, " -DWIDTH=%d -DA_PACKED=%d -DFEW=%d", b.width, b.a_packed, b.few ? (int)d->m : 1);
+    part p = {&b, d, args, options, NULL, NULL, 0, d->m, 0, d->k, 0, d->batch};
+    if (b.few) {
+        launch_few(out, &p);
+        return;
+    }
+    if (b.tiles_bytes) p.tiles = out->scratch(out->target, scratch_offset, b.tiles_bytes);
+    if (b.needs_part) p.sums = out->scratch(out->target, scratch_offset + b.part_offset, b.scratch - b.part_offset);
+    for (p.batch0 = 0; p.batch0 < d->batch; p.batch0 += b.group_batch)
+        for (p.m0 = 0; p.m0 < d->m; p.m0 += b.group_m)
+            for (p.k0 = 0; p.k0 < d->k; p.k0 += b.group_k) {
+                p.batch = least(b.group_batch, d->batch - p.batch0);
+                p.m = least(b.group_m, d->m - p.m0);
+                p.k1 = least(p.k0 + b.group_k, d->k);
+                if (b.a_packed) launch_pack(out, &p);
+                launch_block(out, &p);
+            }
+}
+
+const bm_gemm_backend bm_gemm_packed = {"packed", takes, scratch, launch};

@@ -1,0 +1,405 @@
+/* D [M, N] = act(alpha op(A) op(B) + beta D + bias), for devices that run one work-item at full speed (CPUs).
+ *
+ * After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (ACM TOMS 34-3, 2008). A work-item makes COLS
+ * columns by `block_rows` rows of D. For each run of `kc` of the k in [k_begin, k_end) it copies the panel op(B) [kc, COLS]
+ * into local memory, 4 kc COLS bytes, and multiplies every ROWS rows of op(A) with it: their ROWS * 2 vectors stay in
+ * registers. B is therefore read once from memory for each block of rows, and never copied as a whole. The sums of earlier runs
+ * lie in `part`, f32: D's own memory when D is f32.
+ *
+ *     gemm_block    global (column blocks, row blocks, batch)
+ *     pack_rows     op(A) [M, K] -> f32 [M / ROWS][K][ROWS], zeros beyond M, for an A whose rows are not runs of f32;
+ *                   global (runs of K, groups of rows, batch)
+ *     gemm_few      M = FEW <= 8, A not transposed: reads B once, where it lies; global (column blocks, 1, batch)
+ *
+ * Local size 1 for all. Offsets, leading dimensions and strides in elements. Options: TYPE_A, TYPE_B, TYPE_D (storage numbers);
+ * TRANS_A, TRANS_B; WIDTH 16 or 8, the lanes of a vector; A_PACKED 1 when A comes from pack_rows; FEW; HAS_BIAS, HAS_PRE, ACT. */
+
+#include "act.clh"
+
+#ifndef TYPE_A
+#define TYPE_A 0
+#endif
+#ifndef TYPE_B
+#define TYPE_B 0
+#endif
+#ifndef TYPE_D
+#define TYPE_D 0
+#endif
+#ifndef TRANS_A
+#define TRANS_A 0
+#endif
+#ifndef TRANS_B
+#define TRANS_B 0
+#endif
+#ifndef WIDTH
+#define WIDTH 16
+#endif
+#ifndef A_PACKED
+#define A_PACKED 0
+#endif
+#ifndef FEW
+#define FEW 1
+#endif
+#ifndef HAS_BIAS
+#define HAS_BIAS 0
+#endif
+#ifndef HAS_PRE
+#define HAS_PRE 0
+#endif
+
+#define VEC PASTE(float, WIDTH)
+#define VLOAD PASTE(vload, WIDTH)
+#define VSTORE PASTE(vstore, WIDTH)
+#define LOADV(T, p, i) PASTE(PASTE(PASTE(load, WIDTH), _), T)(p, i)
+#define STOREV(T, v, p, i) PASTE(PASTE(PASTE(store, WIDTH), _), T)(v, p, i)
+#define ACTV PASTE(act, WIDTH)
+#define COLS (2 * WIDTH)
+#if WIDTH == 16
+#define ROWS 8
+#define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#else
+#define ROWS 6
+#define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5)
+#endif
+
+/* Eight vectors of eight, transposed where they are. */
+#define TRANSPOSE8(r0, r1, r2, r3, r4, r5, r6, r7)                                                                     \
+    do {                                                                                                               \
+        const float8 a0 = (float8)(r0.s0, r1.s0, r0.s1, r1.s1, r0.s4, r1.s4, r0.s5, r1.s5);                            \
+        const float8 a1 = (float8)(r0.s2, r1.s2, r0.s3, r1.s3, r0.s6, r1.s6, r0.s7, r1.s7);                            \
+        const float8 a2 = (float8)(r2.s0, r3.s0, r2.s1, r3.s1, r2.s4, r3.s4, r2.s5, r3.s5);                            \
+        const float8 a3 = (float8)(r2.s2, r3.s2, r2.s3, r3.s3, r2.s6, r3.s6, r2.s7, r3.s7);                            \
+        const float8 a4 = (float8)(r4.s0, r5.s0, r4.s1, r5.s1, r4.s4, r5.s4, r4.s5, r5.s5);                            \
+        const float8 a5 = (float8)(r4.s2, r5.s2, r4.s3, r5.s3, r4.s6, r5.s6, r4.s7, r5.s7);                            \
+        const float8 a6 = (float8)(r6.s0, r7.s0, r6.s1, r7.s1, r6.s4, r7.s4, r6.s5, r7.s5);                            \
+        const float8 a7 = (float8)(r6.s2, r7.s2, r6.s3, r7.s3, r6.s6, r7.s6, r6.s7, r7.s7);                            \
+        const float8 b0 = (float8)(a0.s01, a2.s01, a0.s45, a2.s45), b1 = (float8)(a0.s23, a2.s23, a0.s67, a2.s67);     \
+        const float8 b2 = (float8)(a1.s01, a3.s01, a1.s45, a3.s45), b3 = (float8)(a1.s23, a3.s23, a1.s67, a3.s67);     \
+        const float8 b4 = (float8)(a4.s01, a6.s01, a4.s45, a6.s45), b5 = (float8)(a4.s23, a6.s23, a4.s67, a6.s67);     \
+        const float8 b6 = (float8)(a5.s01, a7.s01, a5.s45, a7.s45), b7 = (float8)(a5.s23, a7.s23, a5.s67, a7.s67);     \
+        r0 = (float8)(b0.lo, b4.lo), r1 = (float8)(b1.lo, b5.lo), r2 = (float8)(b2.lo, b6.lo);                         \
+        r3 = (float8)(b3.lo, b7.lo), r4 = (float8)(b0.hi, b4.hi), r5 = (float8)(b1.hi, b5.hi);                         \
+        r6 = (float8)(b2.hi, b6.hi), r7 = (float8)(b3.hi, b7.hi);                                                      \
+    } while (0)
+
+/* panel[kc][COLS] = op(B)[k .., n ..]; columns from `cols` on are zero. */
+#if TRANS_B
+FN void pack_panel(__local float *panel, __global const STORED(TYPE_B) *b, long ldb, long kc, long cols)
+{
+    for (int n = 0; n < COLS; n += 8) {
+        long k = 0;
+        if (n + 8 <= cols) {
+            __global const STORED(TYPE_B) *const row = b + n * ldb;
+            for (; k + 8 <= kc; k += 8) {
+                float8 r0 = LOAD8(TYPE_B, row, k), r1 = LOAD8(TYPE_B, row, ldb + k);
+                float8 r2 = LOAD8(TYPE_B, row, 2 * ldb + k), r3 = LOAD8(TYPE_B, row, 3 * ldb + k);
+                float8 r4 = LOAD8(TYPE_B, row, 4 * ldb + k), r5 = LOAD8(TYPE_B, row, 5 * ldb + k);
+                float8 r6 = LOAD8(TYPE_B, row, 6 * ldb + k), r7 = LOAD8(TYPE_B, row, 7 * ldb + k);
+                TRANSPOSE8(r0, r1, r2, r3, r4, r5, r6, r7);
+                __local float *const p = panel + k * COLS + n;
+                vstore8(r0, 0, p);
+                vstore8(r1, 0, p + COLS);
+                vstore8(r2, 0, p + 2 * COLS);
+                vstore8(r3, 0, p + 3 * COLS);
+                vstore8(r4, 0, p + 4 * COLS);
+                vstore8(r5, 0, p + 5 * COLS);
+                vstore8(r6, 0, p + 6 * COLS);
+                vstore8(r7, 0, p + 7 * COLS);
+            }
+        }
+        for (; k < kc; k++)
+            for (int i = n; i < n + 8; i++) panel[k * COLS + i] = i < cols ? LOAD1(TYPE_B, b, i * ldb + k) : 0.0f;
+    }
+}
+#else
+FN void pack_panel(__local float *panel, __global const STORED(TYPE_B) *b, long ldb, long kc, long cols)
+{
+    if (cols >= COLS) {
+        for (long k = 0; k < kc; k++) {
+            const VEC lo = LOADV(TYPE_B, b, k * ldb), hi = LOADV(TYPE_B, b, k * ldb + WIDTH);
+            VSTORE(lo, 0, panel + k * COLS);
+            VSTORE(hi, 0, panel + k * COLS + WIDTH);
+        }
+        return;
+    }
+    for (long k = 0; k < kc; k++)
+        for (int n = 0; n < COLS; n++) panel[k * COLS + n] = n < cols ? LOAD1(TYPE_B, b, k * ldb + n) : 0.0f;
+}
+#endif
+
+/* Where a tile goes and how: alpha sum, plus the sum of earlier runs or beta D, and at the last k the epilogue. */
+enum { ADD_PART = 1, ADD_OLD = 2, LAST = 4 };
+
+typedef struct target {
+    __global STORED(TYPE_D) *d, *pre;
+    __global const STORED(TYPE_D) *bias;
+    __global float *part;
+    long ldd, ld_part;
+    float alpha, beta;
+    int steps;
+} target;
+
+#define FINISH_OF_WIDTH(name, F, LOAD_F, STORE_F, ACT_F)                                                               \
+    FN void name(const target *t, F sum, long row, long col)                                                           \
+    {                                                                                                                  \
+        const size_t at = row * t->ldd + col, at_part = row * t->ld_part + col;                                        \
+        F v = sum * (F)(t->alpha);                                                                                     \
+        if (t->steps & ADD_PART) v += LOAD_F(0, t->part, at_part);                                                     \
+        if (t->steps & ADD_OLD) v = FMA((F)(t->beta), LOAD_F(TYPE_D, t->d, at), v);                                    \
+        if (!(t->steps & LAST)) {                                                                                      \
+            STORE_F(0, v, t->part, at_part);                                                                           \
+            return;                                                                                                    \
+        }                                                                                                              \
+        if (HAS_BIAS) v += LOAD_F(TYPE_D, t->bias, col);                                                               \
+        if (HAS_PRE) STORE_F(TYPE_D, v, t->pre, at);                                                                   \
+        STORE_F(TYPE_D, ACT_F(v), t->d, at);                                                                           \
+    }
+FINISH_OF_WIDTH(finish_vec, VEC, LOADV, STOREV, ACTV)
+FINISH_OF_WIDTH(finish_one, float, LOAD1, STORE1, act1)
+
+/* ROWS rows of A times the panel, into D at row, col. */
+FN void multiply_tile(const target *t, __global const float *a, long lda, __local const float *panel, long kc,
+                      long row, long rows, long col, long cols)
+{
+#define ZERO(i) VEC lo##i = (VEC)(0.0f), hi##i = (VEC)(0.0f);
+    EACH_ROW(ZERO)
+#if A_PACKED
+    (void)lda;
+#define STEP(i)                                                                                                        \
+    {                                                                                                                  \
+        const VEC x = (VEC)(a[k * ROWS + i]);                                                                          \
+        lo##i = FMA(x, b0, lo##i);                                                                                     \
+        hi##i = FMA(x, b1, hi##i);                                                                                     \
+    }
+#else
+    /* Rows beyond the last repeat it; they are not stored. */
+#define POINT(i) __global const float *const a##i = a + (i < rows ? i : rows - 1) * lda;
+    EACH_ROW(POINT)
+#define STEP(i)                                                                                                        \
+    {                                                                                                                  \
+        const VEC x = (VEC)(a##i[k]);                                                                                  \
+        lo##i = FMA(x, b0, lo##i);                                                                                     \
+        hi##i = FMA(x, b1, hi##i);                                                                                     \
+    }
+#endif
+    for (long k = 0; k < kc; k++) {
+        const VEC b0 = VLOAD(0, panel + k * COLS), b1 = VLOAD(0, panel + k * COLS + WIDTH);
+        EACH_ROW(STEP)
+    }
+    if (cols >= COLS) {
+#define FINISH(i)                                                                                                      \
+    if (i < rows) {                                                                                                    \
+        finish_vec(t, lo##i, row + i, col);                                                                            \
+        finish_vec(t, hi##i, row + i, col + WIDTH);                                                                    \
+    }
+        EACH_ROW(FINISH)
+    } else {
+        float tile[ROWS * COLS];
+#define KEEP(i)                                                                                                        \
+    VSTORE(lo##i, 0, tile + i * COLS);                                                                                 \
+    VSTORE(hi##i, 0, tile + i * COLS + WIDTH);
+        EACH_ROW(KEEP)
+        for (long i = 0; i < min(rows, (long)ROWS); i++)
+            for (long j = 0; j < cols; j++) finish_one(t, tile[i * COLS + j], row + i, col + j);
+    }
+}
+
+__kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, __global STORED(TYPE_D) *d,
+                         __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, __global float *part,
+                         __local float *panel, long m, long n, long k_begin, long k_end, long k_all, long kc, long block_rows,
+                         long lda, long ldb, long ldd, long ld_part, long offset_a, long offset_b, long offset_d,
+                         long offset_part, long stride_a, long stride_b, long stride_d, long stride_part, float alpha,
+                         float beta)
+{
+    const long col = (long)get_group_id(0) * COLS, cols = min(n - col, (long)COLS);
+    const long first = (long)get_group_id(1) * block_rows, end = min(first + block_rows, m);
+    const long batch = (long)get_group_id(2);
+#if A_PACKED
+    __global const float *const rows = (__global const float *)a + batch * stride_a;
+    const long ld_rows = k_end - k_begin, along = ROWS;
+    (void)lda, (void)offset_a;
+#else
+    __global const float *const rows = a + offset_a + batch * stride_a + k_begin;
+    const long ld_rows = lda, along = 1;
+#endif
+    b += offset_b + batch * stride_b + (TRANS_B ? col * ldb : col);
+    target t;
+    t.d = d + offset_d + batch * stride_d;
+    t.pre = HAS_PRE ? pre + offset_d + batch * stride_d : 0;
+    t.bias = bias;
+    t.part = part + offset_part + batch * stride_part;
+    t.ldd = ldd;
+    t.ld_part = ld_part;
+    t.alpha = alpha;
+    t.beta = beta;
+    for (long k = k_begin; k < k_end; k += kc) {
+        const long run = min(kc, k_end - k);
+        t.steps = (k > 0 ? ADD_PART : beta != 0.0f ? ADD_OLD : 0) | (k + run == k_all ? LAST : 0);
+        pack_panel(panel, b + (TRANS_B ? k : k * ldb), ldb, run, cols);
+        for (long row = first; row < end; row += ROWS)
+            multiply_tile(&t, rows + row * ld_rows + (k - k_begin) * along, ld_rows, panel, run, row, end - row, col, cols);
+    }
+}
+
+/* tiles[batch][row / ROWS][k_count][ROWS] = op(A)[row, k_begin + k]. A work-item copies PACK_ROWS rows of PACK_RUN k. */
+#if TRANS_A
+#define PACK_RUN 16
+#define PACK_ROWS (64 * ROWS)
+#else
+#define PACK_RUN 256
+#define PACK_ROWS (4 * ROWS)
+#endif
+
+FN void pack_one(__global const STORED(TYPE_A) *a, long lda, __global float *tile, long rows, long run)
+{
+    const long down = TRANS_A ? 1 : lda, along = TRANS_A ? lda : 1;
+    for (long k = 0; k < run; k++)
+        for (long i = 0; i < ROWS; i++) tile[k * ROWS + i] = i < rows ? LOAD1(TYPE_A, a, i * down + k * along) : 0.0f;
+}
+
+__kernel void pack_rows(__global const STORED(TYPE_A) *a, __global float *tiles, long m, long k_begin, long k_count, long lda,
+                        long offset_a, long stride_a, long stride_tiles)
+{
+    const long k0 = (long)get_group_id(0) * PACK_RUN, run = min((long)PACK_RUN, k_count - k0);
+    const long first = (long)get_group_id(1) * PACK_ROWS, end = min(first + PACK_ROWS, m);
+    const long batch = (long)get_group_id(2);
+    a += offset_a + batch * stride_a;
+    tiles += batch * stride_tiles + k0 * ROWS;
+    for (long row = first; row < end; row += ROWS) {
+        __global float *const tile = tiles + row * k_count;
+        __global const STORED(TYPE_A) *const from = a + (TRANS_A ? (k_begin + k0) * lda + row : row * lda + k_begin + k0);
+        const long rows = end - row;
+        long k = 0;
+#if ROWS == 8
+        if (rows >= ROWS) {
+#if TRANS_A
+            for (; k < run; k++) vstore8(LOAD8(TYPE_A, from, k * lda), 0, tile + k * ROWS);
+#else
+            for (; k + 8 <= run; k += 8) {
+                float8 r0 = LOAD8(TYPE_A, from, k), r1 = LOAD8(TYPE_A, from, lda + k);
+                float8 r2 = LOAD8(TYPE_A, from, 2 * lda + k), r3 = LOAD8(TYPE_A, from, 3 * lda + k);
+                float8 r4 = LOAD8(TYPE_A, from, 4 * lda + k), r5 = LOAD8(TYPE_A, from, 5 * lda + k);
+                float8 r6 = LOAD8(TYPE_A, from, 6 * lda + k), r7 = LOAD8(TYPE_A, from, 7 * lda + k);
+                TRANSPOSE8(r0, r1, r2, r3, r4, r5, r6, r7);
+                vstore8(r0, 0, tile + k * ROWS);
+                vstore8(r1, 0, tile + (k + 1) * ROWS);
+                vstore8(r2, 0, tile + (k + 2) * ROWS);
+                vstore8(r3, 0, tile + (k + 3) * ROWS);
+                vstore8(r4, 0, tile + (k + 4) * ROWS);
+                vstore8(r5, 0, tile + (k + 5) * ROWS);
+                vstore8(r6, 0, tile + (k + 6) * ROWS);
+                vstore8(r7, 0, tile + (k + 7) * ROWS);
+            }
+#endif
+        }
+#endif
+        pack_one(from + k * (TRANS_A ? lda : 1), lda, tile + k * ROWS, rows, run - k);
+    }
+}
+
+#define EACH_OF_1(X) X(0)
+#define EACH_OF_2(X) EACH_OF_1(X) X(1)
+#define EACH_OF_3(X) EACH_OF_2(X) X(2)
+#define EACH_OF_4(X) EACH_OF_3(X) X(3)
+#define EACH_OF_5(X) EACH_OF_4(X) X(4)
+#define EACH_OF_6(X) EACH_OF_5(X) X(5)
+#define EACH_OF_7(X) EACH_OF_6(X) X(6)
+#define EACH_OF_8(X) EACH_OF_7(X) X(7)
+#define EACH_FEW(X) PASTE(EACH_OF_, FEW)(X)
+
+FN float sum_lanes(VEC v)
+{
+#if WIDTH == 16
+    return sum16(v);
+#else
+    const float4 a = v.lo + v.hi;
+    const float2 b = a.lo + a.hi;
+    return b.x + b.y;
+#endif
+}
+
+#if TRANS_B
+/* Two rows of B at a time, each a dot product with the rows of A. */
+FN void multiply_few(const target *t, __global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, long lda, long ldb,
+                     long k_all, long col, long cols)
+{
+    for (long j = 0; j < cols; j += 2) {
+        __global const STORED(TYPE_B) *const b0 = b + j * ldb, *const b1 = b + min(j + 1, cols - 1) * ldb;
+        EACH_FEW(ZERO)
+        long k = 0;
+        for (; k + WIDTH <= k_all; k += WIDTH) {
+            const VEC y0 = LOADV(TYPE_B, b0, k), y1 = LOADV(TYPE_B, b1, k);
+#define DOT(i)                                                                                                         \
+    {                                                                                                                  \
+        const VEC x = LOADV(TYPE_A, a, i * lda + k);                                                                   \
+        lo##i = FMA(x, y0, lo##i);                                                                                     \
+        hi##i = FMA(x, y1, hi##i);                                                                                     \
+    }
+            EACH_FEW(DOT)
+        }
+#define SUM(i) float s##i = sum_lanes(lo##i), t##i = sum_lanes(hi##i);
+        EACH_FEW(SUM)
+        for (; k < k_all; k++) {
+            const float y0 = LOAD1(TYPE_B, b0, k), y1 = LOAD1(TYPE_B, b1, k);
+#define DOT_ONE(i)                                                                                                     \
+    s##i = FMA(LOAD1(TYPE_A, a, i * lda + k), y0, s##i);                                                               \
+    t##i = FMA(LOAD1(TYPE_A, a, i * lda + k), y1, t##i);
+            EACH_FEW(DOT_ONE)
+        }
+#define FINISH_DOT(i)                                                                                                  \
+    finish_one(t, s##i, i, col + j);                                                                                   \
+    if (j + 1 < cols) finish_one(t, t##i, i, col + j + 1);
+        EACH_FEW(FINISH_DOT)
+    }
+}
+#else
+/* The rows of B in turn, COLS columns of each. */
+FN void multiply_few(const target *t, __global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, long lda, long ldb,
+                     long k_all, long col, long cols)
+{
+    if (cols >= COLS) {
+        EACH_FEW(ZERO)
+        for (long k = 0; k < k_all; k++) {
+            const VEC y0 = LOADV(TYPE_B, b, k * ldb), y1 = LOADV(TYPE_B, b, k * ldb + WIDTH);
+#define ADD_ROW(i)                                                                                                     \
+    {                                                                                                                  \
+        const VEC x = (VEC)(LOAD1(TYPE_A, a, i * lda + k));                                                            \
+        lo##i = FMA(x, y0, lo##i);                                                                                     \
+        hi##i = FMA(x, y1, hi##i);                                                                                     \
+    }
+            EACH_FEW(ADD_ROW)
+        }
+#define FINISH_ROW(i)                                                                                                  \
+    finish_vec(t, lo##i, i, col);                                                                                      \
+    finish_vec(t, hi##i, i, col + WIDTH);
+        EACH_FEW(FINISH_ROW)
+        return;
+    }
+    for (long j = 0; j < cols; j++)
+        for (long i = 0; i < FEW; i++) {
+            float sum = 0.0f;
+            for (long k = 0; k < k_all; k++) sum = FMA(LOAD1(TYPE_A, a, i * lda + k), LOAD1(TYPE_B, b, k * ldb + j), sum);
+            finish_one(t, sum, i, col + j);
+        }
+}
+#endif
+
+__kernel void gemm_few(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, __global STORED(TYPE_D) *d,
+                       __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, long n, long k, long lda, long ldb,
+                       long ldd, long offset_a, long offset_b, long offset_d, long stride_a, long stride_b, long stride_d,
+                       float alpha, float beta)
+{
+    const long col = (long)get_group_id(0) * COLS, cols = min(n - col, (long)COLS), batch = (long)get_group_id(2);
+    target t;
+    t.d = d + offset_d + batch * stride_d;
+    t.pre = HAS_PRE ? pre + offset_d + batch * stride_d : 0;
+    t.bias = bias;
+    t.part = 0;
+    t.ldd = ldd;
+    t.ld_part = 0;
+    t.alpha = alpha;
+    t.beta = beta;
+    t.steps = (beta != 0.0f ? ADD_OLD : 0) | LAST;
+    multiply_few(&t, a + offset_a + batch * stride_a, b + offset_b + batch * stride_b + (TRANS_B ? col * ldb : col), lda, ldb, k,
+                 col, cols);
+}

@@ -1,0 +1,229 @@
+/* Every backend of gemm, one suite for all: they must agree with the same reference in double.
+ * The build runs these also under Oclgrind: */
+/* ctest: oclgrind */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cl/gemm/gemm.h"
+#include "cl/gemm/gemm_priv.h"
+#include "tests/lib/device.h"
+#include "tests/lib/gemmtest.h"
+#include "tests/lib/test.h"
+
+static bm_engine *engine;
+
+/* Slow implementations are given small sizes. */
+static int small(void)
+{
+    return getenv("BM_TEST_SMALL") || getenv("BM_TEST_OCLGRIND");
+}
+
+static void setup(void)
+{
+    engine = test_engine_open();
+}
+static void teardown(void)
+{
+    bm_engine_close(engine);
+}
+
+/* Runs the case on every backend that takes it; f32 must be taken by packed and tiled at least. */
+static void check_all(const bm_gemm_desc *d)
+{
+    for (const char *const *name = bm_gemm_backends(); *name; name++) {
+        const char *why = NULL;
+        if (bm_gemm_backend_takes(*name, engine, d, &why)) gemmtest_check(engine, *name, d);
+        else ck_assert_msg(why && strcmp(*name, "tiled") && strcmp(*name, "packed"), "%s refuses: %s", *name, why);
+    }
+}
+
+static bm_gemm_desc with_trans(int64_t m, int64_t n, int64_t k, int trans)
+{
+    bm_gemm_desc d = bm_gemm_desc_default(m, n, k);
+    d.trans_a = trans & 1;
+    d.trans_b = trans >> 1;
+    return d;
+}
+
+START_TEST(all_transposes_at_odd_sizes)
+{
+    static const int64_t sizes[][3] = {{1, 1, 1}, {2, 3, 5}, {7, 31, 13}, {13, 17, 19}, {37, 41, 43}, {67, 71, 73}};
+    const int n = small() ? 4 : 6;
+    for (int i = 0; i < n; i++) {
+        bm_gemm_desc d = with_trans(sizes[i][0], sizes[i][1], sizes[i][2], _i);
+        check_all(&d);
+    }
+}
+END_TEST
+
+/* Tiles are 6 or 8 rows by 16 or 32 columns (packed), 32 by 32 by 16 (tiled), 64 (clblast's first choice among its kernels). */
+START_TEST(sizes_around_every_block)
+{
+    static const int64_t edges[] = {5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65};
+    const int step = small() ? 5 : 1;
+    for (int i = 0; i < 14; i += step) {
+        bm_gemm_desc d = with_trans(edges[i], edges[13 - i], edges[(i * 5 + 3) % 14], _i);
+        check_all(&d);
+    }
+}
+END_TEST
+
+/* Panels hold 256 k, packed rows 512, launches 4096: each border is crossed. */
+START_TEST(long_sums)
+{
+    static const int64_t lengths[] = {255, 256, 257, 511, 513, 1030, 4095, 4097, 8200};
+    const int n = small() ? 3 : 9;
+    for (int i = 0; i < n; i++) {
+        bm_gemm_desc d = with_trans(11, 35, lengths[i], _i);
+        d.beta = 0.5f;
+        check_all(&d);
+    }
+}
+END_TEST
+
+START_TEST(few_rows)
+{
+    for (int64_t m = 1; m <= 9; m++) {
+        bm_gemm_desc d = with_trans(m, 70, 83, _i);
+        check_all(&d);
+    }
+}
+END_TEST
+
+START_TEST(many_rows_are_packed_in_groups)
+{
+    if (small()) return;
+    bm_gemm_desc d = with_trans(2500, 9, 700, 1);
+    d.beta = 1.0f;
+    check_all(&d);
+    d = with_trans(9, 2500, 300, _i);
+    check_all(&d);
+}
+END_TEST
+
+START_TEST(sizes_of_zero)
+{
+    bm_gemm_desc none = with_trans(0, 5, 5, _i);
+    test_ok(bm_gemm_desc_check(&none));
+    int64_t bytes = -1;
+    test_ok(bm_gemm_scratch(&bytes, NULL, &none, bm_engine_limits(engine)));
+    ck_assert_int_eq(bytes, 0);
+    /* A sum over nothing is 0; what is left is beta D, the bias and the activation. */
+    bm_gemm_desc d = with_trans(5, 37, 0, _i);
+    d.has_bias = 1;
+    d.act = BM_ACT_TANH;
+    d.beta = 2.0f;
+    gemmtest_check(engine, "tiled", &d);
+    const bm_gemm_backend *chosen = NULL;
+    for (const char *const *name = bm_gemm_backends(); *name; name++) {
+        bm_gemm_desc full = bm_gemm_desc_full(&d);
+        test_ok(bm_gemm_choose(&chosen, engine, &full, *name));
+        ck_assert_str_eq(chosen->name, "tiled");
+    }
+}
+END_TEST
+
+START_TEST(rows_apart_and_offsets)
+{
+    bm_gemm_desc d = with_trans(21, 39, 27, _i);
+    d.lda = 53;
+    d.ldb = 61;
+    d.ldd = 71;
+    check_all(&d);
+    d.offset_a = 3;
+    d.offset_b = 5;
+    d.offset_d = 7;
+    d.beta = -1.5f;
+    check_all(&d);
+    /* Offsets that a sub-buffer can begin at. */
+    d.offset_a = 1024;
+    d.offset_b = 2048;
+    d.offset_d = 512;
+    check_all(&d);
+}
+END_TEST
+
+START_TEST(batches)
+{
+    bm_gemm_desc d = with_trans(10, 33, 19, _i);
+    d.batch = 5;
+    d.stride_a = 300;
+    d.stride_b = 700;
+    d.stride_d = 400;
+    check_all(&d);
+    d.stride_a = 0; /* one A for all */
+    d.offset_d = 9;
+    d.beta = 1.0f;
+    check_all(&d);
+    d = with_trans(3, 33, 19, _i); /* few rows */
+    d.batch = 3;
+    d.stride_a = 64;
+    d.stride_b = 640;
+    d.stride_d = 128;
+    check_all(&d);
+}
+END_TEST
+
+START_TEST(scaling)
+{
+    static const float factors[][2] = {{1, 0}, {1, 1}, {-0.75f, 0}, {0, 0.5f}, {3, -2}};
+    for (int i = 0; i < 5; i++) {
+        bm_gemm_desc d = with_trans(19, 45, 300, _i);
+        d.alpha = factors[i][0];
+        d.beta = factors[i][1];
+        check_all(&d);
+    }
+}
+END_TEST
+
+/* 5 and 20 rows: the kernel for few rows, and the other. A product of one run of k and of several. */
+START_TEST(epilogues)
+{
+    for (int i = 0; i < 4; i++) {
+        if (small() && i != 3) continue;
+        bm_gemm_desc d = with_trans(i & 1 ? 20 : 5, 50, i & 2 ? 270 : 40, 2);
+        d.act = (bm_activation)_i;
+        d.has_bias = _i != 5;
+        d.has_pre = _i != 3;
+        check_all(&d);
+    }
+}
+END_TEST
+
+START_TEST(storage_types)
+{
+    static const bm_dtype types[][3] = {{BM_F16, BM_F16, BM_F16}, {BM_BF16, BM_BF16, BM_BF16}, {BM_F32, BM_BF16, BM_F32},
+                                        {BM_F16, BM_F32, BM_BF16}, {BM_BF16, BM_F16, BM_F16}};
+    for (int i = 0; i < 6; i++) { /* a run of k, a D of several, and more than a 16-bit D sums without a buffer */
+        if (small() && i > 2) continue;
+        bm_gemm_desc d = with_trans(i % 2 ? 18 : 4, 37, i < 2 ? 41 : i < 4 ? 700 : 3000, _i % 4);
+        d.type_a = types[_i][0];
+        d.type_b = types[_i][1];
+        d.type_d = types[_i][2];
+        d.has_bias = d.has_pre = 1;
+        d.act = BM_ACT_GELU_TANH;
+        d.beta = i % 2 ? 0.0f : 0.5f;
+        check_all(&d);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("cl/gemm/backends");
+    TCase *t = tcase_create("every backend");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_loop_test(t, all_transposes_at_odd_sizes, 0, 4);
+    tcase_add_loop_test(t, sizes_around_every_block, 0, 4);
+    tcase_add_loop_test(t, long_sums, 0, 4);
+    tcase_add_loop_test(t, few_rows, 0, 4);
+    tcase_add_loop_test(t, many_rows_are_packed_in_groups, 0, 4);
+    tcase_add_loop_test(t, sizes_of_zero, 0, 4);
+    tcase_add_loop_test(t, rows_apart_and_offsets, 0, 4);
+    tcase_add_loop_test(t, batches, 0, 4);
+    tcase_add_loop_test(t, scaling, 0, 4);
+    tcase_add_loop_test(t, epilogues, BM_ACT_NONE, BM_ACT_SIGMOID + 1);
+    tcase_add_loop_test(t, storage_types, 0, 5);
+    suite_add_tcase(s, t);
+    return test_run(s);
+}

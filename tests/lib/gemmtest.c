@@ -1,0 +1,185 @@
+#include "tests/lib/gemmtest.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cl/gemm/bound_priv.h"
+#include "core/base/mem.h"
+#include "core/base/rng.h"
+#include "core/device/memory.h"
+#include "core/device/queue.h"
+#include "tests/lib/test.h"
+
+typedef struct matrix {
+    int64_t elements;
+    bm_dtype type;
+    double *host; /* as the device sees it: rounded to `type` */
+    void *stored;
+    bm_region *region;
+    cl_mem mem;
+} matrix;
+
+static void matrix_make(matrix *x, bm_engine *e, int64_t elements, bm_dtype t, uint32_t stream)
+{
+    x->elements = elements > 0 ? elements : 1;
+    x->type = t;
+    const size_t n = (size_t)x->elements;
+    const int64_t bytes = (int64_t)(n * bm_dtype_size(t));
+    x->host = bm_calloc(n, sizeof *x->host);
+    x->stored = bm_calloc(n, 8);
+    ck_assert(x->host && x->stored);
+    for (size_t i = 0; i < n; i++) {
+        const double u = bm_rng_at(7, stream, 0, i) / 4294967296.0;
+        x->host[i] = 2 * u - 1;
+    }
+    test_ok(bm_convert_floats(x->stored, t, x->host, BM_F64, n));
+    test_ok(bm_convert_floats(x->host, BM_F64, x->stored, t, n));
+    test_ok(bm_region_create(&x->region, e, "matrix", &bytes, 1, 0));
+    test_ok(bm_region_piece(&x->mem, x->region, 0, 0, bytes));
+    test_ok(bm_queue_write(bm_engine_queue(e), x->mem, 0, x->stored, bytes));
+}
+
+static void matrix_free(matrix *x)
+{
+    bm_free(x->host);
+    bm_free(x->stored);
+    bm_region_destroy(x->region);
+}
+
+/* Sets every element that D covers to NaN (where beta is 0), or leaves it. */
+static void poison(matrix *x, const bm_gemm_desc *d, bm_engine *e)
+{
+    for (int64_t b = 0; b < d->batch; b++)
+        for (int64_t i = 0; i < d->m; i++)
+            for (int64_t j = 0; j < d->n; j++) x->host[d->offset_d + b * d->stride_d + i * d->ldd + j] = NAN;
+    test_ok(bm_convert_floats(x->stored, x->type, x->host, BM_F64, (size_t)x->elements));
+    test_ok(bm_queue_write(bm_engine_queue(e), x->mem, 0, x->stored, x->elements * (int64_t)bm_dtype_size(x->type)));
+}
+
+static double activate(double x, bm_activation act)
+{
+    switch (act) {
+    case BM_ACT_NONE: return x;
+    case BM_ACT_GELU_TANH: return 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    case BM_ACT_GELU: return 0.5 * x * (1 + erf(x * 0.70710678118654752440));
+    case BM_ACT_RELU: return x > 0 ? x : 0;
+    case BM_ACT_SILU: return x / (1 + exp(-x));
+    case BM_ACT_TANH: return tanh(x);
+    case BM_ACT_SIGMOID: return 1 / (1 + exp(-x));
+    }
+    return NAN;
+}
+
+typedef struct operands {
+    matrix a, b, d, bias, pre;
+} operands;
+
+/* The sum of one element, in double. */
+static double product(const operands *o, const bm_gemm_desc *d, int64_t batch, int64_t i, int64_t j)
+{
+    const double *a = o->a.host + d->offset_a + batch * d->stride_a, *b = o->b.host + d->offset_b + batch * d->stride_b;
+    double sum = 0;
+    for (int64_t k = 0; k < d->k; k++)
+        sum += a[d->trans_a ? k * d->lda + i : i * d->lda + k] * b[d->trans_b ? j * d->ldb + k : k * d->ldb + j];
+    return sum;
+}
+
+static int near(double got, double want, double scale, bm_dtype t, int64_t k)
+{
+    const double unit = t == BM_F16 ? ldexp(1, -11) : t == BM_BF16 ? ldexp(1, -8) : ldexp(1, -24);
+    const double size = fmax(fabs(want), scale);
+    return fabs(got - want) <= 8 * ldexp(1, -24) * sqrt((double)k + 1) * size + unit * fabs(want) + (t == BM_F16 ? 6e-8 : 0);
+}
+
+/* Compares what is on the device with the reference; `before` is D as it was. */
+static int compare(const operands *o, const bm_gemm_desc *d, const double *before, const double *got, const double *pre, char *text,
+                   size_t bytes)
+{
+    const double scale = fabs((double)d->alpha) * sqrt((double)d->k) / 3 + fabs((double)d->beta) + (d->has_bias ? 1 : 0);
+    int64_t covered = 0;
+    for (int64_t b = 0; b < d->batch; b++)
+        for (int64_t i = 0; i < d->m; i++)
+            for (int64_t j = 0; j < d->n; j++, covered++) {
+                const int64_t at = d->offset_d + b * d->stride_d + i * d->ldd + j;
+                double want = (double)d->alpha * product(o, d, b, i, j);
+                if (d->beta != 0.0f) want += (double)d->beta * before[at];
+                if (d->has_bias) want += o->bias.host[j];
+                if (d->has_pre && !near(pre[at], want, scale, d->type_d, d->k)) {
+                    snprintf(text, bytes, "pre[%lld][%lld][%lld] is %g, not %g", (long long)b, (long long)i, (long long)j, pre[at], want);
+                    return 0;
+                }
+                want = activate(want, d->act);
+                if (!near(got[at], want, scale, d->type_d, d->k)) {
+                    snprintf(text, bytes, "D[%lld][%lld][%lld] is %g, not %g", (long long)b, (long long)i, (long long)j, got[at], want);
+                    return 0;
+                }
+            }
+    /* What lies between the rows was not touched. */
+    int64_t changed = 0;
+    for (int64_t i = 0; i < o->d.elements; i++) changed += !(got[i] == before[i] || (isnan(got[i]) && isnan(before[i])));
+    if (changed > covered) {
+        snprintf(text, bytes, "%lld elements of D's memory changed, of %lld in D", (long long)changed, (long long)covered);
+        return 0;
+    }
+    return 1;
+}
+
+static void read_back(double *out, void *raw, const matrix *x, bm_engine *e)
+{
+    test_ok(bm_queue_read(bm_engine_queue(e), x->mem, 0, raw, x->elements * (int64_t)bm_dtype_size(x->type)));
+    test_ok(bm_convert_floats(out, BM_F64, raw, x->type, (size_t)x->elements));
+}
+
+static int check(bm_engine *e, const char *backend, const bm_gemm_desc *given, char *text, size_t bytes)
+{
+    test_ok(bm_gemm_desc_check(given));
+    const bm_gemm_desc full = bm_gemm_desc_full(given), *d = &full;
+    operands o;
+    memset(&o, 0, sizeof o);
+    const int64_t a[2] = {d->trans_a ? d->k : d->m, d->trans_a ? d->m : d->k}, b[2] = {d->trans_b ? d->n : d->k, d->trans_b ? d->k : d->n};
+    matrix_make(&o.a, e, d->offset_a + bm_gemm_extent(a[0], a[1], d->lda, d->batch, d->stride_a), d->type_a, 1);
+    matrix_make(&o.b, e, d->offset_b + bm_gemm_extent(b[0], b[1], d->ldb, d->batch, d->stride_b), d->type_b, 2);
+    matrix_make(&o.d, e, d->offset_d + bm_gemm_extent(d->m, d->n, d->ldd, d->batch, d->stride_d) + 5, d->type_d, 3);
+    matrix_make(&o.bias, e, d->n, d->type_d, 4);
+    matrix_make(&o.pre, e, o.d.elements, d->type_d, 5);
+    if (d->beta == 0.0f) poison(&o.d, d, e);
+    const bm_gemm_args args = {o.a.mem, o.b.mem, o.d.mem, d->has_bias ? o.bias.mem : NULL, d->has_pre ? o.pre.mem : NULL};
+    const bm_gemm_backend *with = bm_gemm_backend_find(backend);
+    ck_assert_msg(with != NULL, "no backend %s", backend);
+    bm_gemm_bound *bound = NULL;
+    test_ok(bm_gemm_bound_create(&bound, e, with, d, &args));
+    test_ok(bm_gemm_bound_run(bound));
+    double *got = bm_calloc((size_t)o.d.elements, sizeof *got), *pre = bm_calloc((size_t)o.d.elements, sizeof *pre);
+    void *raw = bm_calloc((size_t)o.d.elements, 8);
+    ck_assert(got && pre && raw);
+    read_back(got, raw, &o.d, e);
+    read_back(pre, raw, &o.pre, e);
+    int agrees = compare(&o, d, o.d.host, got, pre, text, bytes);
+    bm_gemm_bound_destroy(bound);
+    bm_free(got);
+    bm_free(pre);
+    bm_free(raw);
+    matrix_free(&o.a);
+    matrix_free(&o.b);
+    matrix_free(&o.d);
+    matrix_free(&o.bias);
+    matrix_free(&o.pre);
+    return agrees;
+}
+
+void gemmtest_check(bm_engine *e, const char *backend, const bm_gemm_desc *d)
+{
+    char text[200] = "", name[BM_GEMM_TEXT];
+    int agrees = check(e, backend, d, text, sizeof text);
+    ck_assert_msg(agrees, "%s: %s (ld %lld %lld %lld, offsets %lld %lld %lld, alpha %g beta %g, act %d): %s", backend,
+                  bm_gemm_text(d, name, sizeof name), (long long)d->lda, (long long)d->ldb, (long long)d->ldd,
+                  (long long)d->offset_a, (long long)d->offset_b, (long long)d->offset_d, (double)d->alpha, (double)d->beta,
+                  (int)d->act, text);
+}
+
+int gemmtest_agrees(bm_engine *e, const char *backend, const bm_gemm_desc *d)
+{
+    char text[200];
+    return check(e, backend, d, text, sizeof text);
+}

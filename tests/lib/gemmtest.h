@@ -1,0 +1,21 @@
+/* Tests of matrix products: a case has random operands, is run by one backend outside of any plan, and is compared with a
+ * reference in double on the host. A result may differ from it by
+ *
+ *     8 2^-24 sqrt(K) max(|want|, rms of the sums)  +  one rounding to the type of D
+ *
+ * where rms = |alpha| sqrt(K) / 3 for entries uniform in [-1, 1]. */
+#ifndef BM_TESTS_LIB_GEMMTEST_H
+#define BM_TESTS_LIB_GEMMTEST_H
+
+#include <check.h>
+
+#include "cl/gemm/gemm.h"
+#include "core/device/engine.h"
+
+/* Backend by name on `d`; fails the test where a result is off. D starts with random values, or with NaN when beta is 0. Gaps
+ * between rows and around D must stay as they were. */
+void gemmtest_check(bm_engine *e, const char *backend, const bm_gemm_desc *d);
+/* The same, but answers 1 where the results agree and 0 where they do not. */
+int gemmtest_agrees(bm_engine *e, const char *backend, const bm_gemm_desc *d);
+
+#endif
