@@ -58,6 +58,22 @@ bm_region *bm_bank_region(bm_bank *b)
     return b->region;
 }
 
+bm_queue *bm_bank_queue(bm_bank *b)
+{
+    return bm_engine_queue(b->engine);
+}
+
+bm_status bm_bank_clear(bm_bank *b)
+{
+    for (int i = 0; i < bm_region_slabs(b->region); i++) {
+        cl_mem m;
+        int64_t bytes = bm_region_slab_bytes(b->region, i);
+        BM_TRY(bm_region_piece(&m, b->region, i, 0, bytes));
+        BM_TRY(bm_queue_fill(bm_engine_queue(b->engine), m, 0, bytes, 0));
+    }
+    return BM_OK;
+}
+
 /* The whole slab that a tensor lies in; refuses bytes outside the tensor. */
 static bm_status slab_of(cl_mem *out, bm_bank *b, const bm_tensor *t, int64_t offset, int64_t bytes)
 {

@@ -5,6 +5,7 @@
 
 #include "core/device/engine.h"
 #include "core/device/memory.h"
+#include "core/device/queue.h"
 #include "core/graph/graph.h"
 
 #ifdef __cplusplus
@@ -46,6 +47,8 @@ BM_API void bm_bank_destroy(bm_bank *b);
 BM_API bm_place bm_bank_place(const bm_bank *b);
 BM_API const bm_layout *bm_bank_layout(const bm_bank *b);
 BM_API bm_region *bm_bank_region(bm_bank *b);
+BM_API bm_queue *bm_bank_queue(bm_bank *b); /* its engine's */
+BM_API bm_status bm_bank_clear(bm_bank *b); /* zeros; enqueues */
 /* Bytes [offset, offset + bytes) of a tensor to and from the host. Both block. */
 BM_API bm_status bm_bank_read(bm_bank *b, const bm_tensor *t, int64_t offset, void *data, int64_t bytes);
 BM_API bm_status bm_bank_write(bm_bank *b, const bm_tensor *t, int64_t offset, const void *data, int64_t bytes);

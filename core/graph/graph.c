@@ -216,6 +216,11 @@ bm_value *bm_graph_param(bm_graph *g, const char *name, bm_dtype t, bm_shape sha
     return v;
 }
 
+bm_value *bm_graph_param_find(const bm_graph *g, const char *name)
+{
+    return bm_graph_find(g, BM_PLACE_WEIGHT, name);
+}
+
 bm_value *bm_graph_cache(bm_graph *g, const char *name, bm_dtype t, bm_shape shape)
 {
     return external(g, BM_PLACE_CACHE, name, t, &shape);
@@ -299,6 +304,11 @@ bm_dtype bm_value_dtype(const bm_value *v)
 const char *bm_value_name(const bm_value *v)
 {
     return v->name;
+}
+
+int bm_value_group(const bm_value *v)
+{
+    return v->group;
 }
 
 static bm_cost operand_bytes(const bm_node *n)

@@ -62,6 +62,8 @@ BM_API bm_value *bm_graph_input(bm_graph *g, const char *name, bm_dtype t, bm_sh
  * decayed, group 1 is not. Order within a group is order of declaration. */
 #define BM_MAX_GROUPS 64
 BM_API bm_value *bm_graph_param(bm_graph *g, const char *name, bm_dtype t, bm_shape shape, int group);
+/* The parameter of that name, or NULL. */
+BM_API bm_value *bm_graph_param_find(const bm_graph *g, const char *name);
 /* Data that the plan uploads once; copied into the graph. */
 BM_API bm_value *bm_graph_constant(bm_graph *g, const char *name, bm_dtype t, bm_shape shape, const void *data);
 BM_API bm_value *bm_graph_cache(bm_graph *g, const char *name, bm_dtype t, bm_shape shape);
@@ -91,6 +93,7 @@ BM_API void bm_graph_scope_pop(bm_graph *g);
 BM_API const bm_shape *bm_value_shape(const bm_value *v);
 BM_API bm_dtype bm_value_dtype(const bm_value *v);
 BM_API const char *bm_value_name(const bm_value *v);
+BM_API int bm_value_group(const bm_value *v); /* of a parameter */
 
 /* Floating-point operations and bytes moved by all nodes whose results are used, as their ops count them. */
 typedef struct bm_cost {

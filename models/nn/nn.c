@@ -1,0 +1,158 @@
+#include "models/nn/nn.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/graph/op.h"
+
+#define NAME_BYTES 200
+#define DEPTH 8
+
+struct bm_nn {
+    bm_graph *graph;
+    bm_nn_param *params;
+    int n_params, cap_params;
+    char prefix[NAME_BYTES];
+    size_t length[DEPTH];
+    int depth;
+};
+
+static const char *const semantic_names[] = {"weight", "bias", "embedding", "norm"};
+
+const char *bm_semantic_name(bm_semantic s)
+{
+    return semantic_names[s];
+}
+
+bm_status bm_nn_create(bm_nn **out, bm_graph *g)
+{
+    *out = bm_calloc(1, sizeof **out);
+    if (!*out) return BM_ERR_MEMORY;
+    (*out)->graph = g;
+    return BM_OK;
+}
+
+void bm_nn_destroy(bm_nn *nn)
+{
+    if (!nn) return;
+    bm_free(nn->params);
+    bm_free(nn);
+}
+
+bm_graph *bm_nn_graph(bm_nn *nn)
+{
+    return nn->graph;
+}
+
+int bm_nn_count(const bm_nn *nn)
+{
+    return nn->n_params;
+}
+
+const bm_nn_param *bm_nn_at(const bm_nn *nn, int i)
+{
+    return &nn->params[i];
+}
+
+const bm_nn_param *bm_nn_find(const bm_nn *nn, const char *name)
+{
+    for (int i = 0; i < nn->n_params; i++)
+        if (!strcmp(nn->params[i].name, name)) return &nn->params[i];
+    return NULL;
+}
+
+void bm_nn_push(bm_nn *nn, const char *fmt, ...)
+{
+    char name[64];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(name, sizeof name, fmt, ap);
+    va_end(ap);
+    size_t at = strlen(nn->prefix);
+    if (nn->depth == DEPTH || at + strlen(name) + 2 > sizeof nn->prefix) {
+        bm_graph_fail(nn->graph, bm_fail(BM_ERR_USAGE, "%s%s: layers too deep inside each other", nn->prefix, name));
+        return;
+    }
+    nn->length[nn->depth++] = at;
+    strcat(strcat(nn->prefix, name), "/");
+    bm_graph_scope_push(nn->graph, "%s", name);
+}
+
+void bm_nn_pop(bm_nn *nn)
+{
+    if (!nn->depth) return;
+    nn->prefix[nn->length[--nn->depth]] = 0;
+    bm_graph_scope_pop(nn->graph);
+}
+
+/* Writes down how a parameter begins; 0 on success. One that is asked for again (tied) keeps its first entry. */
+static int note(bm_nn *nn, const bm_value *v, bm_init init, bm_semantic semantic)
+{
+    if (bm_nn_find(nn, bm_value_name(v))) return 0;
+    if (nn->n_params == nn->cap_params) {
+        int more = nn->cap_params ? 2 * nn->cap_params : 64;
+        bm_nn_param *p = bm_realloc(nn->params, (size_t)more, sizeof *p);
+        if (!p) {
+            bm_graph_fail(nn->graph, BM_ERR_MEMORY);
+            return -1;
+        }
+        nn->params = p;
+        nn->cap_params = more;
+    }
+    nn->params[nn->n_params++] = (bm_nn_param){bm_value_name(v), init, semantic};
+    return 0;
+}
+
+bm_value *bm_nn_weight(bm_nn *nn, const char *name, bm_shape shape, bm_init init, bm_semantic semantic)
+{
+    char full[2 * NAME_BYTES];
+    snprintf(full, sizeof full, "%s%s", nn->prefix, name);
+    bm_value *v = bm_graph_param(nn->graph, full, BM_F32, shape, shape.rank < 2);
+    return v && !note(nn, v, init, semantic) ? v : NULL;
+}
+
+static const bm_init zero = {BM_INIT_CONSTANT, 0.0f}, one = {BM_INIT_CONSTANT, 1.0f};
+
+bm_value *bm_nn_linear(bm_nn *nn, const char *name, bm_value *x, int64_t out, float std, int bias, bm_activation act)
+{
+    if (!x) return NULL;
+    bm_nn_push(nn, "%s", name);
+    int64_t in = bm_shape_last(bm_value_shape(x));
+    bm_init init = {BM_INIT_NORMAL, std};
+    bm_value *w = bm_nn_weight(nn, "weight", BM_SHAPE(out, in), init, BM_SEMANTIC_WEIGHT);
+    bm_value *b = bias ? bm_nn_weight(nn, "bias", BM_SHAPE(out), zero, BM_SEMANTIC_BIAS) : NULL;
+    bm_value *y = bm_linear(nn->graph, x, w, b, act);
+    bm_nn_pop(nn);
+    return y;
+}
+
+static void norm_params(bm_nn *nn, bm_value **w, bm_value **b, int64_t n, const bm_nn_norm_opts *o)
+{
+    *w = bm_nn_weight(nn, "weight", BM_SHAPE(n), one, BM_SEMANTIC_NORM);
+    *b = o->bias && !o->rms ? bm_nn_weight(nn, "bias", BM_SHAPE(n), zero, BM_SEMANTIC_NORM) : NULL;
+}
+
+bm_value *bm_nn_norm(bm_nn *nn, const char *name, bm_value *x, const bm_nn_norm_opts *o)
+{
+    if (!x) return NULL;
+    bm_value *w, *b;
+    bm_nn_push(nn, "%s", name);
+    norm_params(nn, &w, &b, bm_shape_last(bm_value_shape(x)), o);
+    bm_value *y = o->rms ? bm_rmsnorm(nn->graph, x, w, o->eps) : bm_layernorm(nn->graph, x, w, b, o->eps);
+    bm_nn_pop(nn);
+    return y;
+}
+
+bm_value *bm_nn_add_norm(bm_nn *nn, const char *name, bm_value **sum, bm_value *x, bm_value *r, const bm_nn_norm_opts *o)
+{
+    *sum = NULL;
+    if (!x || !r) return NULL;
+    bm_value *w, *b;
+    bm_nn_push(nn, "%s", name);
+    norm_params(nn, &w, &b, bm_shape_last(bm_value_shape(x)), o);
+    bm_value *y = bm_add_norm(nn->graph, sum, x, r, w, b, o->eps, o->rms);
+    bm_nn_pop(nn);
+    return y;
+}

@@ -1,0 +1,62 @@
+/* Layers with named parameters. An nn is the book of a model's parameters while its graph is built: name, how it begins, what it
+ * means. Names are paths, "h0/attn/qkv/weight"; each is one dataset below /params in a checkpoint. Sticky like the graph. */
+#ifndef BM_MODELS_NN_NN_H
+#define BM_MODELS_NN_NN_H
+
+#include "cl/ops/ops.h"
+#include "core/graph/graph.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum bm_semantic { BM_SEMANTIC_WEIGHT, BM_SEMANTIC_BIAS, BM_SEMANTIC_EMBEDDING, BM_SEMANTIC_NORM } bm_semantic;
+BM_API const char *bm_semantic_name(bm_semantic s); /* as checkpoints store it: "weight", ... */
+
+/* How a parameter begins: a constant, or a normal distribution with mean 0. */
+typedef enum bm_init_kind { BM_INIT_CONSTANT, BM_INIT_NORMAL } bm_init_kind;
+typedef struct bm_init {
+    bm_init_kind kind;
+    float value; /* the constant, or the standard deviation */
+} bm_init;
+
+typedef struct bm_nn_param {
+    const char *name; /* the graph's */
+    bm_init init;
+    bm_semantic semantic;
+} bm_nn_param;
+
+typedef struct bm_nn bm_nn;
+/* The graph is borrowed. */
+BM_API bm_status bm_nn_create(bm_nn **out, bm_graph *g);
+BM_API void bm_nn_destroy(bm_nn *nn);
+BM_API bm_graph *bm_nn_graph(bm_nn *nn);
+BM_API int bm_nn_count(const bm_nn *nn);
+BM_API const bm_nn_param *bm_nn_at(const bm_nn *nn, int i);
+BM_API const bm_nn_param *bm_nn_find(const bm_nn *nn, const char *name); /* NULL if none */
+
+/* The prefix of parameter names and node names until the next pop: "h3", then "attn". */
+BM_API void bm_nn_push(bm_nn *nn, const char *fmt, ...) BM_PRINTF(2, 3);
+BM_API void bm_nn_pop(bm_nn *nn);
+
+/* A parameter "PREFIX/name", f32. Tensors of rank 2 and more are group 0 (decayed), others group 1. */
+BM_API bm_value *bm_nn_weight(bm_nn *nn, const char *name, bm_shape shape, bm_init init, bm_semantic semantic);
+
+/* y = act(x W^T + b): NAME/weight [out, in] ~ N(0, std), NAME/bias [out] = 0 (left out without `bias`). x [.., in] -> [.., out] */
+BM_API bm_value *bm_nn_linear(bm_nn *nn, const char *name, bm_value *x, int64_t out, float std, int bias, bm_activation act);
+
+typedef struct bm_nn_norm_opts {
+    int rms;   /* rmsnorm, which has no bias */
+    int bias;
+    float eps;
+} bm_nn_norm_opts;
+/* NAME/weight [N] = 1, NAME/bias [N] = 0. x [.., N] */
+BM_API bm_value *bm_nn_norm(bm_nn *nn, const char *name, bm_value *x, const bm_nn_norm_opts *o);
+/* *sum = x + r; returns the norm of it. */
+BM_API bm_value *bm_nn_add_norm(bm_nn *nn, const char *name, bm_value **sum, bm_value *x, bm_value *r,
+                                const bm_nn_norm_opts *o);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

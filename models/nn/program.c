@@ -1,0 +1,45 @@
+#include "models/nn/program.h"
+
+#include <string.h>
+
+#include "cl/ops/ops.h"
+
+bm_status bm_program_build(bm_program *p, const bm_model *m, const bm_config *c, const bm_model_request *r, int accumulate)
+{
+    bm_status status;
+    memset(p, 0, sizeof *p);
+    bm_graph_opts opts = bm_graph_opts_with_ops();
+    opts.accumulate = accumulate;
+    BM_GO(bm_graph_create(&p->graph, &opts));
+    BM_GO(bm_nn_create(&p->nn, p->graph));
+    BM_GO(m->build(&p->io, p->nn, c, r));
+    if (p->io.loss) bm_graph_output(p->graph, p->io.loss, "loss");
+    if (r->mode == BM_MODEL_TRAIN) BM_GO(bm_graph_gradients(p->graph, p->io.loss));
+    if (r->mode == BM_MODEL_DECODE) bm_graph_output(p->graph, p->io.logits, "logits");
+    status = bm_graph_status(p->graph);
+done:
+    if (status) bm_program_finish(p);
+    return status;
+}
+
+bm_status bm_program_plan(bm_program *p, bm_engine *e, const bm_plan_opts *opts)
+{
+    return bm_plan_create(&p->plan, e, p->graph, opts);
+}
+
+bm_status bm_program_declare(bm_graph *to, const bm_program *from)
+{
+    for (int i = 0; i < bm_nn_count(from->nn); i++) {
+        const bm_value *v = bm_graph_param_find(from->graph, bm_nn_at(from->nn, i)->name);
+        bm_graph_param(to, bm_value_name(v), bm_value_dtype(v), *bm_value_shape(v), bm_value_group(v));
+    }
+    return bm_graph_status(to);
+}
+
+void bm_program_finish(bm_program *p)
+{
+    bm_plan_destroy(p->plan);
+    bm_nn_destroy(p->nn);
+    bm_graph_destroy(p->graph);
+    memset(p, 0, sizeof *p);
+}
