@@ -1,0 +1,135 @@
+#include "models/infer/generator.h"
+
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/graph/scalars.h"
+
+#define CHUNK 32 /* tokens of a prompt read at a time */
+
+struct bm_generator {
+    bm_program one, many; /* a token, and up to `chunk` of them */
+    bm_layout *cache_layout;
+    bm_bank *cache;
+    bm_bank **banks;
+    int64_t context, vocab, chunk;
+    int32_t *ids;     /* [context]: the tokens in the cache */
+    int64_t n;
+    int32_t *input;   /* [chunk] */
+    float *logits;    /* [vocab] */
+};
+
+static bm_status plan(bm_generator *g, bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params, const char *gemm)
+{
+    bm_model_request r = {.mode = BM_MODEL_DECODE, .batch = 1, .window = 1, .loss_scale = 1.0f};
+    BM_TRY(bm_program_build(&g->one, m, c, &r, 0));
+    r.window = g->chunk;
+    BM_TRY(bm_program_build(&g->many, m, c, &r, 0));
+    BM_TRY(bm_layout_create(&g->cache_layout, g->one.graph, BM_PLACE_CACHE, bm_engine_limits(e)));
+    BM_TRY(bm_bank_create(&g->cache, e, g->cache_layout, BM_PLACE_CACHE));
+    bm_plan_opts o = {.gemm = gemm};
+    bm_bank *const *weights = bm_params_banks(params, &o.n_banks);
+    g->banks = bm_calloc((size_t)o.n_banks + 1, sizeof *g->banks);
+    if (!g->banks) return BM_ERR_MEMORY;
+    memcpy(g->banks, weights, (size_t)o.n_banks * sizeof *weights);
+    g->banks[o.n_banks++] = g->cache;
+    o.banks = g->banks;
+    BM_TRY(bm_program_plan(&g->many, e, &o));
+    o.share_temps = g->many.plan;
+    return bm_program_plan(&g->one, e, &o);
+}
+
+bm_status bm_generator_create(bm_generator **out, bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params,
+                              const char *gemm)
+{
+    *out = NULL;
+    bm_status status = BM_ERR_MEMORY;
+    bm_generator *g = bm_calloc(1, sizeof *g);
+    if (!g) return BM_ERR_MEMORY;
+    g->context = bm_config_i64(c, "model.context");
+    g->vocab = bm_config_i64(c, "model.vocab");
+    g->chunk = g->context < CHUNK ? g->context : CHUNK;
+    g->ids = bm_calloc((size_t)g->context, sizeof *g->ids);
+    g->input = bm_calloc((size_t)g->chunk, sizeof *g->input);
+    g->logits = bm_calloc((size_t)g->vocab, sizeof *g->logits);
+    if (!g->ids || !g->input || !g->logits) goto done;
+    BM_GO(plan(g, e, m, c, params, gemm));
+done:
+    if (status) bm_generator_destroy(g);
+    else *out = g;
+    return status;
+}
+
+void bm_generator_destroy(bm_generator *g)
+{
+    if (!g) return;
+    bm_program_finish(&g->one);
+    bm_program_finish(&g->many);
+    bm_bank_destroy(g->cache);
+    bm_layout_destroy(g->cache_layout);
+    bm_free(g->banks);
+    bm_free(g->ids);
+    bm_free(g->input);
+    bm_free(g->logits);
+    bm_free(g);
+}
+
+int64_t bm_generator_vocab(const bm_generator *g)
+{
+    return g->vocab;
+}
+
+void bm_generator_reset(bm_generator *g)
+{
+    g->n = 0;
+}
+
+/* The ids [at, at + n) of g->ids through one plan; they are in the cache afterwards. */
+static bm_status run(bm_generator *g, int64_t at, int64_t n)
+{
+    bm_program *p = n == 1 ? &g->one : &g->many;
+    memcpy(g->input, g->ids + at, (size_t)n * sizeof *g->input);
+    if (n > 1) memset(g->input + n, 0, (size_t)(g->chunk - n) * sizeof *g->input);
+    bm_plan_set_u32(p->plan, BM_RT_POSITION, (uint32_t)at);
+    bm_plan_set_u32(p->plan, BM_RT_LENGTH, (uint32_t)n);
+    BM_TRY(bm_plan_write(p->plan, p->io.inputs, g->input));
+    BM_TRY(bm_plan_run(p->plan));
+    return bm_plan_read(p->plan, p->io.logits, g->logits);
+}
+
+/* Reads ids [from, g->n) into the cache. */
+static bm_status read_in(bm_generator *g, int64_t from)
+{
+    while (from < g->n) {
+        int64_t n = g->n - from < g->chunk ? g->n - from : g->chunk;
+        BM_TRY(run(g, from, n));
+        from += n;
+    }
+    return BM_OK;
+}
+
+bm_status bm_generator_feed(bm_generator *g, const int32_t *ids, int64_t n, const float **logits)
+{
+    *logits = NULL;
+    if (n < 1) return bm_fail(BM_ERR_USAGE, "no tokens to go on from");
+    for (int64_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= g->vocab)
+            return bm_fail(BM_ERR_USAGE, "token %d is outside the model's vocabulary of %lld", (int)ids[i], (long long)g->vocab);
+    int64_t from = g->n, half = (g->context + 1) / 2;
+    if (n > g->context) { /* only the last can matter */
+        ids += n - g->context;
+        n = g->context;
+        from = g->n = 0;
+    } else if (g->n + n > g->context) {
+        int64_t keep = half < g->context - n ? half : g->context - n;
+        if (keep > g->n) keep = g->n;
+        memmove(g->ids, g->ids + g->n - keep, (size_t)keep * sizeof *g->ids);
+        g->n = keep;
+        from = 0;
+    }
+    memcpy(g->ids + g->n, ids, (size_t)n * sizeof *g->ids);
+    g->n += n;
+    BM_TRY(read_in(g, from));
+    *logits = g->logits;
+    return BM_OK;
+}

@@ -1,0 +1,41 @@
+/* The loss of a model over a part of a data set. */
+#ifndef BM_MODELS_TRAIN_EVALUATE_H
+#define BM_MODELS_TRAIN_EVALUATE_H
+
+#include "io/store/dataset.h"
+#include "models/nn/params.h"
+#include "models/nn/program.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct bm_evaluator bm_evaluator;
+
+typedef struct bm_evaluator_opts {
+    int64_t batch;          /* windows at a time */
+    int64_t window;         /* tokens of a window */
+    const char *split;      /* "val" */
+    int64_t tokens;         /* use the first windows that hold this many (rounded up to whole ones); 0: all */
+    const char *gemm;       /* a forced backend, or NULL */
+    bm_plan *share_temps;   /* as bm_plan_opts has it */
+} bm_evaluator_opts;
+
+typedef struct bm_evaluation {
+    double loss;    /* mean nats per token */
+    int64_t tokens;
+} bm_evaluation;
+
+/* Plans the forward pass. Everything handed in is borrowed. */
+BM_API bm_status bm_evaluator_create(bm_evaluator **out, bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params,
+                                     const bm_tokens *data, const bm_evaluator_opts *opts);
+BM_API void bm_evaluator_destroy(bm_evaluator *v);
+/* Windows in file order, each once; blocks. Allocates nothing. `stop` (may be NULL) is asked between batches:
+ * BM_ERR_STOPPED when it says so. */
+BM_API bm_status bm_evaluator_run(bm_evaluator *v, bm_evaluation *out, int (*stop)(void *user), void *user);
+BM_API int64_t bm_evaluator_windows(const bm_evaluator *v);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

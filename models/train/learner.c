@@ -1,0 +1,270 @@
+#include "models/train/learner.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "cl/ops/ops.h"
+#include "core/base/checked.h"
+#include "core/base/file.h"
+#include "core/base/mem.h"
+#include "core/graph/scalars.h"
+
+/* Where the numbers of one step arrive. */
+typedef struct slot {
+    int64_t step;
+    float *loss;         /* [micros] */
+    bm_ticket **tickets; /* [micros] */
+    float norm;
+    bm_ticket *done;
+} slot;
+
+struct bm_learner {
+    bm_engine *engine;
+    const bm_config *config;
+    const bm_optimizer *optimizer;
+    bm_params *params;
+    bm_program first;  /* writes the gradients */
+    bm_program more;   /* adds to them; only with several micro-batches */
+    bm_graph *update_graph;
+    bm_plan *update;
+    bm_value *norm;
+    int64_t batch, micro, micros, window;
+    int32_t *padded;   /* [2, micro, window]: the last micro-batch when it is short */
+    slot slots[BM_LEARNER_AHEAD];
+    int oldest, under_way;
+};
+
+static bm_status build_update(bm_learner *l)
+{
+    bm_graph_opts opts = bm_graph_opts_with_ops();
+    BM_TRY(bm_graph_create(&l->update_graph, &opts));
+    BM_TRY(bm_program_declare(l->update_graph, &l->first));
+    return bm_optimizer_build(&l->norm, l->update_graph, l->config);
+}
+
+static bm_status build_plans(bm_learner *l, const bm_model *m, const char *gemm)
+{
+    bm_model_request r = {.mode = BM_MODEL_TRAIN, .batch = l->micro, .window = l->window,
+                          .loss_scale = 1.0f / (float)(l->batch * l->window),
+                          .recompute = bm_config_bool(l->config, "train.recompute")};
+    BM_TRY(bm_program_build(&l->first, m, l->config, &r, 0));
+    if (l->micros > 1) BM_TRY(bm_program_build(&l->more, m, l->config, &r, 1));
+    BM_TRY(build_update(l));
+    bm_params_opts po = {.gradients = 1, .states = l->optimizer->slots};
+    BM_TRY(bm_params_create(&l->params, l->engine, l->first.nn, l->first.graph, &po));
+    bm_plan_opts o = {.gemm = gemm};
+    o.banks = bm_params_banks(l->params, &o.n_banks);
+    BM_TRY(bm_program_plan(&l->first, l->engine, &o));
+    o.share_temps = l->first.plan;
+    if (l->micros > 1) BM_TRY(bm_program_plan(&l->more, l->engine, &o));
+    return bm_plan_create(&l->update, l->engine, l->update_graph, &o);
+}
+
+static bm_status make_slots(bm_learner *l)
+{
+    for (int i = 0; i < BM_LEARNER_AHEAD; i++) {
+        slot *s = &l->slots[i];
+        s->loss = bm_calloc((size_t)l->micros, sizeof *s->loss);
+        s->tickets = bm_calloc((size_t)l->micros, sizeof *s->tickets);
+        if (!s->loss || !s->tickets) return BM_ERR_MEMORY;
+        for (int64_t j = 0; j < l->micros; j++) BM_TRY(bm_ticket_create(&s->tickets[j]));
+        BM_TRY(bm_ticket_create(&s->done));
+    }
+    return BM_OK;
+}
+
+bm_status bm_learner_create(bm_learner **out, bm_engine *e, const bm_model *m, const bm_config *c, const char *gemm)
+{
+    *out = NULL;
+    bm_status status;
+    bm_learner *l = bm_calloc(1, sizeof *l);
+    if (!l) return BM_ERR_MEMORY;
+    l->engine = e;
+    l->config = c;
+    l->optimizer = bm_optimizer_of(c);
+    l->batch = bm_config_i64(c, "train.batch");
+    l->micro = bm_config_i64(c, "train.micro_batch");
+    if (l->micro > l->batch) l->micro = l->batch;
+    l->micros = bm_ceil_div(l->batch, l->micro);
+    l->window = bm_config_is_null(c, "data.window") ? bm_config_i64(c, "model.context") : bm_config_i64(c, "data.window");
+    if (l->batch % l->micro) {
+        l->padded = bm_calloc((size_t)(2 * l->micro * l->window), sizeof *l->padded);
+        if (!l->padded) {
+            status = BM_ERR_MEMORY;
+            goto done;
+        }
+    }
+    BM_GO(build_plans(l, m, gemm));
+    BM_GO(make_slots(l));
+done:
+    if (status) bm_learner_destroy(l);
+    else *out = l;
+    return status;
+}
+
+void bm_learner_destroy(bm_learner *l)
+{
+    if (!l) return;
+    for (int i = 0; i < BM_LEARNER_AHEAD; i++) {
+        slot *s = &l->slots[i];
+        for (int64_t j = 0; s->tickets && j < l->micros; j++) bm_ticket_destroy(s->tickets[j]);
+        bm_ticket_destroy(s->done);
+        bm_free(s->tickets);
+        bm_free(s->loss);
+    }
+    bm_plan_destroy(l->update);
+    bm_graph_destroy(l->update_graph);
+    bm_program_finish(&l->more);
+    bm_program_finish(&l->first);
+    bm_params_destroy(l->params);
+    bm_free(l->padded);
+    bm_free(l);
+}
+
+bm_params *bm_learner_params(bm_learner *l)
+{
+    return l->params;
+}
+
+const bm_optimizer *bm_learner_optimizer(const bm_learner *l)
+{
+    return l->optimizer;
+}
+
+bm_plan *bm_learner_plan(bm_learner *l)
+{
+    return l->first.plan;
+}
+
+double bm_learner_flops(const bm_learner *l)
+{
+    return bm_graph_cost(l->first.graph).flops * (double)l->micros + bm_graph_cost(l->update_graph).flops;
+}
+
+int64_t bm_learner_window(const bm_learner *l)
+{
+    return l->window;
+}
+
+int64_t bm_learner_batch(const bm_learner *l)
+{
+    return l->batch;
+}
+
+int bm_learner_under_way(const bm_learner *l)
+{
+    return l->under_way;
+}
+
+/* Micro-batch m of the batch: its first row, or a copy that is filled up with rows that do not count. */
+static void micro_batch(bm_learner *l, int64_t m, const int32_t **inputs, const int32_t **targets)
+{
+    size_t row = (size_t)l->window;
+    int64_t rows = l->batch - m * l->micro;
+    *inputs += (size_t)(m * l->micro) * row;
+    *targets += (size_t)(m * l->micro) * row;
+    if (rows >= l->micro) return;
+    int32_t *in = l->padded, *to = l->padded + (size_t)l->micro * row;
+    memset(in, 0, (size_t)l->micro * row * sizeof *in);
+    memcpy(in, *inputs, (size_t)rows * row * sizeof *in);
+    memcpy(to, *targets, (size_t)rows * row * sizeof *to);
+    for (size_t i = (size_t)rows * row; i < (size_t)l->micro * row; i++) to[i] = -1;
+    *inputs = in;
+    *targets = to;
+}
+
+/* Writes what micro-batch m of step n reads. */
+static bm_status feed(bm_learner *l, bm_program *p, int64_t n, int64_t m, const int32_t *inputs, const int32_t *targets)
+{
+    uint64_t seed = (uint64_t)bm_config_i64(l->config, "train.seed");
+    micro_batch(l, m, &inputs, &targets);
+    BM_TRY(bm_plan_write(p->plan, p->io.inputs, inputs));
+    BM_TRY(bm_plan_write(p->plan, p->io.targets, targets));
+    bm_plan_set_u32(p->plan, BM_RT_SEED_LO, (uint32_t)seed);
+    bm_plan_set_u32(p->plan, BM_RT_SEED_HI, (uint32_t)(seed >> 32));
+    bm_plan_set_u32(p->plan, BM_RT_STEP, (uint32_t)n);
+    bm_plan_set_u32(p->plan, BM_RT_RNG_STEP, (uint32_t)(n * l->micros + m));
+    return BM_OK;
+}
+
+/* The scalars of the update: bias corrections as Kingma & Ba 2015, algorithm 1. */
+static void set_update_scalars(bm_learner *l, int64_t n, double lr)
+{
+    bm_plan_set_u32(l->update, BM_RT_STEP, (uint32_t)n);
+    bm_plan_set_f32(l->update, BM_RT_LR, (float)lr);
+    bm_plan_set_f32(l->update, BM_RT_BIAS1, (float)(1.0 - pow(bm_config_f64(l->config, "train.beta1"), (double)n)));
+    bm_plan_set_f32(l->update, BM_RT_BIAS2, (float)(1.0 - pow(bm_config_f64(l->config, "train.beta2"), (double)n)));
+}
+
+bm_status bm_learner_step(bm_learner *l, int64_t n, double lr, const int32_t *inputs, const int32_t *targets)
+{
+    if (l->under_way == BM_LEARNER_AHEAD) return bm_fail(BM_ERR_USAGE, "step %lld: collect the step before", (long long)n);
+    slot *s = &l->slots[(l->oldest + l->under_way) % BM_LEARNER_AHEAD];
+    s->step = n;
+    for (int64_t m = 0; m < l->micros; m++) {
+        bm_program *p = m ? &l->more : &l->first;
+        BM_TRY(feed(l, p, n, m, inputs, targets));
+        BM_TRY(bm_plan_run(p->plan));
+        BM_TRY(bm_plan_read_ticket(p->plan, p->io.loss, &s->loss[m], s->tickets[m]));
+    }
+    set_update_scalars(l, n, lr);
+    BM_TRY(bm_plan_run(l->update));
+    BM_TRY(bm_plan_read_ticket(l->update, l->norm, &s->norm, s->done));
+    l->under_way++;
+    return bm_queue_flush(bm_engine_queue(l->engine));
+}
+
+bm_status bm_learner_collect(bm_learner *l, bm_step_result *out)
+{
+    if (!l->under_way) return bm_fail(BM_ERR_USAGE, "no step is under way");
+    slot *s = &l->slots[l->oldest];
+    bm_status status = BM_OK;
+    for (int64_t m = 0; m < l->micros && !status; m++) status = bm_ticket_wait(s->tickets[m]);
+    if (!status) status = bm_ticket_wait(s->done);
+    l->oldest = (l->oldest + 1) % BM_LEARNER_AHEAD;
+    l->under_way--;
+    if (status) return status;
+    double loss = 0;
+    for (int64_t m = 0; m < l->micros; m++) loss += s->loss[m];
+    *out = (bm_step_result){s->step, loss, s->norm, bm_now_s()};
+    return BM_OK;
+}
+
+/* ---- looking for the first result that is not finite ---- */
+
+#define PEEK_ELEMENTS 4096
+
+static bm_status check_finite(void *user, bm_plan *p, const char *node, const bm_value *v)
+{
+    const char **found = user;
+    float part[PEEK_ELEMENTS];
+    if (bm_value_dtype(v) != BM_F32) return BM_OK;
+    int64_t n = bm_shape_elements(bm_value_shape(v));
+    for (int64_t at = 0; at < n; at += PEEK_ELEMENTS) {
+        int64_t k = n - at < PEEK_ELEMENTS ? n - at : PEEK_ELEMENTS;
+        BM_TRY(bm_plan_peek(p, v, at * 4, part, k * 4));
+        for (int64_t i = 0; i < k; i++)
+            if (!isfinite(part[i])) {
+                *found = node;
+                return bm_fail(BM_ERR_NOT_FINITE, "%s: element %lld is %f", node, (long long)(at + i), (double)part[i]);
+            }
+    }
+    return BM_OK;
+}
+
+bm_status bm_learner_find_not_finite(bm_learner *l, const char **node, int64_t n, double lr, const int32_t *inputs,
+                                     const int32_t *targets)
+{
+    *node = NULL;
+    bm_status s = BM_OK;
+    for (int64_t m = 0; m < l->micros && !s; m++) {
+        bm_program *p = m ? &l->more : &l->first;
+        BM_TRY(feed(l, p, n, m, inputs, targets));
+        s = bm_plan_run_checked(p->plan, check_finite, node);
+    }
+    if (!s) {
+        set_update_scalars(l, n, lr);
+        s = bm_plan_run_checked(l->update, check_finite, node);
+    }
+    return *node ? BM_OK : s;
+}

@@ -1,0 +1,52 @@
+/* A learner: a model with its parameters on an engine, and the plans that make one update. It knows neither data files nor
+ * checkpoints. Belongs to one thread at a time. */
+#ifndef BM_MODELS_TRAIN_LEARNER_H
+#define BM_MODELS_TRAIN_LEARNER_H
+
+#include "models/nn/params.h"
+#include "models/nn/program.h"
+#include "models/train/optimizer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct bm_learner bm_learner;
+
+/* Builds and plans: a forward-and-backward pass over a micro-batch, one that accumulates when the batch has several, and
+ * the update. The parameters are zero. `gemm` forces a backend (NULL: the measured choice). config and model are borrowed;
+ * model.vocab must be set. */
+BM_API bm_status bm_learner_create(bm_learner **out, bm_engine *e, const bm_model *m, const bm_config *c, const char *gemm);
+BM_API void bm_learner_destroy(bm_learner *l);
+BM_API bm_params *bm_learner_params(bm_learner *l);
+BM_API const bm_optimizer *bm_learner_optimizer(const bm_learner *l);
+/* The forward-and-backward plan, to share its temporaries with. */
+BM_API bm_plan *bm_learner_plan(bm_learner *l);
+BM_API double bm_learner_flops(const bm_learner *l); /* of one step */
+BM_API int64_t bm_learner_window(const bm_learner *l);
+BM_API int64_t bm_learner_batch(const bm_learner *l);
+
+typedef struct bm_step_result {
+    int64_t step;
+    double loss;      /* mean nats over the tokens of the batch, before the update */
+    double grad_norm; /* before clipping */
+    double done_s;    /* bm_now_s() when it was found to be complete */
+} bm_step_result;
+
+/* Enqueues step n (from 1) on inputs and targets [batch, window] i32, which may be reused at once. At most
+ * BM_LEARNER_AHEAD steps may be under way: collect the oldest before. */
+#define BM_LEARNER_AHEAD 2
+BM_API bm_status bm_learner_step(bm_learner *l, int64_t n, double lr, const int32_t *inputs, const int32_t *targets);
+/* Waits for the oldest step under way. BM_ERR_USAGE when there is none. */
+BM_API bm_status bm_learner_collect(bm_learner *l, bm_step_result *out);
+BM_API int bm_learner_under_way(const bm_learner *l);
+
+/* Step n again, node by node: the first node whose result is not finite is *node (borrowed from the plan; NULL:
+ * none was). The parameters are those before the step; they are updated. */
+BM_API bm_status bm_learner_find_not_finite(bm_learner *l, const char **node, int64_t n, double lr, const int32_t *inputs,
+                                            const int32_t *targets);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

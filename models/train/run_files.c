@@ -1,0 +1,126 @@
+/* What a run leaves on the disk. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cl/gemm/gemm.h"
+#include "core/base/file.h"
+#include "core/base/mem.h"
+#include "io/store/runfolder.h"
+#include "models/train/trainer_priv.h"
+
+static bm_status write_in(const bm_trainer *t, const char *name, const char *text)
+{
+    char *path = bm_path_join(t->run, name);
+    if (!path) return BM_ERR_MEMORY;
+    bm_status s = bm_file_replace(path, text, strlen(text));
+    bm_free(path);
+    return s;
+}
+
+bm_status bm_trainer_open_folder(bm_trainer *t)
+{
+    if (t->metrics) return BM_OK;
+    bm_status status = BM_ERR_MEMORY;
+    char *yaml = NULL, *folder = bm_path_join(t->run, "checkpoints"), *metrics = bm_path_join(t->run, "metrics.jsonl");
+    if (!folder || !metrics) goto done;
+    BM_GO(bm_folder_create(folder));
+    BM_GO(bm_run_clean(t->run));
+    BM_GO(bm_config_to_yaml(&yaml, t->task->config));
+    BM_GO(write_in(t, "config.yaml", yaml));
+    BM_GO(write_in(t, "gemm.json", t->gemm_json));
+    BM_GO(bm_metrics_open(&t->metrics, metrics, t->opts.resume ? (int64_t)bm_checkpoint_desc(t->opts.resume)->state.step : 0));
+done:
+    bm_free(yaml);
+    bm_free(folder);
+    bm_free(metrics);
+    return status;
+}
+
+/* What made the checkpoint: build, device, the GEMM choices and the data. */
+static bm_status make_provenance(bm_trainer *t)
+{
+    const bm_config *c = t->task->config;
+    char parent[65] = "";
+    const bm_checkpoint *from = t->opts.resume ? t->opts.resume : t->opts.init;
+    if (from) bm_content_id_hex(parent, bm_store_content_id(bm_checkpoint_store(from)));
+    json_error_t e;
+    json_t *choices = json_loads(t->gemm_json, 0, &e);
+    if (!choices) return bm_fail(BM_ERR_USAGE, "the GEMM choices are not JSON: %s", e.text);
+    json_t *j = json_pack("{s:s, s:{s:s, s:s, s:s}, s:{s:s, s:o}, s:{s:s, s:s}, s:s*}", "bm", BM_VERSION,
+                          "device", "name", bm_engine_device_name(t->engine), "platform", bm_engine_platform_name(t->engine),
+                          "driver", bm_engine_driver(t->engine),
+                          "gemm", "backend", t->opts.gemm ? t->opts.gemm : "auto", "choices", choices,
+                          "data", "path", bm_config_string(c, "data.path"), "content_id", bm_config_string(c, "data.content_id"),
+                          "parent", from ? parent : NULL);
+    char *text = j ? json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
+    json_decref(j);
+    if (!text) return bm_fail(BM_ERR_MEMORY, "no memory for the provenance");
+    t->provenance_json = bm_strdup(text);
+    free(text);
+    return t->provenance_json ? BM_OK : BM_ERR_MEMORY;
+}
+
+bm_status bm_trainer_describe(bm_trainer *t)
+{
+    BM_TRY(bm_config_to_json(&t->config_json, t->task->config));
+    t->gemm_json = bm_strdup("{}");
+    if (!t->gemm_json) return BM_ERR_MEMORY;
+    return make_provenance(t);
+}
+
+/* On the writing thread, once the checkpoint is there: the hint, then what is no longer kept. */
+static bm_status after_write(void *user)
+{
+    bm_trainer *t = user;
+    BM_TRY(bm_run_set_latest(t->run, t->pending_step));
+    int64_t keep = bm_config_i64(t->task->config, "train.keep_last");
+    return bm_run_prune(t->run, keep < 2 ? 2 : keep, t->pending_best);
+}
+
+bm_status bm_trainer_saved(bm_trainer *t)
+{
+    bm_status s = bm_saver_wait(t->saver);
+    if (!t->pending) return s;
+    if (!s) {
+        t->saved = (int64_t)t->pending_step;
+        if (t->opts.on_checkpoint) t->opts.on_checkpoint(t->opts.user, t->pending);
+    }
+    bm_free(t->pending);
+    t->pending = NULL;
+    return s;
+}
+
+bm_status bm_trainer_save(bm_trainer *t, int wait)
+{
+    BM_TRY(bm_trainer_saved(t));
+    BM_TRY(bm_run_checkpoint(&t->pending, t->run, (uint64_t)t->step));
+    t->pending_step = (uint64_t)t->step;
+    t->pending_best = (uint64_t)t->best_step;
+    size_t blob = 0;
+    bm_ckpt_desc d = bm_ckpt_desc_default();
+    d.config_json = t->config_json;
+    d.provenance_json = t->provenance_json;
+    d.tokenizer_json = bm_tokens_tokenizer_json(t->task->data);
+    d.tokenizer_blob = bm_tokens_tokenizer_blob(&blob, t->task->data);
+    d.tokenizer_blob_bytes = blob;
+    if (!*d.tokenizer_json) d.tokenizer_json = NULL;
+    t->rng[0] = (uint64_t)bm_config_i64(t->task->config, "train.seed");
+    t->rng[1] = (uint64_t)t->step;
+    d.state = (bm_ckpt_state){.step = (uint64_t)t->step,
+                              .tokens_seen = (uint64_t)(t->step * t->tokens_per_step),
+                              .samples_seen = (uint64_t)(t->step * bm_learner_batch(t->learner)),
+                              .epoch = t->cursor.epoch,
+                              .best_metric = t->best,
+                              .rng = t->rng,
+                              .rngs = 1,
+                              .dataset_uuid = bm_store_uuid(bm_tokens_store(t->task->data)),
+                              .data_seed = t->rng[0],
+                              .data_epoch = t->cursor.epoch,
+                              .data_sample = t->cursor.sample,
+                              .global_batch = (uint64_t)bm_learner_batch(t->learner)};
+    bm_history_view(&d.history, t->history);
+    BM_TRY(bm_saver_save(t->saver, t->pending, &d, after_write, t));
+    return wait ? bm_trainer_saved(t) : BM_OK;
+}

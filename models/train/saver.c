@@ -1,0 +1,220 @@
+#include "models/train/saver.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/device/queue.h"
+
+#define MOST_BANKS (1 + BM_OPTIMIZER_MOST_SLOTS)
+#define MOST_HYPER 8
+
+/* ---- reading ---- */
+
+typedef struct loading {
+    bm_params *params;
+    bm_bank *bank;
+    const bm_tensor *tensor;
+} loading;
+
+static bm_status take(void *user, const bm_ckpt_tensor *t, const void *data, int64_t first, int64_t count)
+{
+    (void)t;
+    const loading *l = user;
+    int64_t size = (int64_t)bm_dtype_size(l->tensor->dtype);
+    return bm_bank_write(l->bank, l->tensor, first * size, data, count * size);
+}
+
+static bm_status check_param(const bm_ckpt_desc *d, int64_t i, const bm_tensor *t, const char *path)
+{
+    char have[BM_SHAPE_TEXT], want[BM_SHAPE_TEXT];
+    if (i < 0) return bm_fail(BM_ERR_SHAPE, "%s has no parameter %s, which the model has", path, t->name);
+    if (d->param[i].dtype == t->dtype && bm_shape_equal(&d->param[i].shape, &t->shape)) return BM_OK;
+    return bm_fail(BM_ERR_SHAPE, "%s: %s is %s %s, the model has %s %s", path, t->name, bm_dtype_name(d->param[i].dtype),
+                   bm_shape_text(&d->param[i].shape, have, sizeof have), bm_dtype_name(t->dtype),
+                   bm_shape_text(&t->shape, want, sizeof want));
+}
+
+static int64_t find_optim(const bm_ckpt_desc *d, const char *name)
+{
+    for (int64_t i = 0; i < d->optims; i++)
+        if (!strcmp(d->optim[i].name, name)) return i;
+    return -1;
+}
+
+static int find_slot(const bm_ckpt_optim *o, const char *name)
+{
+    for (int i = 0; i < o->slots; i++)
+        if (!strcmp(o->slot[i], name)) return i;
+    return -1;
+}
+
+bm_status bm_params_load(bm_params *p, const bm_checkpoint *from, const bm_optimizer *optimizer)
+{
+    const bm_ckpt_desc *d = bm_checkpoint_desc(from);
+    const char *path = bm_checkpoint_path(from);
+    const bm_layout *layout = bm_params_layout(p);
+    int64_t optim = optimizer ? find_optim(d, optimizer->name) : -1;
+    if (optimizer && optim < 0)
+        return bm_fail(BM_ERR_CONFIG, "%s has no state of the optimizer %s: use it as init of a new run", path, optimizer->name);
+    for (int i = 0; i < bm_layout_count(layout); i++) {
+        const bm_tensor *t = bm_layout_at(layout, i);
+        int64_t at = bm_checkpoint_find(from, t->name);
+        BM_TRY(check_param(d, at, t, path));
+        loading l = {p, bm_params_bank(p, BM_PLACE_WEIGHT), t};
+        bm_ckpt_tensor which = {at, -1, -1};
+        BM_TRY(bm_checkpoint_read(from, &which, take, &l));
+        for (int s = 0; optimizer && s < optimizer->slots; s++) {
+            which = (bm_ckpt_tensor){at, optim, find_slot(&d->optim[optim], optimizer->slot[s])};
+            if (which.slot < 0)
+                return bm_fail(BM_ERR_REFUSED, "%s: the optimizer %s has no state %s", path, optimizer->name, optimizer->slot[s]);
+            l.bank = bm_params_bank(p, (bm_place)(BM_PLACE_STATE0 + s));
+            BM_TRY(bm_checkpoint_read(from, &which, take, &l));
+        }
+    }
+    return BM_OK;
+}
+
+/* ---- writing ---- */
+
+struct bm_saver {
+    bm_params *params;
+    const bm_optimizer *optimizer;
+    bm_bank *banks[MOST_BANKS];
+    char *mirror[MOST_BANKS]; /* the slabs of a bank, one after another */
+    int n_banks;
+    int64_t *slab_at;         /* slab -> offset in a mirror */
+    bm_ckpt_param *param;
+    bm_ckpt_optim optim;
+    bm_ckpt_number hyper[MOST_HYPER];
+
+    bm_ckpt_desc desc;
+    char *path;
+    bm_status (*done)(void *user);
+    void *user;
+    pthread_t thread;
+    int running;
+    bm_error error; /* of the writing thread */
+};
+
+static void describe(bm_saver *s, const bm_config *c)
+{
+    const bm_layout *layout = bm_params_layout(s->params);
+    for (int i = 0; i < bm_layout_count(layout); i++) {
+        const bm_tensor *t = bm_layout_at(layout, i);
+        s->param[i] = (bm_ckpt_param){t->name, t->dtype, t->shape, bm_semantic_name(bm_params_semantic(s->params, i)), 1, NULL};
+    }
+    if (!s->optimizer) return;
+    s->optim.name = s->optim.type = s->optimizer->name;
+    s->optim.slots = s->optimizer->slots;
+    for (int i = 0; i < s->optimizer->slots; i++) s->optim.slot[i] = s->optimizer->slot[i];
+    s->optim.hyper = s->hyper;
+    for (int i = 0; s->optimizer->hyper[i]; i++) {
+        s->hyper[i].name = strchr(s->optimizer->hyper[i], '.') + 1;
+        s->hyper[i].value = bm_config_f64(c, s->optimizer->hyper[i]);
+        s->optim.hypers++;
+    }
+}
+
+bm_status bm_saver_create(bm_saver **out, bm_params *params, const bm_optimizer *optimizer, const bm_config *c)
+{
+    *out = NULL;
+    bm_status status = BM_ERR_MEMORY;
+    bm_saver *s = bm_calloc(1, sizeof *s);
+    if (!s) return BM_ERR_MEMORY;
+    const bm_layout *layout = bm_params_layout(params);
+    s->params = params;
+    s->optimizer = optimizer;
+    s->param = bm_calloc((size_t)bm_layout_count(layout) + 1, sizeof *s->param);
+    s->slab_at = bm_calloc((size_t)bm_layout_slabs(layout) + 1, sizeof *s->slab_at);
+    if (!s->param || !s->slab_at) goto done;
+    for (int i = 0; i < bm_layout_slabs(layout); i++) s->slab_at[i + 1] = s->slab_at[i] + bm_layout_slab_bytes(layout, i);
+    s->n_banks = 1 + (optimizer ? optimizer->slots : 0);
+    for (int i = 0; i < s->n_banks; i++) {
+        s->banks[i] = bm_params_bank(params, i ? (bm_place)(BM_PLACE_STATE0 + i - 1) : BM_PLACE_WEIGHT);
+        s->mirror[i] = bm_alloc((size_t)bm_layout_bytes(layout) + 1);
+        if (!s->mirror[i]) goto done;
+    }
+    describe(s, c);
+    status = BM_OK;
+done:
+    if (status) bm_saver_destroy(s);
+    else *out = s;
+    return status;
+}
+
+void bm_saver_destroy(bm_saver *s)
+{
+    if (!s) return;
+    if (s->running) pthread_join(s->thread, NULL);
+    for (int i = 0; i < MOST_BANKS; i++) bm_free(s->mirror[i]);
+    bm_free(s->slab_at);
+    bm_free(s->param);
+    bm_free(s->path);
+    bm_free(s);
+}
+
+static bm_status fill(void *user, const bm_ckpt_tensor *which, void *data, int64_t first, int64_t count)
+{
+    const bm_saver *s = user;
+    const bm_tensor *t = bm_layout_at(bm_params_layout(s->params), (int)which->param);
+    size_t size = bm_dtype_size(t->dtype);
+    const char *from = s->mirror[which->optim < 0 ? 0 : 1 + which->slot] + s->slab_at[t->slab] + t->offset;
+    memcpy(data, from + (size_t)first * size, (size_t)count * size);
+    return BM_OK;
+}
+
+static void *write_in_background(void *arg)
+{
+    bm_saver *s = arg;
+    bm_ckpt_write_opts o = bm_ckpt_write_opts_default();
+    o.replace = 1;
+    bm_status status = bm_checkpoint_write(NULL, s->path, &s->desc, fill, s, &o);
+    if (!status && s->done) status = s->done(s->user);
+    memset(&s->error, 0, sizeof s->error);
+    if (status) s->error = *bm_last_error();
+    return NULL;
+}
+
+static bm_status snapshot(bm_saver *s)
+{
+    for (int i = 0; i < s->n_banks; i++) {
+        bm_region *r = bm_bank_region(s->banks[i]);
+        for (int j = 0; j < bm_region_slabs(r); j++) {
+            cl_mem m;
+            int64_t bytes = bm_region_slab_bytes(r, j);
+            BM_TRY(bm_region_piece(&m, r, j, 0, bytes));
+            BM_TRY(bm_queue_read(bm_bank_queue(s->banks[i]), m, 0, s->mirror[i] + s->slab_at[j], bytes));
+        }
+    }
+    return BM_OK;
+}
+
+bm_status bm_saver_save(bm_saver *s, const char *path, const bm_ckpt_desc *desc, bm_status (*done)(void *user), void *user)
+{
+    BM_TRY(bm_saver_wait(s));
+    BM_TRY(snapshot(s));
+    bm_free(s->path);
+    s->path = bm_strdup(path);
+    if (!s->path) return BM_ERR_MEMORY;
+    s->desc = *desc;
+    s->desc.param = s->param;
+    s->desc.params = bm_layout_count(bm_params_layout(s->params));
+    s->optim.t = desc->state.step;
+    s->desc.optim = &s->optim;
+    s->desc.optims = s->optimizer ? 1 : 0;
+    s->done = done;
+    s->user = user;
+    int err = pthread_create(&s->thread, NULL, write_in_background, s);
+    if (err) return bm_fail(BM_ERR_MEMORY, "no thread to write %s: %s", path, strerror(err));
+    s->running = 1;
+    return BM_OK;
+}
+
+bm_status bm_saver_wait(bm_saver *s)
+{
+    if (!s->running) return BM_OK;
+    pthread_join(s->thread, NULL);
+    s->running = 0;
+    return s->error.status ? bm_error_restore(&s->error) : BM_OK;
+}

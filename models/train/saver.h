@@ -1,0 +1,32 @@
+/* Checkpoints of a run: a snapshot of the parameters in host memory, written while training goes on; and back. */
+#ifndef BM_MODELS_TRAIN_SAVER_H
+#define BM_MODELS_TRAIN_SAVER_H
+
+#include "io/store/checkpoint.h"
+#include "models/nn/params.h"
+#include "models/train/optimizer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Fills the weights (and, with an optimizer, its states) from a checkpoint whose parameters must be the model's: BM_ERR_SHAPE
+ * names the first that differs. Blocks. */
+BM_API bm_status bm_params_load(bm_params *p, const bm_checkpoint *from, const bm_optimizer *optimizer);
+
+typedef struct bm_saver bm_saver;
+/* Host memory for one snapshot is allocated here: weights and `optimizer`'s states. Borrows params. */
+BM_API bm_status bm_saver_create(bm_saver **out, bm_params *params, const bm_optimizer *optimizer, const bm_config *c);
+BM_API void bm_saver_destroy(bm_saver *s); /* waits */
+
+/* Takes the snapshot (blocks for it) and writes `path` in the background. The texts and arrays of desc must stay until
+ * bm_saver_wait; its params and optims are filled in here. `done` (may be NULL) runs on the writing thread after the file is
+ * there. Waits for a write under way, and returns its failure. */
+BM_API bm_status bm_saver_save(bm_saver *s, const char *path, const bm_ckpt_desc *desc, bm_status (*done)(void *user), void *user);
+/* Waits for the write under way; its status, each once. */
+BM_API bm_status bm_saver_wait(bm_saver *s);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,20 @@
+/* Learning rates. Steps count from 1. */
+#ifndef BM_MODELS_TRAIN_SCHEDULE_H
+#define BM_MODELS_TRAIN_SCHEDULE_H
+
+#include "models/config/config.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The learning rate of step n under train.{schedule, lr, min_lr, warmup, steps}: lr n / warmup while n <= warmup, then
+ *   cosine    min_lr + (lr - min_lr) (1 + cos(pi (n - warmup) / (steps - warmup))) / 2     (Loshchilov & Hutter 2017, eq. 5)
+ *   linear    lr + (min_lr - lr) (n - warmup) / (steps - warmup)
+ *   constant  lr */
+BM_API double bm_schedule_lr(const bm_config *c, int64_t n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

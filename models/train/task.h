@@ -1,0 +1,29 @@
+/* What is to be learned from what: a configuration with its model and data, resolved and checked, before any device is opened. */
+#ifndef BM_MODELS_TRAIN_TASK_H
+#define BM_MODELS_TRAIN_TASK_H
+
+#include "io/store/dataset.h"
+#include "models/config/config.h"
+#include "models/nn/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct bm_task {
+    bm_config *config;     /* borrowed */
+    const bm_model *model;
+    bm_tokens *data;       /* NULL when opened without */
+    int64_t window;        /* tokens of a training window */
+} bm_task;
+
+/* Opens the data, fills in model.vocab and data.content_id, and checks what must fit together: BM_ERR_CONFIG naming the key. A
+ * content id that is set already (a resumed run) must be the data's: else BM_ERR_DIFFERS. With `no_data` nothing is
+ * opened, and model.vocab must be given (for planning). */
+BM_API bm_status bm_task_open(bm_task *t, bm_config *c, int no_data);
+BM_API void bm_task_close(bm_task *t); /* a task of zeros is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
