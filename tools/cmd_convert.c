@@ -1,0 +1,66 @@
+#include <stdio.h>
+
+#include "core/base/file.h"
+#include "core/base/mem.h"
+#include "io/formats/safetensors.h"
+#include "models/convert/convert.h"
+#include "tools/cmd.h"
+#include "tools/opt.h"
+#include "tools/out.h"
+#include "tools/signals.h"
+
+static bm_status show_progress(void *user, const char *tensor)
+{
+    (void)user;
+    if (bm_signals_stopped()) return bm_fail(BM_ERR_STOPPED, "stopped; nothing was written");
+    bm_out_progress(tensor);
+    return BM_OK;
+}
+
+static int run_convert(int argc, char **argv)
+{
+    int force = 0, print = 0;
+    const char *config = NULL;
+    const bm_opt opts[] = {
+        {"config", 'c', BM_OPT_STRING, &config, 0},
+        {"print-config", 0, BM_OPT_FLAG, &print, 0},
+        {"force", 'f', BM_OPT_FLAG, &force, 0},
+        {NULL, 0, BM_OPT_FLAG, NULL, 0},
+    };
+    int code = bm_opt_parse(&argc, argv, &bm_cmd_convert, opts, 1, 2);
+    if (code >= 0) return code;
+    if (argc == 1 && !print) return bm_out_usage(&bm_cmd_convert, "IN and OUT are wanted");
+    const char *in = argv[0], *out = argc == 2 ? argv[1] : NULL;
+    char *json = NULL;
+    bm_status s = BM_OK;
+    bm_convert_opts o = {.config_json = config, .replace = force, .progress = show_progress};
+    bm_signals_watch("\nbmtool: stopping\n");
+    if (out) s = bm_safetensors_is(in) ? bm_convert_import(in, out, &o) : bm_convert_export(in, out, &o);
+    bm_out_progress("");
+    /* The configuration is that of the checkpoint, whichever side it is on. */
+    if (!s && print) s = bm_convert_config(&json, out && bm_safetensors_is(in) ? out : in);
+    if (json) printf("%s\n", json);
+    bm_free(json);
+    if (s == BM_ERR_STOPPED) return bm_out_error(s), bm_signals_exit_code();
+    if (s) return bm_out_error(s);
+    if (out) bm_out_note("wrote %s", out);
+    return 0;
+}
+
+const bm_cmd bm_cmd_convert = {
+    .name = "convert",
+    .group = "change checkpoints",
+    .summary = "checkpoints from and to safetensors",
+    .help = "Examples:\n"
+            "  bmtool convert model.safetensors gpt2.h5 --config config.json\n"
+            "  bmtool convert runs/gpt model.safetensors --print-config > config.json\n"
+            "\n"
+            "usage: bmtool convert IN OUT [options]   IN: a .safetensors file, a checkpoint or a run folder\n"
+            "  -c, --config FILE    the config.json of the transformers library that belongs to IN\n"
+            "      --print-config   print the config.json that belongs to the checkpoint (OUT may be left out)\n"
+            "  -f, --force          replace OUT when it exists\n"
+            "\n"
+            "What IN is, its content says. Names and layouts are those of the transformers library: GPT-2's are read with or\n"
+            "without \"transformer.\" and written with it; there is no lm_head when it is tied. Only OUT is written.\n",
+    .run = run_convert,
+};

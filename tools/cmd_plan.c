@@ -1,0 +1,173 @@
+#include <jansson.h>
+#include <string.h>
+
+#include "core/base/str.h"
+#include "models/train/forecast.h"
+#include "tools/cmd.h"
+#include "tools/opt.h"
+#include "tools/out.h"
+#include "tools/table.h"
+
+typedef struct plan_args {
+    const char *config, *device, *memory;
+    bm_opt_list sets;
+    double gflops;
+    int no_data, json;
+} plan_args;
+
+/* "16G", "512M", "1.5T", bytes -> bytes; 0 on success. */
+static int parse_bytes(int64_t *out, const char *text)
+{
+    static const char units[] = "KMGT";
+    char number[64];
+    double x;
+    size_t n = strlen(text);
+    if (!n || n >= sizeof number) return -1;
+    memcpy(number, text, n + 1);
+    const char *unit = strchr(units, number[n - 1] & ~0x20);
+    if (unit) number[n - 1] = 0;
+    if (bm_parse_f64(&x, number) || !(x > 0)) return -1;
+    for (long i = unit ? unit - units + 1 : 0; i > 0; i--) x *= 1024;
+    if (x > 9e18) return -1;
+    *out = (int64_t)x;
+    return 0;
+}
+
+/* The limits to plan for: those of a device that is there, or of one that is described. No OpenCL is loaded for the latter. */
+static bm_status find_limits(bm_limits *out, char *name, size_t bytes, const plan_args *a)
+{
+    int64_t memory = (int64_t)16 << 30;
+    if (a->memory && parse_bytes(&memory, a->memory))
+        return bm_fail(BM_ERR_USAGE, "--memory %s: a size such as 16G or 512M is wanted", a->memory);
+    if (!a->device || !strcmp(a->device, "none")) {
+        *out = bm_limits_default(BM_DEVICE_CPU, memory);
+        snprintf(name, bytes, "a CPU device");
+        return BM_OK;
+    }
+    if (!strcmp(a->device, "any-gpu")) {
+        *out = bm_limits_default(BM_DEVICE_GPU, memory);
+        snprintf(name, bytes, "a GPU");
+        return BM_OK;
+    }
+    bm_status status;
+    bm_device_list *list = NULL;
+    const bm_device *d;
+    int n = 0;
+    BM_GO(bm_device_list_create(&list));
+    BM_GO(bm_device_select(&d, &n, 1, list, a->device));
+    *out = *bm_device_limits(d);
+    if (a->memory) out->global_bytes = memory;
+    snprintf(name, bytes, "%s", bm_device_name(d));
+done:
+    bm_device_list_destroy(list);
+    return status;
+}
+
+static int print_json(const bm_forecast *f, const bm_limits *l, const char *device)
+{
+    return bm_out_json(json_pack(
+        "{s:i, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:b, s:{s:s, s:I}, s:I, s:f, s:f, s:I}", "version", 1,
+        "device", device, "parameters", (json_int_t)f->parameters, "memory", "weights", (json_int_t)f->weight_bytes, "gradients",
+        (json_int_t)f->gradient_bytes, "optimizer", (json_int_t)f->state_bytes, "temporaries", (json_int_t)f->temp_bytes,
+        "inputs", (json_int_t)f->input_bytes, "total", (json_int_t)f->total_bytes, "snapshot_bytes",
+        (json_int_t)f->snapshot_bytes, "device_bytes", (json_int_t)l->global_bytes, "fits", f->total_bytes <= l->global_bytes,
+        "peak", "op", f->peak, "bytes", (json_int_t)f->peak_bytes, "tokens_per_step", (json_int_t)f->tokens, "flops_per_step",
+        f->flops, "bytes_per_step", f->bytes, "nodes", (json_int_t)f->nodes));
+}
+
+static void row(bm_table *t, const char *what, int64_t bytes, const char *why)
+{
+    char text[BM_OUT_NUMBER];
+    bm_table_add(t, "%s", what);
+    bm_table_add(t, "%s", bm_out_bytes(text, bytes));
+    bm_table_add(t, "%s", why);
+}
+
+static bm_status print_table(const bm_forecast *f, const bm_limits *l, const char *device, double gflops)
+{
+    static const char *const heads[] = {"memory", ">bytes", "for", NULL};
+    char a[BM_OUT_NUMBER], b[BM_OUT_NUMBER], c[BM_OUT_NUMBER], peak[300];
+    bm_table *t;
+    printf("%s parameters, %s tokens a step, planned for %s with %s\n\n", bm_out_count(a, f->parameters),
+           bm_out_count(b, f->tokens), device, bm_out_bytes(c, l->global_bytes));
+    BM_TRY(bm_table_create(&t, heads));
+    snprintf(peak, sizeof peak, "activations and scratch; most are alive at %s", f->peak);
+    row(t, "weights", f->weight_bytes, "");
+    row(t, "gradients", f->gradient_bytes, "");
+    row(t, "optimizer", f->state_bytes, "its states of every weight");
+    row(t, "temporaries", f->temp_bytes, peak);
+    row(t, "inputs", f->input_bytes, "batches and run-time scalars");
+    row(t, "total", f->total_bytes, f->total_bytes <= l->global_bytes ? "fits" : "DOES NOT FIT: see train.micro_batch, train.recompute");
+    bm_status s = bm_table_print(t, stdout);
+    bm_table_destroy(t);
+    BM_TRY(s);
+    printf("\nhost memory for a checkpoint being written: %s\n", bm_out_bytes(a, f->snapshot_bytes));
+    printf("a step: %.4g GFLOP, %s moved\n", f->flops / 1e9, bm_out_bytes(a, (int64_t)f->bytes));
+    if (gflops > 0) printf("at %g GFLOP/s: at least %s a step\n", gflops, bm_out_seconds(b, f->flops / 1e9 / gflops));
+    else printf("time: give the device's rate with --gflops (bmtool bench measures it)\n");
+    return BM_OK;
+}
+
+static bm_status do_plan(const plan_args *a, int *code)
+{
+    bm_status status;
+    size_t n;
+    bm_config *c = NULL;
+    bm_task task = {0};
+    bm_limits limits;
+    bm_forecast f;
+    char device[256];
+    const bm_config_family *const *families = bm_model_families(&n);
+    BM_GO(bm_config_create(&c, families, n));
+    BM_GO(bm_config_load(c, a->config));
+    for (int i = 0; i < a->sets.count; i++) BM_GO(bm_config_set(c, a->sets.item[i]));
+    if (a->no_data && !bm_config_given(c, "data.path")) BM_GO(bm_config_set_string(c, "data.path", "none"));
+    BM_GO(bm_task_open(&task, c, a->no_data));
+    BM_GO(find_limits(&limits, device, sizeof device, a));
+    BM_GO(bm_forecast_training(&f, &task, &limits));
+    if (a->json) *code = print_json(&f, &limits, device);
+    else BM_GO(print_table(&f, &limits, device, a->gflops));
+done:
+    bm_task_close(&task);
+    bm_config_destroy(c);
+    return status;
+}
+
+static int run_plan(int argc, char **argv)
+{
+    plan_args a = {.sets = {.count = 0}};
+    const bm_opt opts[] = {
+        {"set", 's', BM_OPT_LIST, &a.sets, 0},        {"device", 'd', BM_OPT_STRING, &a.device, 0},
+        {"memory", 0, BM_OPT_STRING, &a.memory, 0},   {"no-data", 0, BM_OPT_FLAG, &a.no_data, 0},
+        {"gflops", 0, BM_OPT_F64, &a.gflops, 0},      {"json", 'j', BM_OPT_FLAG, &a.json, 0},
+        {NULL, 0, BM_OPT_FLAG, NULL, 0},
+    };
+    int code = bm_opt_parse(&argc, argv, &bm_cmd_plan, opts, 1, 1);
+    if (code >= 0) return code;
+    a.config = argv[0];
+    code = 0;
+    bm_status s = do_plan(&a, &code);
+    return s ? bm_out_error(s) : code;
+}
+
+const bm_cmd bm_cmd_plan = {
+    .name = "plan",
+    .group = "look at the machine",
+    .summary = "what a training run needs, before it takes it",
+    .help = "Examples:\n"
+            "  bmtool plan gpt.yaml\n"
+            "  bmtool plan gpt.yaml --device gpu --set train.micro_batch=4\n"
+            "  bmtool plan big.yaml --device any-gpu --memory 24G --no-data --set model.vocab=50257 --json\n"
+            "\n"
+            "usage: bmtool plan CONFIG.yaml [options]\n"
+            "  -s, --set KEY=VALUE  set a key of the configuration; may be repeated\n"
+            "  -d, --device SPEC    plan for a device that is there (auto, gpu:1, pocl:0, ...); none (default) and any-gpu\n"
+            "                       stand for a CPU and a GPU that need not be there\n"
+            "      --memory SIZE    its memory, such as 24G (default: 16G, or what the device has)\n"
+            "      --no-data        do not open the data set; model.vocab must be given\n"
+            "      --gflops X       the device's GEMM rate, for the least time of a step\n"
+            "  -j, --json           one object; bytes and FLOP\n"
+            "\n"
+            "Nothing is allocated, and without --device no OpenCL library is loaded.\n",
+    .run = run_plan,
+};

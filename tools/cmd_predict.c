@@ -1,0 +1,109 @@
+#include <string.h>
+
+#include "models/infer/predict.h"
+#include "tools/cmd.h"
+#include "tools/opt.h"
+#include "tools/out.h"
+#include "tools/signals.h"
+#include "tools/use.h"
+
+static bm_status show_progress(void *user, int64_t done, int64_t all)
+{
+    char line[80];
+    (void)user;
+    if (bm_signals_stopped()) return bm_fail(BM_ERR_STOPPED, "stopped; nothing was written");
+    snprintf(line, sizeof line, "%lld of %lld samples", (long long)done, (long long)all);
+    bm_out_progress(line);
+    return BM_OK;
+}
+
+/* "logits,hidden" -> flags; 0, or prints the mistake and returns 2. */
+static int parse_outputs(const char *list, bm_predict_opts *o)
+{
+    while (*list) {
+        size_t n = strcspn(list, ",");
+        if (n == 6 && !strncmp(list, "logits", n)) o->logits = 1;
+        else if (n == 6 && !strncmp(list, "hidden", n)) o->hidden = 1;
+        else return bm_out_usage(&bm_cmd_predict, "--outputs %.*s: there are logits and hidden", (int)n, list);
+        list += n + (list[n] == ',');
+    }
+    return o->logits || o->hidden ? 0 : bm_out_usage(&bm_cmd_predict, "--outputs is empty");
+}
+
+typedef struct predict_args {
+    const char *checkpoint, *input, *output, *outputs, *device, *gemm;
+    int64_t batch;
+    int force;
+} predict_args;
+
+static int do_predict(const predict_args *a, bm_predict_opts *o)
+{
+    bm_status status;
+    bm_use u = {0};
+    bm_tokens *data = NULL;
+    BM_GO(bm_use_open(&u, a->checkpoint));
+    BM_GO(bm_tokens_open(&data, a->input));
+    if (bm_tokens_vocab(data) > bm_config_i64(u.config, "model.vocab")) {
+        status = bm_fail(BM_ERR_CONFIG, "%s has a vocabulary of %lld, the model knows %lld tokens", a->input,
+                         (long long)bm_tokens_vocab(data), (long long)bm_config_i64(u.config, "model.vocab"));
+        goto done;
+    }
+    BM_GO(bm_use_load(&u, a->device, a->gemm));
+    o->batch = a->batch ? a->batch : bm_config_i64(u.config, "train.micro_batch");
+    o->window = bm_config_is_null(u.config, "data.window") ? bm_config_i64(u.config, "model.context")
+                                                           : bm_config_i64(u.config, "data.window");
+    if (o->window > bm_tokens_count(data)) o->window = bm_tokens_count(data);
+    o->gemm = a->gemm;
+    o->replace = a->force;
+    o->progress = show_progress;
+    bm_signals_watch("\nbmtool: stopping\n");
+    BM_GO(bm_predict(u.session.engine, u.model, u.config, u.params, data, a->output, o));
+    bm_out_progress("");
+    bm_out_note("wrote %s", a->output);
+done:
+    bm_out_progress("");
+    bm_tokens_close(data);
+    int code = status ? bm_out_error(status) : 0;
+    if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
+    bm_use_close(&u);
+    return code;
+}
+
+static int run_predict(int argc, char **argv)
+{
+    predict_args a = {.outputs = "logits"};
+    bm_predict_opts o = {0};
+    const bm_opt opts[] = {
+        {"input", 'i', BM_OPT_STRING, &a.input, 1},   {"output", 'o', BM_OPT_STRING, &a.output, 1},
+        {"outputs", 0, BM_OPT_STRING, &a.outputs, 0}, {"batch", 'b', BM_OPT_I64, &a.batch, 0},
+        {"device", 'd', BM_OPT_STRING, &a.device, 0}, {"gemm", 0, BM_OPT_STRING, &a.gemm, 0},
+        {"force", 'f', BM_OPT_FLAG, &a.force, 0},     {NULL, 0, BM_OPT_FLAG, NULL, 0},
+    };
+    int code = bm_opt_parse(&argc, argv, &bm_cmd_predict, opts, 1, 1);
+    if (code >= 0) return code;
+    if (a.gemm && !strcmp(a.gemm, "auto")) a.gemm = NULL;
+    if ((code = bm_session_check_gemm(&bm_cmd_predict, a.gemm))) return code;
+    if ((code = bm_opt_range_i64(&bm_cmd_predict, "batch", a.batch, 0, 1 << 20))) return code;
+    if ((code = parse_outputs(a.outputs, &o))) return code;
+    a.checkpoint = argv[0];
+    return do_predict(&a, &o);
+}
+
+const bm_cmd bm_cmd_predict = {
+    .name = "predict",
+    .group = "use",
+    .summary = "one forward pass over every sample of a data set",
+    .help = "Examples:\n"
+            "  bmtool predict runs/gpt --input kjv.h5 --output logits.h5\n"
+            "  bmtool predict runs/gpt -i kjv.h5 -o out.h5 --outputs logits,hidden\n"
+            "\n"
+            "usage: bmtool predict CKPT --input IN.h5 --output OUT.h5 [options]\n"
+            "  -i, --input IN.h5    a data set; its samples are whole windows in file order, S of W tokens\n"
+            "  -o, --output OUT.h5  gets /outputs/logits f32 [S, W, V] and /outputs/hidden f32 [S, W, C]\n"
+            "      --outputs LIST   logits (default), hidden, or both joined by a comma\n"
+            "  -b, --batch N        samples at a time (default: train.micro_batch)\n"
+            "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
+            "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
+            "  -f, --force          replace OUT.h5 when it exists\n",
+    .run = run_predict,
+};

@@ -1,0 +1,137 @@
+#include "tools/train_run.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+#include "cl/gemm/gemm.h"
+#include "core/base/file.h"
+#include "core/base/mem.h"
+#include "models/train/trainer.h"
+#include "tools/out.h"
+#include "tools/session.h"
+#include "tools/signals.h"
+
+/* What the progress line needs to know. */
+typedef struct screen {
+    int64_t steps, first;
+    double start_s, val_loss;
+    int64_t every; /* steps between plain lines when stderr is no terminal */
+} screen;
+
+static int asked_to_stop(void *user)
+{
+    (void)user;
+    return bm_signals_stopped();
+}
+
+/* "step 120/500  loss 1.8123  val 1.9001  lr 9.7e-04  12,345 tok/s  71 % of GEMM  212.4 MiB  3 min 02 s left" */
+static void write_line(char *line, size_t bytes, const screen *s, const bm_metrics *m)
+{
+    char rate[BM_OUT_NUMBER], mem[BM_OUT_NUMBER], left[BM_OUT_NUMBER], val[40] = "", share[40] = "";
+    double per_step = (bm_now_s() - s->start_s) / (double)(m->step - s->first);
+    if (isfinite(s->val_loss)) snprintf(val, sizeof val, "  val %.4f", s->val_loss);
+    if (isfinite(m->mfu)) snprintf(share, sizeof share, "  %.0f %% of GEMM", m->mfu * 100);
+    snprintf(line, bytes, "step %lld/%lld  loss %.4f%s  lr %.2e  %s tok/s%s  %s  %s left", (long long)m->step,
+             (long long)s->steps, m->loss, val, m->lr, bm_out_count(rate, (int64_t)m->tokens_per_s), share,
+             bm_out_bytes(mem, m->mem_bytes), bm_out_seconds(left, per_step * (double)(s->steps - m->step)));
+}
+
+static void show_metrics(void *user, const bm_metrics *m)
+{
+    screen *s = user;
+    char line[256];
+    if (isfinite(m->val_loss)) s->val_loss = m->val_loss;
+    write_line(line, sizeof line, s, m);
+    if (bm_out_is_terminal(stderr)) bm_out_progress(line);
+    else if (m->step == s->first + 1 || m->step % s->every == 0 || m->step == s->steps || isfinite(m->val_loss))
+        bm_out_note("%s", line);
+}
+
+static void show_checkpoint(void *user, const char *path)
+{
+    (void)user;
+    bm_out_note("saved %s", path);
+}
+
+/* The GEMM backend that the run began with: bitwise resume must not hang on a stopwatch. */
+static void take_gemm(const bm_checkpoint *from, const char **backend)
+{
+    const char *text = bm_checkpoint_desc(from)->provenance_json;
+    json_error_t e;
+    json_t *j = text ? json_loads(text, JSON_REJECT_DUPLICATES, &e) : NULL;
+    const char *name = json_string_value(json_object_get(json_object_get(j, "gemm"), "backend"));
+    for (const char *const *b = bm_gemm_backends(); !*backend && name && *b; b++)
+        if (!strcmp(*b, name)) *backend = *b;
+    json_decref(j);
+}
+
+static void say_what(const bm_train_run *r, const bm_session *s, const bm_trainer *t, const bm_task *task)
+{
+    char n[BM_OUT_NUMBER], tokens[BM_OUT_NUMBER];
+    const bm_config *c = r->config;
+    bm_out_note("%s on %s (%s)", bm_config_get_family(c)->name, bm_engine_device_name(s->engine),
+                bm_engine_platform_name(s->engine));
+    bm_out_note("%s parameters, %s tokens, %lld windows of %lld tokens a step, steps %lld to %lld, into %s",
+                bm_out_count(n, bm_trainer_parameters(t)), bm_out_count(tokens, bm_tokens_count(task->data)),
+                (long long)bm_config_i64(c, "train.batch"), (long long)task->window, (long long)bm_trainer_step(t) + 1,
+                (long long)bm_config_i64(c, "train.steps"), r->run);
+}
+
+static int report(const bm_train_run *r, bm_status status, const bm_trainer *t)
+{
+    bm_out_progress("");
+    if (!status) {
+        bm_out_note("done: bmtool inspect %s", r->run);
+        return 0;
+    }
+    if (status != BM_ERR_STOPPED) return bm_out_error(status);
+    if (bm_trainer_step(t)) bm_out_note("%s; go on with: bmtool resume %s", bm_error_text(status), r->run);
+    else bm_out_note("stopped before the first step; nothing was kept");
+    int code = bm_signals_exit_code();
+    return code ? code : bm_status_exit_code(status);
+}
+
+static bm_status open_init(bm_checkpoint **out, bm_config *c)
+{
+    *out = NULL;
+    if (bm_config_is_null(c, "init")) return BM_OK;
+    BM_TRY(bm_checkpoint_open(out, bm_config_string(c, "init")));
+    char id[65];
+    bm_content_id_hex(id, bm_store_content_id(bm_checkpoint_store(*out)));
+    return bm_config_set_string(c, "init_content_id", id);
+}
+
+int bm_train_run_do(const bm_train_run *r)
+{
+    bm_status status;
+    bm_task task = {0};
+    bm_session session = {0};
+    bm_checkpoint *init = NULL;
+    bm_trainer *trainer = NULL;
+    int code = 0;
+    const char *gemm = r->gemm;
+    BM_GO(bm_task_open(&task, r->config, 0));
+    if (!r->resume) BM_GO(open_init(&init, r->config));
+    bm_session_opts so = {.device = r->device, .config = bm_config_string(r->config, "device")};
+    BM_GO(bm_session_open(&session, &so));
+    if (r->resume) take_gemm(r->resume, &gemm);
+    bm_signals_watch("\nbmtool: finishing the step and saving; once more stops at once\n");
+    screen s = {.steps = bm_config_i64(r->config, "train.steps"), .val_loss = NAN, .start_s = bm_now_s()};
+    bm_trainer_opts o = {.run = r->run, .gemm = gemm, .resume = r->resume, .init = init, .stop = asked_to_stop,
+                         .on_metrics = show_metrics, .on_checkpoint = show_checkpoint, .user = &s};
+    BM_GO(bm_trainer_create(&trainer, session.engine, &task, &o));
+    say_what(r, &session, trainer, &task);
+    s.first = bm_trainer_step(trainer);
+    s.every = s.steps / 20 > 0 ? s.steps / 20 : 1;
+    s.start_s = bm_now_s();
+    code = report(r, bm_trainer_run(trainer), trainer);
+    status = BM_OK;
+done:
+    if (status) code = bm_out_error(status);
+    bm_trainer_destroy(trainer);
+    bm_checkpoint_close(init);
+    bm_session_close(&session);
+    bm_task_close(&task);
+    return code;
+}
