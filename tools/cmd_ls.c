@@ -52,7 +52,7 @@ static json_t *list_json(const bm_store *s, const bm_entry *const *list, int64_t
         bm_hash_hex(hex, &h);
         json_array_append_new(datasets, json_pack("{s:s, s:s, s:o, s:I, s:I, s:o, s:o}", "path", e->path, "dtype", bm_dtype_name(e->dtype), "shape",
                                                   bm_view_shape(&e->shape), "bytes", (json_int_t)e->bytes, "offset", (json_int_t)e->offset, "hash",
-                                                  e->bytes ? json_string(hex) : json_null(), "attributes", attrs_json(s, e->path)));
+                                                  json_string(hex), "attributes", attrs_json(s, e->path)));
     }
     return json_pack("{s:i, s:s, s:o}", "schema", BM_VIEW_SCHEMA, "path", bm_store_path(s), "datasets", datasets);
 }

@@ -4,6 +4,9 @@
 #include <string.h>
 #define XXH_STATIC_LINKING_ONLY /* the state's size, so that it lives in memory that is counted */
 #include <xxhash.h>
+#ifdef BM_HAS_XXH_DISPATCH
+#include <xxh_x86dispatch.h> /* renames the functions to those that look at the processor first */
+#endif
 
 #include "core/base/hash_priv.h"
 #include "core/base/mem.h"

@@ -64,28 +64,34 @@ static bm_status read_batch(const bm_loader *l, slot *s, uint64_t b)
     return BM_OK;
 }
 
+/* Takes the next batch that nobody has begun and fills its slot; called, and returns, with the lock held. */
+static void fill_next(bm_loader *l)
+{
+    uint64_t b = l->to_read++;
+    slot *s = l->ring + b % (uint64_t)l->opts.ahead;
+    s->state = READING;
+    s->batch = b;
+    l->busy++;
+    pthread_mutex_unlock(&l->lock);
+    bm_status status = read_batch(l, s, b);
+    pthread_mutex_lock(&l->lock);
+    s->error.status = status;
+    if (status) s->error = *bm_last_error();
+    s->state = READY;
+    l->busy--;
+    pthread_cond_broadcast(&l->ready);
+}
+
 static void *read_ahead(void *arg)
 {
     bm_loader *l = arg;
     pthread_mutex_lock(&l->lock);
     while (!l->stop) {
-        slot *s = l->ring + l->to_read % (uint64_t)l->opts.ahead;
-        if (l->paused || s->state != FREE || !rows_of(l, l->to_read)) {
+        const slot *s = l->ring + l->to_read % (uint64_t)l->opts.ahead;
+        if (l->paused || s->state != FREE || !rows_of(l, l->to_read))
             pthread_cond_wait(&l->work, &l->lock);
-            continue;
-        }
-        uint64_t b = l->to_read++;
-        s->state = READING;
-        s->batch = b;
-        l->busy++;
-        pthread_mutex_unlock(&l->lock);
-        bm_status status = read_batch(l, s, b);
-        pthread_mutex_lock(&l->lock);
-        s->error.status = status;
-        if (status) s->error = *bm_last_error();
-        s->state = READY;
-        l->busy--;
-        pthread_cond_broadcast(&l->ready);
+        else
+            fill_next(l);
     }
     pthread_mutex_unlock(&l->lock);
     return NULL;
@@ -96,7 +102,7 @@ static bm_status check_opts(bm_loader *l)
     const bm_loader_opts *o = &l->opts;
     int64_t count, row, all;
     if (o->window < 1 || o->batch < 1) return bm_fail(BM_ERR_CONFIG, "a window of %" PRId64 " tokens, a batch of %" PRId64, o->window, o->batch);
-    if (o->threads < 1 || o->threads > 64 || o->ahead < 1 || o->ahead > 1024)
+    if (o->threads < 0 || o->threads > 64 || o->ahead < 1 || o->ahead > 1024)
         return bm_fail(BM_ERR_USAGE, "a loader of %d threads, %d batches ahead", o->threads, o->ahead);
     BM_TRY(bm_tokens_split(&l->first, &count, l->data, o->split));
     const char *path = bm_store_path(bm_tokens_store(l->data));
@@ -166,19 +172,27 @@ void bm_loader_destroy(bm_loader *l)
 
 int64_t bm_loader_windows(const bm_loader *l) { return (int64_t)l->windows; }
 
-/* Row r of a batch: n + 1 ids become n inputs and n targets. Returns the place of the first id that is too large, or -1. */
+/* n + 1 ids become n inputs and n targets, in blocks of a fixed length so that the compiler makes vectors of them. Returns the
+ * place of the first id that is too large, or -1. */
+#define BLOCK 16
 #define WIDEN(name, type)                                                                                              \
     static int64_t name(int32_t *restrict inputs, int32_t *restrict targets, const type *restrict ids, int64_t n,      \
                         uint32_t vocab)                                                                                \
     {                                                                                                                  \
-        uint32_t most = ids[0];                                                                                        \
-        for (int64_t i = 0; i < n; i++) {                                                                              \
-            uint32_t next = ids[i + 1];                                                                                \
+        uint32_t bad = ids[0] >= vocab;                                                                                \
+        int64_t i = 0;                                                                                                 \
+        for (; i + BLOCK <= n; i += BLOCK)                                                                             \
+            for (int k = 0; k < BLOCK; k++) {                                                                          \
+                inputs[i + k] = (int32_t)ids[i + k];                                                                   \
+                targets[i + k] = (int32_t)ids[i + k + 1];                                                              \
+                bad |= ids[i + k + 1] >= vocab;                                                                        \
+            }                                                                                                          \
+        for (; i < n; i++) {                                                                                           \
             inputs[i] = (int32_t)ids[i];                                                                               \
-            targets[i] = (int32_t)next;                                                                                \
-            most = next > most ? next : most;                                                                          \
+            targets[i] = (int32_t)ids[i + 1];                                                                          \
+            bad |= ids[i + 1] >= vocab;                                                                                \
         }                                                                                                              \
-        for (int64_t i = 0; most >= vocab && i <= n; i++)                                                              \
+        for (i = 0; bad && i <= n; i++)                                                                                \
             if (ids[i] >= vocab) return i;                                                                             \
         return -1;                                                                                                     \
     }
@@ -211,7 +225,8 @@ bm_status bm_loader_next(bm_loader *l, int32_t *inputs, int32_t *targets, int64_
     if (!rows) return BM_OK;
     slot *s = l->ring + l->to_take % (uint64_t)l->opts.ahead;
     pthread_mutex_lock(&l->lock);
-    while (s->state != READY || s->batch != l->to_take) pthread_cond_wait(&l->ready, &l->lock);
+    if (l->to_read == l->to_take) fill_next(l); /* no thread has begun it: quicker than to wait for one */
+    while (s->state != READY) pthread_cond_wait(&l->ready, &l->lock);
     pthread_mutex_unlock(&l->lock);
 
     status = s->error.status ? bm_error_restore(&s->error) : widen_batch(l, s, rows, inputs, targets);

@@ -33,7 +33,7 @@ typedef struct bm_loader_opts {
     bm_cursor start;
     int once;          /* one pass: stop at the end of the epoch, with a short last batch */
     int64_t limit;     /* use only the first `limit` windows of the split; 0: all */
-    int threads;       /* 1 .. 64 */
+    int threads;       /* readers, 0 .. 64; the caller reads what none of them has begun */
     int ahead;         /* batches in the ring, 1 .. 1024 */
 } bm_loader_opts;
 BM_API bm_loader_opts bm_loader_opts_default(void);

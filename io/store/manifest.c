@@ -11,7 +11,7 @@
 #define VERSION 1u
 #define ALGORITHMS 1u /* XXH3-128 */
 #define HEAD_USED 108 /* bytes before the zeros */
-#define LEAF_USED 88
+#define LEAF_USED 72
 
 static const char magic[9] = "BMMANIF1";
 
@@ -31,6 +31,7 @@ void bm_manifest_finish(bm_manifest *m)
 {
     bm_free(m->leaf);
     bm_free(m->first);
+    bm_free(m->tensor);
     memset(m, 0, sizeof *m);
 }
 
@@ -95,7 +96,6 @@ void bm_manifest_encode(uint8_t *table, uint8_t *head, bm_manifest *m, int64_t r
         memcpy(p + 16, leaf->hash.byte, 16);
         bm_put_u32(p + 64, leaf->kind);
         bm_put_u32(p + 68, leaf->index);
-        memcpy(p + 72, leaf->tensor.byte, 16);
     }
     m->root = bm_hash(table, (size_t)rows * BM_LEAF_BYTES);
     memset(head, 0, BM_HEAD_BYTES);
@@ -109,7 +109,8 @@ void bm_manifest_encode(uint8_t *table, uint8_t *head, bm_manifest *m, int64_t r
     bm_put_u32(head + BM_HEAD_BYTES - 4, bm_crc32c(0, head, BM_HEAD_BYTES - 4));
 }
 
-void bm_tensor_hash_start(bm_hasher *h, const char *path, bm_dtype dtype, const bm_shape *shape)
+/* Starts the hash of a tensor or an attribute; leaves or bytes follow. */
+static void start_hash(bm_hasher *h, const char *path, bm_dtype dtype, const bm_shape *shape)
 {
     uint8_t dims[4 + 8 * BM_MAX_RANK];
     bm_put_u32(dims, (uint32_t)shape->rank);
@@ -134,7 +135,7 @@ static bm_status attr_hash(bm_hash128 *out, bm_hasher *h, const bm_attr *a)
     memcpy(path, a->object, object);
     path[object] = '@';
     memcpy(path + object + 1, a->name, name + 1);
-    bm_tensor_hash_start(h, path, a->dtype, &a->shape);
+    start_hash(h, path, a->dtype, &a->shape);
     bm_hasher_add(h, a->data, a->bytes);
     *out = bm_hasher_digest(h);
     bm_free(path);
@@ -154,24 +155,32 @@ static bm_status add_group_attrs(bm_hasher *half[2], bm_hasher *one, const bm_h5
     return BM_OK;
 }
 
-bm_status bm_manifest_content_id(bm_content_id *out, const bm_manifest *m, const bm_h5_tree *t, bm_store_kind kind)
+static bm_hash128 tensor_hash(bm_hasher *h, const bm_manifest *m, const bm_h5_tree *t, int64_t entry)
+{
+    const bm_entry *e = t->entry + entry;
+    const bm_leaf *leaf = m->first[entry] < 0 ? NULL : m->leaf + m->first[entry];
+    start_hash(h, e->path, e->dtype, &e->shape);
+    for (int64_t at = 0; at < e->bytes; at += BM_LEAF_MOST, leaf++) bm_hasher_add(h, leaf->hash.byte, sizeof leaf->hash.byte);
+    return bm_hasher_digest(h);
+}
+
+bm_status bm_manifest_summarise(bm_content_id *id, bm_manifest *m, const bm_h5_tree *t, bm_store_kind kind)
 {
     bm_status status;
     bm_hasher *half[2] = {NULL, NULL}, *one = NULL;
+    m->tensor = bm_alloc((size_t)(t->entries + 1) * sizeof *m->tensor);
+    if (!m->tensor) return BM_ERR_MEMORY;
     BM_GO(bm_hasher_create(&one));
     for (int k = 0; k < 2; k++) {
         BM_GO(bm_hasher_create(&half[k]));
         bm_hasher_add(half[k], (uint8_t[]){(uint8_t)k}, 1);
     }
     for (int64_t i = 0; i < t->entries; i++) {
-        const bm_entry *e = t->entry + i;
-        if (!covers(kind, e->path)) continue;
-        bm_tensor_hash_start(one, e->path, e->dtype, &e->shape);
-        bm_hash128 h = m->first[i] < 0 ? bm_hasher_digest(one) : m->leaf[m->first[i]].tensor;
-        for (int k = 0; k < 2; k++) bm_hasher_add(half[k], h.byte, sizeof h.byte);
+        m->tensor[i] = tensor_hash(one, m, t, i);
+        for (int k = 0; k < 2 && covers(kind, t->entry[i].path); k++) bm_hasher_add(half[k], m->tensor[i].byte, sizeof m->tensor[i].byte);
     }
     if (kind == BM_STORE_DATASET) BM_GO(add_group_attrs(half, one, t));
-    for (int k = 0; k < 2; k++) memcpy(out->byte + 16 * k, bm_hasher_digest(half[k]).byte, 16);
+    for (int k = 0; k < 2; k++) memcpy(id->byte + 16 * k, bm_hasher_digest(half[k]).byte, 16);
 done:
     bm_hasher_destroy(half[0]);
     bm_hasher_destroy(half[1]);
@@ -179,14 +188,13 @@ done:
     return status;
 }
 
-bm_status bm_leaf_hash(bm_hash128 *out, int fd, const bm_leaf *leaf, void *buffer, bm_hasher *hasher, bm_hasher *also)
+bm_status bm_leaf_hash(bm_hash128 *out, int fd, const bm_leaf *leaf, void *buffer, bm_hasher *hasher)
 {
     bm_hasher_reset(hasher);
     for (int64_t done = 0; done < leaf->bytes;) {
         size_t n = leaf->bytes - done < (int64_t)BM_PIECE_BYTES ? (size_t)(leaf->bytes - done) : BM_PIECE_BYTES;
         BM_TRY(bm_pread_all(fd, buffer, n, leaf->offset + done, "reading"));
         bm_hasher_add(hasher, buffer, n);
-        if (also) bm_hasher_add(also, buffer, n);
         done += (int64_t)n;
     }
     *out = bm_hasher_digest(hasher);
@@ -229,16 +237,14 @@ static bm_status read_table(bm_manifest *m, const uint8_t *table, int64_t rows)
     for (int64_t i = 0; i < m->leaves; i++) {
         const uint8_t *p = table + i * BM_LEAF_BYTES;
         bm_leaf *leaf = m->leaf + i;
-        int tensor = (leaf->kind == BM_LEAF_TENSOR || leaf->kind == BM_LEAF_JSON) && m->first[leaf->index] == i;
         if (bm_get_u64(p) != (uint64_t)leaf->offset || bm_get_u64(p + 8) != (uint64_t)leaf->bytes || bm_get_u32(p + 64) != leaf->kind ||
             bm_get_u32(p + 68) != leaf->index)
             return bm_refuse(BM_RULE_MANIFEST, "leaf %" PRId64 " does not tile the file (%" PRId64 " bytes at %" PRId64 " are due)", i,
                              leaf->bytes, leaf->offset);
-        if (!all_zero(p + 32, 32) || !all_zero(p + LEAF_USED, BM_LEAF_BYTES - LEAF_USED) || (!tensor && !all_zero(p + 72, 16)) ||
+        if (!all_zero(p + 32, 32) || !all_zero(p + LEAF_USED, BM_LEAF_BYTES - LEAF_USED) ||
             (leaf->kind == BM_LEAF_MANIFEST && !all_zero(p + 16, 16)))
             return bm_refuse(BM_RULE_MANIFEST, "leaf %" PRId64 " has hashes where none may be", i);
         memcpy(leaf->hash.byte, p + 16, 16);
-        memcpy(leaf->tensor.byte, p + 72, 16);
     }
     return BM_OK;
 }
@@ -254,7 +260,7 @@ static bm_status check_metadata(const bm_manifest *m, int fd)
         const bm_leaf *leaf = m->leaf + i;
         bm_hash128 h;
         if (leaf->kind != BM_LEAF_METADATA && leaf->kind != BM_LEAF_PADDING) continue;
-        BM_GO(bm_leaf_hash(&h, fd, leaf, buffer, hasher, NULL));
+        BM_GO(bm_leaf_hash(&h, fd, leaf, buffer, hasher));
         if (!bm_hash_equal(&h, &leaf->hash)) {
             status = bm_fail(BM_ERR_DAMAGED, "damaged: the %s of %" PRId64 " bytes at %" PRId64 " does not fit its hash",
                              leaf->kind == BM_LEAF_METADATA ? "metadata" : "padding", leaf->bytes, leaf->offset);
@@ -295,7 +301,7 @@ bm_status bm_manifest_read(bm_manifest *m, const bm_h5_tree *t, bm_store_kind ki
     }
     BM_GO(read_table(m, table, at->shape.dim[0]));
     BM_GO(check_metadata(m, fd));
-    BM_GO(bm_manifest_content_id(&id, m, t, kind));
+    BM_GO(bm_manifest_summarise(&id, m, t, kind));
     if (!bm_content_id_equal(&id, &m->content_id)) status = bm_refuse(BM_RULE_MANIFEST, "its content id is not that of its hashes");
 done:
     bm_free(table);

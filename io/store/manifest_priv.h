@@ -15,6 +15,7 @@ typedef struct bm_manifest {
     bm_leaf *leaf; /* by offset */
     int64_t leaves;
     int64_t *first; /* the first leaf of each entry of the tree, -1: it is empty */
+    bm_hash128 *tensor; /* of each entry of the tree, its tensor hash; NULL until the leaves have their hashes */
     bm_hash128 root;
     bm_content_id content_id;
 } bm_manifest; /* {0} is an empty one */
@@ -28,13 +29,11 @@ bm_status bm_manifest_read(bm_manifest *m, const bm_h5_tree *t, bm_store_kind ki
 /* The root, and the bytes for the file: table [rows, 128], head [4096]. */
 void bm_manifest_encode(uint8_t *table, uint8_t *head, bm_manifest *m, int64_t rows, int64_t file_bytes);
 
-/* Starts a tensor hash; the bytes follow. */
-void bm_tensor_hash_start(bm_hasher *h, const char *path, bm_dtype dtype, const bm_shape *shape);
-/* From the tensor hashes that stand in the first leaves. */
-bm_status bm_manifest_content_id(bm_content_id *out, const bm_manifest *m, const bm_h5_tree *t, bm_store_kind kind);
-/* The hash of a leaf's bytes in the file, read in small pieces so that they are hashed from the cache; `also` (or NULL) takes
- * the same bytes. `buffer` has BM_PIECE_BYTES. */
+/* From the hashes of the leaves: the tensor hashes, and the content id. */
+bm_status bm_manifest_summarise(bm_content_id *id, bm_manifest *m, const bm_h5_tree *t, bm_store_kind kind);
+/* The hash of a leaf's bytes in the file, read in small pieces so that they are hashed from the cache. `buffer` has
+ * BM_PIECE_BYTES. */
 #define BM_PIECE_BYTES ((size_t)1 << 20)
-bm_status bm_leaf_hash(bm_hash128 *out, int fd, const bm_leaf *leaf, void *buffer, bm_hasher *hasher, bm_hasher *also);
+bm_status bm_leaf_hash(bm_hash128 *out, int fd, const bm_leaf *leaf, void *buffer, bm_hasher *hasher);
 
 #endif

@@ -142,11 +142,7 @@ bm_status bm_store_require(const bm_entry **out, const bm_store *s, const char *
     return BM_OK;
 }
 
-bm_hash128 bm_store_tensor_hash(const bm_store *s, const bm_entry *e)
-{
-    int64_t first = s->manifest.first[bm_store_place(s, e)];
-    return first < 0 ? (bm_hash128){{0}} : s->manifest.leaf[first].tensor;
-}
+bm_hash128 bm_store_tensor_hash(const bm_store *s, const bm_entry *e) { return s->manifest.tensor[bm_store_place(s, e)]; }
 
 int64_t bm_store_attr_count(const bm_store *s) { return s->tree.attrs; }
 const bm_attr *bm_store_attr_at(const bm_store *s, int64_t i) { return s->tree.attr + i; }

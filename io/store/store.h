@@ -67,7 +67,7 @@ BM_API const bm_entry *bm_store_find(const bm_store *s, const char *path);
 BM_API int bm_store_has_group(const bm_store *s, const char *path);
 /* The dataset, which must have this type and, where shape is not NULL, this shape: else BM_ERR_REFUSED naming both. */
 BM_API bm_status bm_store_require(const bm_entry **out, const bm_store *s, const char *path, bm_dtype dtype, const bm_shape *shape);
-/* The tensor hash that the manifest holds; zero for a dataset without elements, which has none. */
+/* The hash of path, type, shape and content (manifest.h). */
 BM_API bm_hash128 bm_store_tensor_hash(const bm_store *s, const bm_entry *e);
 
 /* Attributes, ordered by object, then name. */
@@ -96,7 +96,7 @@ BM_API bm_status bm_store_load(void **out, const bm_store *s, const bm_entry *e,
  * read error of the disk becomes SIGBUS: where that must not be, read. */
 BM_API bm_status bm_store_map(const void **out, bm_store *s, const bm_entry *e);
 
-/* Every byte of the file against its leaf, every tensor hash, the content id. `damage` is called for each damaged piece (path
+/* Every byte of the file against its leaf. `damage` is called for each damaged piece (path
  * NULL: not of a dataset), `progress` now and then; either may be NULL, and progress ends it by a status. Returns
  * BM_ERR_DAMAGED when there was any, with the first as its detail. */
 typedef struct bm_verify_opts {

@@ -43,9 +43,8 @@ typedef struct verifier {
     const bm_store *store;
     const bm_verify_opts *opts;
     void *buffer;
-    bm_hasher *leaf, *tensor;
-    int64_t damaged; /* the leaf that begins the last damaged dataset; -1: none */
-    bm_error first;  /* the first damage found */
+    bm_hasher *hasher;
+    bm_error first; /* the first damage found */
 } verifier;
 
 static void report(verifier *v, const char *path, const bm_leaf *leaf, const char *what)
@@ -58,58 +57,38 @@ static void report(verifier *v, const char *path, const bm_leaf *leaf, const cha
 }
 
 /* A piece that cannot be read is a damaged one; other failures end the work. */
-static bm_status verify_bytes(verifier *v, const bm_leaf *leaf, const bm_entry *e, int *sound)
+static bm_status verify_leaf(verifier *v, const bm_leaf *leaf)
 {
     bm_hash128 h;
-    const char *path = e ? e->path : NULL;
-    bm_status status = bm_leaf_hash(&h, v->store->fd, leaf, v->buffer, v->leaf, e ? v->tensor : NULL);
-    *sound = !status && bm_hash_equal(&h, &leaf->hash);
-    if (!status && !*sound) report(v, path, leaf, "does not fit its hash");
-    if (status != BM_ERR_IO) return status;
-    report(v, path, leaf, "cannot be read");
-    return BM_OK;
-}
-
-/* One leaf; on the last of a dataset, its tensor hash too. */
-static bm_status verify_leaf(verifier *v, int64_t i)
-{
-    const bm_store *s = v->store;
-    const bm_manifest *m = &s->manifest;
-    const bm_leaf *leaf = m->leaf + i;
-    int sound;
     if (leaf->kind == BM_LEAF_MANIFEST) return BM_OK; /* opening checked it */
-    if (leaf->kind != BM_LEAF_TENSOR && leaf->kind != BM_LEAF_JSON) return verify_bytes(v, leaf, NULL, &sound);
-
-    const bm_entry *e = s->tree.entry + leaf->index;
-    int64_t first = m->first[leaf->index];
-    if (first == i) bm_tensor_hash_start(v->tensor, e->path, e->dtype, &e->shape);
-    BM_TRY(verify_bytes(v, leaf, e, &sound));
-    if (!sound) v->damaged = first;
-    if (leaf->offset + leaf->bytes < e->offset + e->bytes || v->damaged == first) return BM_OK;
-    bm_hash128 whole = bm_hasher_digest(v->tensor);
-    if (!bm_hash_equal(&whole, &m->leaf[first].tensor)) report(v, e->path, m->leaf + first, "does not fit its tensor hash");
-    return BM_OK;
+    int of_dataset = leaf->kind == BM_LEAF_TENSOR || leaf->kind == BM_LEAF_JSON;
+    const char *path = of_dataset ? v->store->tree.entry[leaf->index].path : NULL;
+    bm_status status = bm_leaf_hash(&h, v->store->fd, leaf, v->buffer, v->hasher);
+    if (status == BM_ERR_IO) {
+        report(v, path, leaf, "cannot be read");
+        return BM_OK;
+    }
+    if (!status && !bm_hash_equal(&h, &leaf->hash)) report(v, path, leaf, "does not fit its hash");
+    return status;
 }
 
 bm_status bm_store_verify(const bm_store *s, const bm_verify_opts *opts)
 {
     bm_status status = BM_OK;
     bm_verify_opts none = bm_verify_opts_default();
-    verifier v = {.store = s, .opts = opts ? opts : &none, .damaged = -1};
+    verifier v = {.store = s, .opts = opts ? opts : &none};
     int64_t done_bytes = 0;
     v.buffer = bm_alloc(BM_PIECE_BYTES);
     if (!v.buffer) return BM_ERR_MEMORY;
-    BM_GO(bm_hasher_create(&v.leaf));
-    BM_GO(bm_hasher_create(&v.tensor));
+    BM_GO(bm_hasher_create(&v.hasher));
     for (int64_t i = 0; i < s->manifest.leaves; i++) {
-        BM_GO(verify_leaf(&v, i));
+        BM_GO(verify_leaf(&v, s->manifest.leaf + i));
         done_bytes += s->manifest.leaf[i].bytes;
         if (v.opts->progress) BM_GO(v.opts->progress(v.opts->user, done_bytes, s->tree.file_bytes));
     }
     if (v.first.status) status = bm_error_restore(&v.first);
 done:
-    bm_hasher_destroy(v.leaf);
-    bm_hasher_destroy(v.tensor);
+    bm_hasher_destroy(v.hasher);
     bm_free(v.buffer);
     return status;
 }

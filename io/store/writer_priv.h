@@ -38,7 +38,7 @@ typedef struct bm_node {
 typedef struct bm_put_state {
     int64_t entry; /* its place in the tree */
     int64_t done;  /* bytes */
-    bm_hasher *leaf, *tensor;
+    bm_hasher *hasher; /* of the leaf begun; NULL before the first put and after the last */
 } bm_put_state;
 
 typedef enum bm_writer_phase { BM_WRITER_DESCRIBING, BM_WRITER_PUTTING, BM_WRITER_DONE } bm_writer_phase;

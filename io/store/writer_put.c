@@ -20,10 +20,7 @@ void bm_writer_destroy(bm_writer *w)
     if (!w) return;
     if (w->temp) unlink(w->temp);
     if (w->fd >= 0) close(w->fd);
-    for (int64_t i = 0; w->put && i < w->datasets; i++) {
-        bm_hasher_destroy(w->put[i].leaf);
-        bm_hasher_destroy(w->put[i].tensor);
-    }
+    for (int64_t i = 0; w->put && i < w->datasets; i++) bm_hasher_destroy(w->put[i].hasher);
     bm_manifest_finish(&w->manifest);
     bm_h5_tree_finish(&w->tree);
     bm_arena_finish(&w->arena);
@@ -166,24 +163,6 @@ bm_status bm_writer_begin(bm_writer *w)
     return BM_OK;
 }
 
-static bm_status start_put(bm_writer *w, bm_put_state *p)
-{
-    const bm_entry *e = w->tree.entry + p->entry;
-    if (!p->leaf) BM_TRY(bm_hasher_create(&p->leaf));
-    if (!p->tensor) BM_TRY(bm_hasher_create(&p->tensor));
-    bm_hasher_reset(p->leaf);
-    bm_tensor_hash_start(p->tensor, e->path, e->dtype, &e->shape);
-    return BM_OK;
-}
-
-static void finish_put(bm_writer *w, bm_put_state *p)
-{
-    w->manifest.leaf[w->manifest.first[p->entry]].tensor = bm_hasher_digest(p->tensor);
-    bm_hasher_destroy(p->leaf);
-    bm_hasher_destroy(p->tensor);
-    p->leaf = p->tensor = NULL;
-}
-
 bm_status bm_writer_put(bm_writer *w, int64_t index, const void *data, int64_t first, int64_t count)
 {
     if (w->phase != BM_WRITER_PUTTING) return bm_fail(BM_ERR_USAGE, "%s: not begun", w->path);
@@ -194,24 +173,26 @@ bm_status bm_writer_put(bm_writer *w, int64_t index, const void *data, int64_t f
     if (first != p->done / size || count < 0 || count > e->bytes / size - first)
         return bm_fail(BM_ERR_USAGE, "%s: %s: elements %" PRId64 " and %" PRId64 " on were put where %" PRId64 " of %" PRId64 " are due", w->path,
                        e->path, first, count, p->done / size, e->bytes / size);
-    if (!p->done && count) BM_TRY(start_put(w, p));
+    if (count && !p->hasher) BM_TRY(bm_hasher_create(&p->hasher));
     const uint8_t *from = data;
     for (int64_t rest = count * size; rest > 0;) {
         int64_t in_leaf = p->done % BM_LEAF_MOST, n = BM_LEAF_MOST - in_leaf;
         if (n > rest) n = rest;
         if (n > (int64_t)BM_PIECE_BYTES) n = (int64_t)BM_PIECE_BYTES;
         BM_TRY(bm_pwrite_all(w->fd, from, (size_t)n, e->offset + p->done, w->path));
-        bm_hasher_add(p->leaf, from, (size_t)n);
-        bm_hasher_add(p->tensor, from, (size_t)n);
+        bm_hasher_add(p->hasher, from, (size_t)n);
         p->done += n;
         from += n;
         rest -= n;
         if (in_leaf + n == BM_LEAF_MOST || p->done == e->bytes) {
-            w->manifest.leaf[w->manifest.first[p->entry] + (p->done - 1) / BM_LEAF_MOST].hash = bm_hasher_digest(p->leaf);
-            bm_hasher_reset(p->leaf);
+            w->manifest.leaf[w->manifest.first[p->entry] + (p->done - 1) / BM_LEAF_MOST].hash = bm_hasher_digest(p->hasher);
+            bm_hasher_reset(p->hasher);
         }
     }
-    if (count && p->done == e->bytes) finish_put(w, p);
+    if (p->done == e->bytes) {
+        bm_hasher_destroy(p->hasher);
+        p->hasher = NULL;
+    }
     return BM_OK;
 }
 
@@ -238,7 +219,7 @@ static bm_status hash_metadata(bm_writer *w)
     for (int64_t i = 0; i < w->manifest.leaves; i++) {
         bm_leaf *leaf = w->manifest.leaf + i;
         if (leaf->kind == BM_LEAF_METADATA || leaf->kind == BM_LEAF_PADDING)
-            BM_GO(bm_leaf_hash(&leaf->hash, w->fd, leaf, buffer, hasher, NULL));
+            BM_GO(bm_leaf_hash(&leaf->hash, w->fd, leaf, buffer, hasher));
     }
 done:
     bm_hasher_destroy(hasher);
@@ -252,7 +233,7 @@ static bm_status write_manifest(bm_writer *w)
     const bm_entry *leaves = bm_h5_tree_at(&w->tree, BM_MANIFEST_LEAVES), *head = bm_h5_tree_at(&w->tree, BM_MANIFEST_HEAD);
     uint8_t *table = bm_alloc((size_t)leaves->bytes), *page = bm_alloc(BM_HEAD_BYTES);
     if (!table || !page) goto done;
-    BM_GO(bm_manifest_content_id(&w->manifest.content_id, &w->manifest, &w->tree, w->opts.kind));
+    BM_GO(bm_manifest_summarise(&w->manifest.content_id, &w->manifest, &w->tree, w->opts.kind));
     bm_manifest_encode(table, page, &w->manifest, leaves->shape.dim[0], w->tree.file_bytes);
     BM_GO(bm_pwrite_all(w->fd, table, (size_t)leaves->bytes, leaves->offset, w->path));
     BM_GO(bm_pwrite_all(w->fd, page, BM_HEAD_BYTES, head->offset, w->path));

@@ -60,7 +60,7 @@ START_TEST(batches_are_those_of_the_contract_over_epoch_ends)
     for (int v = 0; v < 2; v++) {
         bm_tokens *t = make("a.h5", vocabs[v], 0.1);
         for (int shuffle = 0; shuffle < 2; shuffle++)
-            for (int threads = 1; threads <= 4; threads++)
+            for (int threads = 0; threads <= 4; threads++)
                 for (int64_t batch = 1; batch <= 16; batch += 5) {
                     bm_loader_opts o = options(shuffle, threads, batch);
                     bm_loader *l;
