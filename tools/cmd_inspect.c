@@ -233,7 +233,7 @@ static int inspect_dataset(const bm_store *s, int no_verify, int as_json)
 {
     bm_status status = no_verify ? BM_OK : bm_view_verify(s, NULL, as_json);
     if (status && status != BM_ERR_DAMAGED) return bm_out_error(status);
-    int code = bm_view_dataset(bm_store_path(s), no_verify ? -1 : status == BM_OK, as_json);
+    int code = bm_view_dataset(bm_store_path(s), no_verify ? -1 : status == BM_OK, 0, as_json);
     return code ? code : bm_status_exit_code(status);
 }
 

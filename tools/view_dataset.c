@@ -1,7 +1,9 @@
 /* A dataset on one screen, for `inspect` and `data info`. */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
+#include "io/store/bigrams.h"
 #include "io/store/dataset.h"
 #include "tools/out.h"
 #include "tools/view.h"
@@ -21,7 +23,7 @@ static json_t *splits_json(const bm_tokens *t)
 
 static json_t *parsed(const char *text) { return text[0] ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL; }
 
-static json_t *dataset_json(const bm_tokens *t, int sound)
+static json_t *dataset_json(const bm_tokens *t, int sound, double bigrams)
 {
     const bm_store *s = bm_tokens_store(t);
     char id[65];
@@ -30,12 +32,12 @@ static json_t *dataset_json(const bm_tokens *t, int sound)
     bm_content_id_hex(id, bm_store_content_id(s));
     json_t *type = json_incref(tokenizer ? json_object_get(tokenizer, "type") : NULL);
     json_decref(tokenizer);
-    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:s, s:o, s:o?, s:o?, s:s, s:s, s:I, s:o}", "schema", BM_VIEW_SCHEMA, "kind",
+    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:s, s:o, s:o?, s:o?, s:s, s:s, s:I, s:o, s:o}", "schema", BM_VIEW_SCHEMA, "kind",
                      "dataset", "path", bm_store_path(s), "holds", "tokens", "tokens", (json_int_t)bm_tokens_count(t), "documents",
                      (json_int_t)bm_tokens_documents(t), "vocab_size", (json_int_t)bm_tokens_vocab(t), "eot_id", eot, "dtype",
                      bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype), "splits", splits_json(t), "tokenizer", type, "meta", meta,
                      "content_id", id, "uuid", bm_store_uuid(s), "bytes", (json_int_t)bm_store_bytes(s), "sound",
-                     sound < 0 ? json_null() : json_boolean(sound));
+                     sound < 0 ? json_null() : json_boolean(sound), "bigram_entropy", bm_json_real(bigrams));
 }
 
 static void line(const char *label, const char *text)
@@ -57,7 +59,7 @@ static void print_splits(const bm_tokens *t)
     }
 }
 
-static void print_dataset(const bm_tokens *t, int sound)
+static void print_dataset(const bm_tokens *t, int sound, double bigrams)
 {
     const bm_store *s = bm_tokens_store(t);
     char text[400], a[BM_OUT_NUMBER], b[BM_OUT_NUMBER], id[65];
@@ -73,6 +75,10 @@ static void print_dataset(const bm_tokens *t, int sound)
     else
         snprintf(text, sizeof text, "%" PRId64 ", no end of text", bm_tokens_vocab(t));
     line("vocabulary", text);
+    if (isfinite(bigrams)) {
+        snprintf(text, sizeof text, "%.4f nats a token, when the one before it is known", bigrams);
+        line("bigrams", text);
+    }
     bm_str members;
     bm_str_init(&members);
     json_t *tokenizer = parsed(bm_tokens_tokenizer_json(t)), *meta = parsed(bm_tokens_meta_json(t));
@@ -91,16 +97,15 @@ static void print_dataset(const bm_tokens *t, int sound)
     line("content id", id);
 }
 
-int bm_view_dataset(const char *path, int sound, int as_json)
+int bm_view_dataset(const char *path, int sound, int bigrams, int as_json)
 {
     bm_tokens *t;
+    double entropy = NAN;
     bm_status status = bm_tokens_open(&t, path);
-    if (status) return bm_out_error(status);
-    int code = 0;
-    if (as_json)
-        code = bm_out_json(dataset_json(t, sound));
-    else
-        print_dataset(t, sound);
+    if (!status && bigrams) status = bm_bigram_entropy(&entropy, t);
+    int code = bm_out_error(status);
+    if (!status && as_json) code = bm_out_json(dataset_json(t, sound, entropy));
+    else if (!status) print_dataset(t, sound, entropy);
     bm_tokens_close(t);
     return code;
 }
