@@ -239,6 +239,15 @@ const char *bm_program_log(bm_engine *e)
     return log;
 }
 
+bm_status bm_program_source_hash(bm_hash128 *out, bm_engine *e, const char *name)
+{
+    char *text = NULL;
+    BM_TRY(bm_source_text(&text, &e->sources, e->cl_dir, name));
+    *out = bm_hash(text, strlen(text));
+    bm_free(text);
+    return BM_OK;
+}
+
 bm_program_stats bm_program_get_stats(bm_engine *e)
 {
     bm_programs *ps = e->programs;

@@ -2,6 +2,7 @@
 #ifndef BM_CORE_DEVICE_PROGRAM_H
 #define BM_CORE_DEVICE_PROGRAM_H
 
+#include "core/base/hash.h"
 #include "core/base/status.h"
 #include "core/device/cl_compat.h"
 #include "core/device/engine.h"
@@ -17,6 +18,9 @@ BM_API bm_status bm_program_get(cl_program *out, bm_engine *e, const char *name,
 BM_API bm_status bm_kernel_create(cl_kernel *out, bm_engine *e, const char *name, const char *options, const char *kernel);
 /* The build log of the last failed build on this engine, with its source numbered by line; "" if none. Borrowed. */
 BM_API const char *bm_program_log(bm_engine *e);
+
+/* A hash of a kernel source as this engine builds it (headers expanded, a replacement from its cl_dir counted). */
+BM_API bm_status bm_program_source_hash(bm_hash128 *out, bm_engine *e, const char *name);
 
 typedef struct bm_program_stats {
     int64_t built;  /* from source */
