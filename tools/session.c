@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cl/gemm/gemm.h"
+#include "cl/gemm/measure.h"
 #include "cl/sources.h"
 #include "core/base/file.h"
 #include "core/base/mem.h"
@@ -33,6 +34,18 @@ static const char *choose_spec(const bm_session_opts *o)
     return spec ? spec : "auto";
 }
 
+/* The file that keeps this device's measured choices. */
+static bm_status open_tuning(bm_session *s)
+{
+    if (!s->cache_dir) return bm_gemm_tuning_open(s->engine, NULL);
+    char name[64];
+    snprintf(name, sizeof name, "gemm-%s.json", bm_engine_key(s->engine));
+    char *path = bm_path_join(s->cache_dir, name);
+    bm_status status = path ? bm_gemm_tuning_open(s->engine, path) : BM_ERR_MEMORY;
+    bm_free(path);
+    return status;
+}
+
 bm_status bm_session_open(bm_session *s, const bm_session_opts *opts)
 {
     bm_status status;
@@ -48,6 +61,7 @@ bm_status bm_session_open(bm_session *s, const bm_session_opts *opts)
     BM_GO(bm_device_list_create(&s->list));
     BM_GO(bm_device_select(&device, &n, 1, s->list, choose_spec(opts)));
     BM_GO(bm_engine_open(&s->engine, device, &e));
+    BM_GO(open_tuning(s));
 done:
     if (status) bm_session_close(s);
     return status;
@@ -59,6 +73,56 @@ void bm_session_close(bm_session *s)
     bm_device_list_destroy(s->list);
     bm_free(s->cache_dir);
     memset(s, 0, sizeof *s);
+}
+
+/* The file in the cache folder that keeps a number of this device; NULL: none. */
+static char *cache_file(const bm_session *s, const char *what)
+{
+    char name[80];
+    if (!s->cache_dir) return NULL;
+    snprintf(name, sizeof name, "%s-%s.txt", what, bm_engine_key(s->engine));
+    return bm_path_join(s->cache_dir, name);
+}
+
+/* The rate kept in a file, 0 for none. */
+static double read_rate(const char *path)
+{
+    char *text = NULL;
+    size_t bytes;
+    double rate = 0;
+    if (!path || bm_file_read(&text, &bytes, path, 64)) return 0;
+    if (bytes && text[bytes - 1] == '\n') text[bytes - 1] = 0;
+    if (bm_parse_f64(&rate, text) || !(rate > 0)) rate = 0;
+    bm_free(text);
+    return rate;
+}
+
+double bm_session_measure_gemm(bm_session *s)
+{
+    bm_gemm_desc d = bm_gemm_desc_default(1024, 1024, 1024);
+    double best = 0, seconds;
+    d.trans_b = 1;
+    for (const char *const *b = bm_gemm_backends(); *b; b++) {
+        const char *why;
+        if (!bm_gemm_backend_takes(*b, s->engine, &d, &why) || bm_gemm_measure(&seconds, s->engine, *b, &d, 5)) continue;
+        if (bm_gemm_flops(&d) / seconds > best) best = bm_gemm_flops(&d) / seconds;
+    }
+    char *path = cache_file(s, "gemm-rate"), text[48];
+    if (path && best > 0) {
+        strcat(bm_format_f64(text, sizeof text - 1, best, 6), "\n");
+        if (bm_file_replace(path, text, strlen(text)))
+            bm_log_once("gemm-rate", BM_LOG_WARN, "%s; the GEMM rate is measured again next time", bm_last_error()->text);
+    }
+    bm_free(path);
+    return best;
+}
+
+double bm_session_gemm_flops(bm_session *s)
+{
+    char *path = cache_file(s, "gemm-rate");
+    double rate = read_rate(path);
+    bm_free(path);
+    return rate > 0 ? rate : bm_session_measure_gemm(s);
 }
 
 int bm_session_check_gemm(const bm_cmd *cmd, const char *backend)

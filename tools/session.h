@@ -20,6 +20,10 @@ typedef struct bm_session_opts {
 /* --device goes before the configuration, that before BM_DEVICE; else auto. */
 bm_status bm_session_open(bm_session *s, const bm_session_opts *opts);
 void bm_session_close(bm_session *s); /* a session of zeros is fine */
+/* FLOP/s of the device's best GEMM backend on 1024 x 1024 x 1024, measured once and kept in its cache; 0 when it cannot be had. */
+double bm_session_gemm_flops(bm_session *s);
+/* Measures it anew and keeps it. */
+double bm_session_measure_gemm(bm_session *s);
 
 /* Refuses an unknown name for --gemm (NULL is fine): 0, or prints the mistake and returns 2. */
 struct bm_cmd;

@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cl/gemm/gemm.h"
@@ -54,16 +55,22 @@ static void show_checkpoint(void *user, const char *path)
     bm_out_note("saved %s", path);
 }
 
-/* The GEMM backend that the run began with: bitwise resume must not hang on a stopwatch. */
-static void take_gemm(const bm_checkpoint *from, const char **backend)
+/* The GEMM backend and choices that the run began with: bitwise resume must not hang on a stopwatch. */
+static bm_status take_gemm(bm_session *s, const bm_checkpoint *from, const char **backend)
 {
     const char *text = bm_checkpoint_desc(from)->provenance_json;
     json_error_t e;
+    bm_status status = BM_OK;
     json_t *j = text ? json_loads(text, JSON_REJECT_DUPLICATES, &e) : NULL;
-    const char *name = json_string_value(json_object_get(json_object_get(j, "gemm"), "backend"));
+    json_t *gemm = json_object_get(j, "gemm"), *choices = json_object_get(gemm, "choices");
+    const char *name = json_string_value(json_object_get(gemm, "backend"));
     for (const char *const *b = bm_gemm_backends(); !*backend && name && *b; b++)
         if (!strcmp(*b, name)) *backend = *b;
+    char *dump = choices ? json_dumps(choices, 0) : NULL;
+    if (dump) status = bm_gemm_tuning_from_json(s->engine, dump);
+    free(dump);
     json_decref(j);
+    return status;
 }
 
 static void say_what(const bm_train_run *r, const bm_session *s, const bm_trainer *t, const bm_task *task)
@@ -115,11 +122,12 @@ int bm_train_run_do(const bm_train_run *r)
     if (!r->resume) BM_GO(open_init(&init, r->config));
     bm_session_opts so = {.device = r->device, .config = bm_config_string(r->config, "device")};
     BM_GO(bm_session_open(&session, &so));
-    if (r->resume) take_gemm(r->resume, &gemm);
+    if (r->resume) BM_GO(take_gemm(&session, r->resume, &gemm));
     bm_signals_watch("\nbmtool: finishing the step and saving; once more stops at once\n");
     screen s = {.steps = bm_config_i64(r->config, "train.steps"), .val_loss = NAN, .start_s = bm_now_s()};
     bm_trainer_opts o = {.run = r->run, .gemm = gemm, .resume = r->resume, .init = init, .stop = asked_to_stop,
                          .on_metrics = show_metrics, .on_checkpoint = show_checkpoint, .user = &s};
+    o.gemm_flops = bm_session_gemm_flops(&session);
     BM_GO(bm_trainer_create(&trainer, session.engine, &task, &o));
     say_what(r, &session, trainer, &task);
     s.first = bm_trainer_step(trainer);

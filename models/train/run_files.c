@@ -65,8 +65,7 @@ static bm_status make_provenance(bm_trainer *t)
 bm_status bm_trainer_describe(bm_trainer *t)
 {
     BM_TRY(bm_config_to_json(&t->config_json, t->task->config));
-    t->gemm_json = bm_strdup("{}");
-    if (!t->gemm_json) return BM_ERR_MEMORY;
+    BM_TRY(bm_gemm_tuning_to_json(t->engine, &t->gemm_json));
     return make_provenance(t);
 }
 
