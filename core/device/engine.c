@@ -70,6 +70,7 @@ bm_status bm_engine_open(bm_engine **out, const bm_device *d, const bm_engine_op
     e->form = opts->form;
     if (e->form == BM_FORM_AUTO) e->form = d->limits.type == BM_DEVICE_CPU ? BM_FORM_CPU : BM_FORM_PLAIN;
     e->sources = opts->sources;
+    e->keeps_programs = opts->cache_dir && (opts->cache_always || strcmp(d->platform_name, "Portable Computing Language") != 0);
     BM_GO(copy_text(&e->name, d->name));
     BM_GO(copy_text(&e->driver, d->driver));
     BM_GO(copy_text(&e->platform, d->platform_name));

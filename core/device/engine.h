@@ -25,6 +25,7 @@ typedef struct bm_engine_opts {
     bm_source_table sources; /* the embedded kernels; borrowed, static */
     const char *cl_dir;      /* a folder whose NAME.cl replace the embedded ones (kernel work), or NULL */
     const char *cache_dir;   /* where built programs are kept; NULL: nowhere */
+    int cache_always;        /* also those of PoCL, which keeps them itself; see program.h */
     bm_form form;            /* AUTO: cpu on CPU devices, else plain */
     int profile;             /* queues that time their commands */
     int64_t max_alloc_bytes; /* lowers the device's own limit, to try slabs; 0: as the device says */

@@ -29,6 +29,7 @@ struct bm_engine {
     char *cl_dir, *cache_dir; /* or NULL */
     char key[33];
     bm_source_table sources;
+    int keeps_programs; /* on disk, in cache_dir */
 
     bm_programs *programs;
     pthread_mutex_t lock; /* of attachments */

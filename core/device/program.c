@@ -167,7 +167,7 @@ static bm_status make_program(bm_programs *ps, program *p)
     bm_str_finish(&s);
     BM_GO(options ? BM_OK : BM_ERR_MEMORY);
     BM_GO(bm_source_text(&source, &e->sources, e->cl_dir, p->name));
-    if (e->cache_dir) {
+    if (e->keeps_programs) {
         BM_GO(make_key(&key, e, source, options));
         p->cl = load_binary(e, &key, options);
         if (p->cl) ps->stats.loaded++;
@@ -178,7 +178,7 @@ static bm_status make_program(bm_programs *ps, program *p)
                           p->name, options));
         BM_GO(build(&p->cl, ps, p->name, options, source));
         ps->stats.built++;
-        if (e->cache_dir) store_binary(e, &key, p->cl);
+        if (e->keeps_programs) store_binary(e, &key, p->cl);
     }
 done:
     bm_free(source);

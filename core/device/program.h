@@ -1,4 +1,6 @@
-/* Programs and kernels: built from an embedded source with -D options, kept in memory per engine and on disk between runs. */
+/* Programs and kernels: built from an embedded source with -D options, kept in memory per engine and on disk between runs.
+ * PoCL keeps what it compiled on disk by itself, and to hand out a binary compiles every kernel once more for work-groups of
+ * any size, which takes four times as long as the build: its programs are left to it unless opts.cache_always is set. */
 #ifndef BM_CORE_DEVICE_PROGRAM_H
 #define BM_CORE_DEVICE_PROGRAM_H
 

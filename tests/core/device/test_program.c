@@ -46,6 +46,7 @@ static bm_engine_opts cached_opts(void)
     opts.sources = (bm_source_table){sources, sizeof sources / sizeof sources[0]};
     opts.cl_dir = NULL;
     opts.cache_dir = test_path(folder);
+    opts.cache_always = 1;
     return opts;
 }
 
@@ -164,6 +165,23 @@ START_TEST(a_later_run_loads_what_an_earlier_one_built)
     opts.cache_dir = NULL;
     built(&opts);
     built(&opts);
+}
+END_TEST
+
+START_TEST(programs_of_pocl_are_left_to_it)
+{
+    bm_engine_opts opts = cached_opts();
+    opts.cache_always = 0;
+    bm_engine *e = test_engine_open_with(&opts);
+    int pocl = !strcmp(bm_engine_platform_name(e), "Portable Computing Language");
+    bm_engine_close(e);
+    built(&opts);
+    if (pocl) {
+        built(&opts);
+        ck_assert(!bm_path_exists(opts.cache_dir));
+    } else {
+        loaded(&opts);
+    }
 }
 END_TEST
 
@@ -421,6 +439,7 @@ int main(void)
     TCase *c = tcase_create("program");
     tcase_add_test(c, one_program_per_name_and_options);
     tcase_add_test(c, a_later_run_loads_what_an_earlier_one_built);
+    tcase_add_test(c, programs_of_pocl_are_left_to_it);
     tcase_add_test(c, a_damaged_entry_is_built_again_and_replaced);
     tcase_add_test(c, a_cut_or_longer_entry_is_built_again_and_replaced);
     tcase_add_test(c, a_binary_that_the_driver_refuses_is_built_again);
