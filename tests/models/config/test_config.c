@@ -232,6 +232,11 @@ START_TEST(a_family_brings_its_keys_and_defaults)
     ck_assert_double_eq(bm_config_f64(c, "train.lr"), 0.25); /* what the user gave stays */
     ck_assert_str_eq(bm_config_string(c, "train.schedule"), "constant");
     bm_config_destroy(c);
+    c = config();
+    test_ok(bm_config_set(c, "train.lr=0.25"));
+    test_ok(load(c, "model: {family: mlp}\n"));
+    ck_assert_double_eq(bm_config_f64(c, "train.lr"), 0.25);
+    bm_config_destroy(c);
 }
 END_TEST
 
@@ -274,7 +279,7 @@ END_TEST
 static const char odd_values[] =
     "model: {family: gpt, dropout: 0.1, norm_eps: 1e-12}\n"
     "train: {lr: 0.1234567890123456789, min_lr: 5e-324, clip: 1.7976931348623157e308, eps: 1e-08, seed: 9223372036854775807}\n"
-    "data: {path: \"/a b/\\\"quoted\\\"\\\\ \\u00e4\\t: #x\\N\\L\\ufeff\\U0001f44d\", window: 12}\n"
+    "data: {path: \"/a b/\\\"quoted\\\"\\\\ \\u00e4\\t: #x \\N \\L \\P \\ufeff\\U0001f44d\", window: 12}\n"
     "device: \"true\"\n";
 
 static void check_odd_values(const bm_config *c)
@@ -285,7 +290,7 @@ static void check_odd_values(const bm_config *c)
     ck_assert_double_eq(bm_config_f64(c, "train.eps"), 1e-8);
     ck_assert_double_eq(bm_config_f64(c, "model.norm_eps"), 1e-12);
     ck_assert_int_eq(bm_config_i64(c, "train.seed"), INT64_MAX);
-    ck_assert_str_eq(bm_config_string(c, "data.path"), "/a b/\"quoted\"\\ \xc3\xa4\t: #x\xc2\x85\xe2\x80\xa8\xef\xbb\xbf\xf0\x9f\x91\x8d");
+    ck_assert_str_eq(bm_config_string(c, "data.path"), "/a b/\"quoted\"\\ \xc3\xa4\t: #x \xc2\x85 \xe2\x80\xa8 \xe2\x80\xa9 \xef\xbb\xbf\xf0\x9f\x91\x8d");
     ck_assert_str_eq(bm_config_string(c, "device"), "true");
     ck_assert(bm_config_is_null(c, "init"));
 }
