@@ -321,16 +321,33 @@ static bm_cost operand_bytes(const bm_node *n)
     return c;
 }
 
+static bm_cost cost_of(const bm_node *n)
+{
+    const bm_cost none = {0, 0};
+    if (!n->live) return none;
+    return n->op->cost ? n->op->cost(n) : operand_bytes(n);
+}
+
 bm_cost bm_graph_cost(bm_graph *g)
 {
     bm_cost sum = {0, 0};
     bm_graph_mark_live(g);
     for (int i = 0; i < g->n_nodes; i++) {
-        const bm_node *n = g->nodes[i];
-        if (!n->live) continue;
-        bm_cost c = n->op->cost ? n->op->cost(n) : operand_bytes(n);
+        bm_cost c = cost_of(g->nodes[i]);
         sum.flops += c.flops;
         sum.bytes += c.bytes;
+    }
+    return sum;
+}
+
+double bm_graph_roofline_s(bm_graph *g, double flops_per_s, double bytes_per_s)
+{
+    double sum = 0;
+    bm_graph_mark_live(g);
+    for (int i = 0; i < g->n_nodes; i++) {
+        bm_cost c = cost_of(g->nodes[i]);
+        double compute = c.flops / flops_per_s, move = c.bytes / bytes_per_s;
+        sum += compute > move ? compute : move;
     }
     return sum;
 }

@@ -141,6 +141,17 @@ double bm_learner_flops(const bm_learner *l)
     return bm_graph_cost(l->first.graph).flops * (double)l->micros + bm_graph_cost(l->update_graph).flops;
 }
 
+double bm_learner_roofline_s(const bm_learner *l, double flops_per_s, double bytes_per_s)
+{
+    return bm_graph_roofline_s(l->first.graph, flops_per_s, bytes_per_s) * (double)l->micros +
+           bm_graph_roofline_s(l->update_graph, flops_per_s, bytes_per_s);
+}
+
+const bm_nn *bm_learner_nn(const bm_learner *l)
+{
+    return l->first.nn;
+}
+
 int64_t bm_learner_window(const bm_learner *l)
 {
     return l->window;

@@ -23,6 +23,8 @@ BM_API const bm_optimizer *bm_learner_optimizer(const bm_learner *l);
 /* The forward-and-backward plan, to share its temporaries with. */
 BM_API bm_plan *bm_learner_plan(bm_learner *l);
 BM_API double bm_learner_flops(const bm_learner *l); /* of one step */
+BM_API double bm_learner_roofline_s(const bm_learner *l, double flops_per_s, double bytes_per_s); /* bm_graph_roofline_s of a step */
+BM_API const bm_nn *bm_learner_nn(const bm_learner *l);
 BM_API int64_t bm_learner_window(const bm_learner *l);
 BM_API int64_t bm_learner_batch(const bm_learner *l);
 

@@ -1,0 +1,20 @@
+/* What `bmtool bench` measures of a device. */
+#ifndef BM_TOOLS_BENCH_DEVICE_H
+#define BM_TOOLS_BENCH_DEVICE_H
+
+#include <stdint.h>
+
+#include "tools/session.h"
+
+/* Median bytes per second of 7 passes over `bytes` of f32: read (a sum) and copy (read + written). Blocks. */
+bm_status bm_bench_bandwidth(double *read, double *copy, bm_engine *e, int64_t bytes);
+
+/* Seconds of a product of the CBLAS (OpenBLAS, if it can be loaded; its own threads): the median of `runs`; 0 if it cannot. Row-major
+ * C [m, n] = op(A) op(B). */
+double bm_bench_cblas(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, int runs);
+const char *bm_bench_cblas_name(void); /* which library answered, or NULL */
+
+/* The median of n numbers, which are sorted. */
+double bm_bench_median(double *x, int n);
+
+#endif
