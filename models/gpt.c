@@ -45,13 +45,13 @@ static const bm_config_key keys[] = {
     {"context", BM_CONFIG_I64, "256", "[1, 1048576]", "longest sequence, in tokens"},
     {"dropout", BM_CONFIG_F64, "0.0", "[0, 1)", "share of activations set to 0 while training"},
     {"tie_embeddings", BM_CONFIG_BOOL, "true", NULL, "the head uses the token embedding"},
-    {"ffn", BM_CONFIG_I64, "null", "[1, 16777216]", "inner size of the feed-forward part; null: 4 x width"},
+    {"ffn", BM_CONFIG_I64, "null", "[1, 16777216]", "feed-forward size; null: 4 x width"},
     {"activation", BM_CONFIG_CHOICE, "gelu_tanh", "gelu_tanh|gelu|relu|silu|tanh|sigmoid", "of the feed-forward part"},
     {"norm", BM_CONFIG_CHOICE, "layernorm", "layernorm|rmsnorm", "kind of normalisation"},
     {"norm_eps", BM_CONFIG_F64, "1e-5", "(0, 1]", "added to the variance"},
     {"bias", BM_CONFIG_BOOL, "true", NULL, "biases in linear layers and layer norms"},
     {"positions", BM_CONFIG_CHOICE, "learned", "learned", "how a token knows its place"},
-    {"vocab", BM_CONFIG_I64, "null", "[1, 2147483647]", "tokens the model knows; null: those of the data set"},
+    {"vocab", BM_CONFIG_I64, "null", "[1, 2147483647]", "tokens known; null: the data set's"},
 };
 
 static const struct {
