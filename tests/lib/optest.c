@@ -309,6 +309,7 @@ static void run_plan(run *r, bm_engine *e)
     add_bank(r, e, 0, BM_PLACE_WEIGHT, BM_PLACE_GRAD);
     add_bank(r, e, 1, BM_PLACE_CACHE, BM_PLACE_CACHE);
     bm_plan_opts opts = {.banks = r->banks, .n_banks = r->n_banks};
+    opts.gemm = bm_engine_form(e) == BM_FORM_CPU ? "packed" : "tiled"; /* the choice among backends has tests of its own */
     bm_status s = bm_plan_create(&r->plan, e, r->graph, &opts);
     ck_assert_msg(s == BM_OK, "%s", bm_error_text(s));
 }
