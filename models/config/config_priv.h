@@ -69,7 +69,9 @@ bm_status bm_config_add_source(const char **out, bm_config *c, const char *name)
 
 /* Reads a value of the key's type; BM_ERR_CONFIG with "expected ..." and without the key's name. The slot's key must be set. */
 bm_status bm_config_parse(bm_config_slot *slot, const bm_config *c, const char *text, int quoted);
-/* "an integer in [1, inf)": what a key expects; returns buf. */
+/* What a key allows, ">= 1 and <= 8" or "adamw|adam" ("" when its type says all), and the whole of what it expects: "an integer
+ * >= 1 and <= 8 or null". Both return buf. */
+char *bm_config_limits(const bm_config_key *key, char *buf, size_t bytes);
 char *bm_config_expected(const bm_config_key *key, char *buf, size_t bytes);
 /* The shortest text that reads back as x, with a point or an exponent and a point: YAML 1.1 and 1.2 see a float. */
 char *bm_config_format_f64(char *buf, size_t bytes, double x);

@@ -46,20 +46,27 @@ static int choice_holds(const char *choices, const char *text)
     return 0;
 }
 
+char *bm_config_limits(const bm_config_key *key, char *buf, size_t bytes)
+{
+    if (key->type == BM_CONFIG_CHOICE || !key->allowed) {
+        snprintf(buf, bytes, "%s", key->allowed ? key->allowed : "");
+    } else {
+        interval v = interval_split(key->allowed);
+        int closed = strcmp(v.high, "inf") != 0;
+        snprintf(buf, bytes, "%s %s%s%s", v.low_open ? ">" : ">=", v.low, closed ? (v.high_open ? " and < " : " and <= ") : "",
+                 closed ? v.high : "");
+    }
+    return buf;
+}
+
 char *bm_config_expected(const bm_config_key *key, char *buf, size_t bytes)
 {
     static const char *const noun[] = {"an integer", "a number", "true or false", "a text", "one of", "a path"};
-    const char *or_null = key->fallback && strcmp(key->fallback, "null") == 0 ? " or null" : "";
-    if (key->type == BM_CONFIG_CHOICE) {
-        snprintf(buf, bytes, "%s%s%s", strchr(key->allowed, '|') ? "one of " : "", key->allowed, or_null);
-    } else if (key->allowed) {
-        interval v = interval_split(key->allowed);
-        int closed = strcmp(v.high, "inf") != 0;
-        snprintf(buf, bytes, "%s %s %s%s%s%s", noun[key->type], v.low_open ? ">" : ">=", v.low,
-                 closed ? (v.high_open ? " and < " : " and <= ") : "", closed ? v.high : "", or_null);
-    } else {
-        snprintf(buf, bytes, "%s%s", noun[key->type], or_null);
-    }
+    char limits[320];
+    int only = key->type == BM_CONFIG_CHOICE && !strchr(key->allowed, '|');
+    bm_config_limits(key, limits, sizeof limits);
+    snprintf(buf, bytes, "%s%s%s%s", only ? "" : noun[key->type], limits[0] && !only ? " " : "", limits,
+             key->fallback && strcmp(key->fallback, "null") == 0 ? " or null" : "");
     return buf;
 }
 

@@ -13,11 +13,6 @@
 
 static const char *const section_order[] = {"model", "data", "train", ""};
 
-static int is_text(const bm_config_key *key)
-{
-    return key->type == BM_CONFIG_STRING || key->type == BM_CONFIG_CHOICE || key->type == BM_CONFIG_PATH;
-}
-
 /* Keys of the program's own that are null, and required ones not yet set, are not written. */
 static int is_written(const bm_config_slot *s)
 {
@@ -193,12 +188,11 @@ done:
 static void add_help(bm_str *out, const char *section, const bm_config_key *keys, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        char name[96], expected[400];
+        char name[96], limits[320];
         if (!keys[i].doc) continue;
         snprintf(name, sizeof name, "%s%s%s", section, *section ? "." : "", keys[i].name);
         bm_str_addf(out, "  %-23s %-10s %s", name, keys[i].fallback ? keys[i].fallback : "(required)", keys[i].doc);
-        if (keys[i].allowed || !is_text(&keys[i]))
-            bm_str_addf(out, " [%s]", bm_config_expected(&keys[i], expected, sizeof expected));
+        if (keys[i].allowed) bm_str_addf(out, " [%s]", bm_config_limits(&keys[i], limits, sizeof limits));
         bm_str_add(out, "\n");
     }
 }
