@@ -117,8 +117,8 @@ static bm_status read_superblock(uint64_t *root, walk *w)
     if (head < BM_H5_SUPERBLOCK_BYTES)
         return bm_fail(BM_ERR_DAMAGED, "truncated: %" PRId64 " bytes are not even an HDF5 superblock", have);
     if (p[8] != 2) return bm_refuse(BM_RULE_SUPERBLOCK, "superblock version %u; bm's files have 2", p[8]);
-    if (bm_get_u32(p + 44) != bm_h5_checksum(p, 44)) return checksum_fails("superblock", 0);
     if (p[9] != 8 || p[10] != 8) return bm_refuse(BM_RULE_SUPERBLOCK, "offsets of %u and lengths of %u bytes", p[9], p[10]);
+    if (bm_get_u32(p + 44) != bm_h5_checksum(p, 44)) return checksum_fails("superblock", 0);
     if (p[11]) return bm_refuse(BM_RULE_SUPERBLOCK, "marked as open for writing (flags 0x%02x)", p[11]);
     if (bm_get_u64(p + 12)) return bm_refuse(BM_RULE_SUPERBLOCK, "a base address that is not 0");
     if (bm_get_u64(p + 20) != BM_H5_UNDEFINED) return bm_refuse(BM_RULE_SUPERBLOCK, "a superblock extension");

@@ -86,9 +86,10 @@ static hid_t make_type(bm_dtype t)
 static int set_group_list(hid_t list, const bm_node *n)
 {
     unsigned links = n->children ? (unsigned)n->children : 1;
-    unsigned name = n->children ? (unsigned)((n->name_bytes + links - 1) / links) : 1;
+    size_t name = (n->name_bytes + n->attr_bytes) / links + 1; /* room for the attributes is asked for as longer names */
+    if (name > 65535) name = 65535;
     return H5Pset_link_phase_change(list, 65535, 0) < 0 || H5Pset_attr_phase_change(list, 65535, 0) < 0 ||
-           H5Pset_obj_track_times(list, 0) < 0 || H5Pset_est_link_info(list, links, name) < 0;
+           H5Pset_obj_track_times(list, 0) < 0 || H5Pset_est_link_info(list, links, (unsigned)name) < 0;
 }
 
 static int make_lists(skeleton *k, bm_image *image, size_t meta_bytes)

@@ -197,6 +197,7 @@ static bm_status add_attr(bm_writer *w, const char *object, const char *name, bm
         n->first_attr = kept;
     n->last_attr = kept;
     n->attrs++;
+    n->attr_bytes += ATTR_BYTES + strlen(name) + a->bytes;
     w->meta_bytes += ATTR_BYTES + strlen(name) + a->bytes;
     return BM_OK;
 }

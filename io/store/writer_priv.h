@@ -25,6 +25,7 @@ typedef struct bm_node {
     size_t name_bytes; /* of its children */
     bm_node_attr *first_attr, *last_attr;
     int attrs;
+    size_t attr_bytes; /* about what they take in the header */
     int is_dataset;
     bm_dtype dtype;
     bm_shape shape;

@@ -156,7 +156,15 @@ static bm_status unknown_section(const bm_config_entry *e, const char *const *kn
     return bm_fail(BM_ERR_CONFIG, "%s:%d: %s: no such section (there are model, data, train)", e->source, e->line, e->section);
 }
 
-/* Drops the entries that only mark sections, naming an unknown section. */
+static int is_section(const char *name, const char *const *known, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(name, known[i]) == 0) return 1;
+    }
+    return 0;
+}
+
+/* Drops the entries that only mark sections (one without keys is a null there), naming an unknown section. */
 static bm_status check_sections(bm_config_entries *list)
 {
     static const char *const known[] = {"model", "data", "train"};
@@ -164,10 +172,11 @@ static bm_status check_sections(bm_config_entries *list)
     bm_status status = BM_OK;
     for (size_t i = 0; i < list->n; i++) {
         bm_config_entry *e = &list->items[i];
-        int found = e->section[0] == '\0';
-        for (size_t k = 0; k < 3; k++) found |= strcmp(e->section, known[k]) == 0;
-        if (!found && !status) status = unknown_section(e, known, 3);
-        if (e->section[0] && !e->name[0]) {
+        int bare = !e->section[0] && is_section(e->name, known, 3);
+        if (bare && e->text[0] && !status)
+            status = bm_fail(BM_ERR_CONFIG, "%s:%d: %s: expected keys below it, found \"%.80s\"", e->source, e->line, e->name, e->text);
+        if (e->section[0] && !is_section(e->section, known, 3) && !status) status = unknown_section(e, known, 3);
+        if (bare || (e->section[0] && !e->name[0])) {
             bm_free(e->section);
             bm_free(e->name);
             bm_free(e->text);
