@@ -140,6 +140,10 @@ typedef struct keys {
 static void launch_forward(bm_launcher *l, const bm_node *n, const keys *kv, cl_mem lse)
 {
     const sizes s = sizes_of(n);
+    const int cpu = bm_launcher_form(l) == BM_FORM_CPU;
+    /* Two blocks of queries to a work-item halve the reads of keys and values, where that leaves enough work-items. */
+    const int64_t blocks = s.B * s.heads * bm_ceil_div(s.T, block_rows(l, s.head));
+    const int parts = cpu && s.T > block_rows(l, s.head) && blocks >= 8 * bm_launcher_limits(l)->compute_units ? 2 : 1;
     const bm_arg args[] = {bm_arg_mem(bm_launcher_mem(l, n->inputs[0])),
                            bm_arg_mem(kv->k),
                            bm_arg_mem(kv->v),
@@ -152,9 +156,10 @@ static void launch_forward(bm_launcher *l, const bm_node *n, const keys *kv, cl_
                            bm_arg_i32((int32_t)kv->row),
                            bm_arg_i32((int32_t)kv->rows),
                            bm_arg_i32(kv->cached),
-                           bm_arg_f32(1.0f / sqrtf((float)s.head))};
-    bm_kernel_launch k = {.kernel = "forward", .args = args, .n_args = 13};
-    launch_blocks(l, n, &k, bm_ceil_div(s.T, block_rows(l, s.head)), s.heads);
+                           bm_arg_f32(1.0f / sqrtf((float)s.head)),
+                           bm_arg_i32(parts)};
+    bm_kernel_launch k = {.kernel = "forward", .args = args, .n_args = cpu ? 14 : 13};
+    launch_blocks(l, n, &k, bm_ceil_div(s.T, parts * block_rows(l, s.head)), s.heads);
 }
 
 static bm_status launch(bm_launcher *l, const bm_node *n)

@@ -12,8 +12,8 @@
  * Options: HEAD (elements of a head, at most 256), STORAGE (types.clh), CPU (grid.clh).
  *
  * CPU 1: one work-item per work-group, panels of BLOCK queries and BLOCK keys in private memory.
- *     forward    a work-item per (block of queries, head, batch element). Scores are kept transposed, queries in the lanes,
- *                    so that softmax needs no sum over lanes and P enters the second product as it lies.
+ *     forward    a work-item per (`parts` blocks of queries, head, batch element). Scores are kept transposed, queries in the
+ *                    lanes, so that softmax needs no sum over lanes and P enters the second product as it lies.
  *     backward   a work-item per (1, head, batch element): one pass makes dQ, dK and dV, each product once. dK and dV gather in
  *                    `acc`: dqkv itself where rows can be written there as they are (f32, HEAD a multiple of 32), else
  *                    [B heads, T, 2, PITCH] f32.
@@ -48,32 +48,37 @@ __kernel void append(__global const stored *qkv, __global stored *k, __global st
 
 #define PITCH ((HEAD + 31) / 32 * 32)     /* length of a row of a panel */
 #define BLOCK (HEAD > 128 ? 32 : 64)      /* rows of a panel */
-#define PANEL __attribute__((aligned(64))) float
+#define PARTS 2                           /* panels of queries that meet a panel of keys, at most */
 #define DIRECT (STORAGE == 0 && HEAD % 32 == 0) /* dK and dV gather in dqkv itself */
 
 FN void load_row(float *p, __global const stored *x, size_t at)
 {
     for (int c = 0; c < PITCH; c += 16) {
         if (c + 16 <= HEAD) {
-            vstore16(load16(x, at + c), 0, p + c);
+            AT16(p + c) = load16(x, at + c);
         } else {
-            vstore16((float16)(0.0f), 0, p + c);
+            AT16(p + c) = (float16)(0.0f);
             for (int j = c; j < HEAD; j++) p[j] = load1(x, at + j);
         }
     }
+}
+
+FN void fill_panel(float *panel, int n, float value)
+{
+    for (int i = 0; i < n; i += 16) AT16(panel + i) = (float16)(value);
 }
 
 /* Rows [0, n) of x at element `at`, `row` apart, as f32; zeros beyond n and HEAD. */
 FN void load_panel(float *panel, __global const stored *x, size_t at, size_t row, int n)
 {
     for (int i = 0; i < n; i++) load_row(panel + i * PITCH, x, at + i * row);
-    for (int i = n * PITCH; i < BLOCK * PITCH; i += 16) vstore16((float16)(0.0f), 0, panel + i);
+    fill_panel(panel + n * PITCH, (BLOCK - n) * PITCH, 0.0f);
 }
 
 FN void store_row(__global stored *x, size_t at, const float *p, float16 s)
 {
     int c = 0;
-    for (; c + 16 <= HEAD; c += 16) store16(vload16(0, p + c) * s, x, at + c);
+    for (; c + 16 <= HEAD; c += 16) store16(AT16(p + c) * s, x, at + c);
     for (; c < HEAD; c++) store1(p[c] * s.s0, x, at + c);
 }
 
@@ -81,8 +86,7 @@ FN void store_row(__global stored *x, size_t at, const float *p, float16 s)
 FN void transpose_panel(float *t, const float *panel, float scale)
 {
     for (int c = 0; c < PITCH; c += 16) {
-        for (int i = 0; i < BLOCK; i += 16) transpose16(t + c * BLOCK + i, BLOCK, panel + i * PITCH + c, PITCH);
-        for (int i = 0; i < 16 * BLOCK; i += 16) vstore16(vload16(0, t + c * BLOCK + i) * scale, 0, t + c * BLOCK + i);
+        for (int i = 0; i < BLOCK; i += 16) transpose16(t + c * BLOCK + i, BLOCK, panel + i * PITCH + c, PITCH, scale);
     }
 }
 
@@ -97,6 +101,25 @@ FN void causal_tile(tile *t, int i, int first)
 #define M(u) t->l##u = causal(t->l##u, i + u, first), t->r##u = causal(t->r##u, i + u, first + 16);
     TILE_ROWS(M)
 #undef M
+}
+
+#define LOG2E 1.44269504f
+#define LN2 0.693147181f
+
+/* 2^t for t <= 0, or a little more: what is left of exp16 when there is no overflow and results below 2^-126 may be 0. Minimax
+ * polynomial on [-1/2, 1/2], relative error 2e-9; 1 at 0; NaN stays. */
+FN float16 power2(float16 t)
+{
+    const float16 shifted = t + 12582912.0f; /* its low bits are t to the nearest whole number */
+    const float16 r = t - (shifted - 12582912.0f);
+    float16 p = FMA(r, (float16)(1.53458124e-4f), (float16)(1.33999309e-3f));
+    p = FMA(p, r, (float16)(9.61848907e-3f));
+    p = FMA(p, r, (float16)(5.55032864e-2f));
+    p = FMA(p, r, (float16)(2.40226462e-1f));
+    p = FMA(p, r, (float16)(6.93147182e-1f));
+    p = FMA(p, r, (float16)(1.0f));
+    p = as_float16(as_int16(p) + (as_int16(shifted) << 23));
+    return t < (float16)(-126.0f) ? (float16)(0.0f) : p;
 }
 
 /* What meets in a step: the first `queries` and `keys` of a block; diag is the first query's position less the first key's. */
@@ -122,27 +145,28 @@ FN void scores(float *s, const float *kp, const float *qt, span x)
     }
 }
 
-/* One step of the running softmax: s becomes exp(s - m), and `alpha` what the sums so far are to be scaled by. */
+/* One step of the running softmax: s, in units of ln 2, becomes 2^(s - m), and `alpha` what the sums so far are to be scaled
+ * by. */
 FN void softmax_step(float *s, float *m, float *l, float *alpha, span x)
 {
     for (int j = 0; j < x.queries; j += 16) {
         const int n = seen(x, j, 16);
-        const float16 before = vload16(0, m + j);
+        const float16 before = AT16(m + j);
         float16 top = before;
         for (int i = 0; i < n; i++) {
-            const float16 v = vload16(0, s + i * BLOCK + j);
+            const float16 v = AT16(s + i * BLOCK + j);
             top = top > v ? top : v;
         }
         float16 sum = (float16)(0.0f);
         for (int i = 0; i < n; i++) {
-            const float16 e = exp16(vload16(0, s + i * BLOCK + j) - top);
+            const float16 e = power2(AT16(s + i * BLOCK + j) - top);
             sum += e;
-            vstore16(e, 0, s + i * BLOCK + j);
+            AT16(s + i * BLOCK + j) = e;
         }
-        const float16 a = n > 0 ? exp16(before - top) : (float16)(1.0f);
-        vstore16(top, 0, m + j);
-        vstore16(a, 0, alpha + j);
-        vstore16(FMA(vload16(0, l + j), a, sum), 0, l + j);
+        const float16 a = n > 0 ? power2(before - top) : (float16)(1.0f);
+        AT16(m + j) = top;
+        AT16(alpha + j) = a;
+        AT16(l + j) = FMA(AT16(l + j), a, sum);
     }
 }
 
@@ -164,37 +188,45 @@ FN void gather_values(float *o, const float *p, const float *vp, const float *al
 }
 
 __kernel void forward(__global const stored *qkv, __global const stored *k, __global const stored *v, __global stored *y,
-                          __global float *lse, __global const uint *rt, int T, int k_at, int v_at, int kv_row,
-                          int kv_rows, int cached, float scale)
+                      __global float *lse, __global const uint *rt, int T, int k_at, int v_at, int kv_row, int kv_rows,
+                      int cached, float scale, int parts)
 {
-    PANEL qt[PITCH * BLOCK], kp[BLOCK * PITCH], vp[BLOCK * PITCH], o[BLOCK * PITCH], s[BLOCK * BLOCK];
-    PANEL m[BLOCK], l[BLOCK], alpha[BLOCK];
+    PANEL qt[PARTS][PITCH * BLOCK], o[PARTS][BLOCK * PITCH], m[PARTS][BLOCK], l[PARTS][BLOCK], alpha[BLOCK];
+    PANEL kp[BLOCK * PITCH], vp[BLOCK * PITCH], s[BLOCK * BLOCK];
     const size_t h = get_group_id(1), b = get_group_id(2), heads = get_num_groups(1), at = b * heads + h, C = heads * HEAD;
-    const int q0 = (int)get_group_id(0) * BLOCK, queries = min(BLOCK, T - q0);
-    const int position = cached ? (int)min(rt[BM_RT_POSITION], (uint)kv_rows) : 0;
+    const int first = (int)get_group_id(0) * parts * BLOCK, last = min(T, first + parts * BLOCK);
+    const int position = cached ? (int)min(rt[BM_RT_POSITION], (uint)kv_rows) : 0, end = min(position + last, kv_rows);
 
-    load_panel(o, qkv, (b * T + q0) * 3 * C + h * HEAD, 3 * C, queries);
-    transpose_panel(qt, o, scale);
-    for (int i = 0; i < BLOCK * PITCH; i += 16) vstore16((float16)(0.0f), 0, o + i);
-    for (int i = 0; i < BLOCK; i += 16) vstore16((float16)(-INFINITY), 0, m + i), vstore16((float16)(0.0f), 0, l + i);
-
-    const int end = min(position + q0 + queries, kv_rows);
-    for (int k0 = 0; k0 < end; k0 += BLOCK) {
-        const span x = {queries, min(BLOCK, end - k0), position + q0 - k0};
-        const size_t from = (b * kv_rows + k0) * kv_row + h * HEAD;
-        load_panel(kp, k, from + k_at, kv_row, x.keys);
-        load_panel(vp, v, from + v_at, kv_row, x.keys);
-        scores(s, kp, qt, x);
-        softmax_step(s, m, l, alpha, x);
-        gather_values(o, s, vp, alpha, x);
+    for (int q0 = first, i = 0; q0 < last; q0 += BLOCK, i++) {
+        load_panel(o[i], qkv, (b * T + q0) * 3 * C + h * HEAD, 3 * C, min(BLOCK, last - q0));
+        transpose_panel(qt[i], o[i], scale * LOG2E);
+        fill_panel(o[i], BLOCK * PITCH, 0.0f);
+        fill_panel(m[i], BLOCK, -INFINITY);
+        fill_panel(l[i], BLOCK, 0.0f);
     }
-    for (int i = 0; i < queries; i++) {
-        store_row(y, (b * T + q0 + i) * C + h * HEAD, o + i * PITCH, (float16)(1.0f / l[i]));
-        if (lse) lse[at * T + q0 + i] = m[i] + log(l[i]);
+    for (int k0 = 0; k0 < end; k0 += BLOCK) {
+        const size_t from = (b * kv_rows + k0) * kv_row + h * HEAD;
+        const int keys = min(BLOCK, end - k0);
+        load_panel(kp, k, from + k_at, kv_row, keys);
+        load_panel(vp, v, from + v_at, kv_row, keys);
+        for (int q0 = first, i = 0; q0 < last; q0 += BLOCK, i++) {
+            const span x = {min(BLOCK, last - q0), keys, position + q0 - k0};
+            if (x.diag + x.queries <= 0) continue;
+            scores(s, kp, qt[i], x);
+            softmax_step(s, m[i], l[i], alpha, x);
+            gather_values(o[i], s, vp, alpha, x);
+        }
+    }
+    for (int q0 = first, i = 0; q0 < last; q0 += BLOCK, i++) {
+        for (int j = 0; j < BLOCK; j += 16) AT16(m[i] + j) = FMA(AT16(m[i] + j), (float16)(LN2), log(AT16(l[i] + j)));
+        for (int j = 0; j < BLOCK && q0 + j < last; j++) {
+            store_row(y, (b * T + q0 + j) * C + h * HEAD, o[i] + j * PITCH, (float16)(1.0f / l[i][j]));
+            if (lse) lse[at * T + q0 + j] = m[i][j];
+        }
     }
 }
 
-/* A block of queries in the backward pass: q and dy transposed, both times scale, and delta too. */
+/* A block of queries in the backward pass: q and lse in units of ln 2; q and dy transposed, both times scale, and delta too. */
 typedef struct asked {
     const float *qt, *dt, *lse, *delta;
 } asked;
@@ -203,8 +235,8 @@ typedef struct asked {
 FN void backward_scores(float *p, float *ds, const float *kp, const float *vp, asked a, span x)
 {
     for (int j = 0; j < x.queries; j += 32) {
-        const float16 lse_l = vload16(0, a.lse + j), lse_r = vload16(1, a.lse + j);
-        const float16 delta_l = vload16(0, a.delta + j), delta_r = vload16(1, a.delta + j);
+        const float16 lse_l = AT16(a.lse + j), lse_r = AT16(a.lse + j + 16);
+        const float16 delta_l = AT16(a.delta + j), delta_r = AT16(a.delta + j + 16);
         const int n = seen(x, j, 32);
         for (int i = 0; i < n; i += 8) {
             float *pi = p + i * BLOCK + j;
@@ -212,15 +244,15 @@ FN void backward_scores(float *p, float *ds, const float *kp, const float *vp, a
             tile_zero(&t);
             tile_mul(&t, kp + i * PITCH, PITCH, 1, a.qt + j, BLOCK, HEAD);
             if (i + 7 > x.diag + j) causal_tile(&t, i, x.diag + j);
-#define M(u) t.l##u = exp16(t.l##u - lse_l), t.r##u = exp16(t.r##u - lse_r);
+#define M(u) t.l##u = power2(t.l##u - lse_l), t.r##u = power2(t.r##u - lse_r);
             TILE_ROWS(M)
 #undef M
             tile_store(&t, pi, BLOCK);
             tile_zero(&t);
             tile_mul(&t, vp + i * PITCH, PITCH, 1, a.dt + j, BLOCK, HEAD);
 #define M(u)                                                                                                           \
-    t.l##u = (t.l##u - delta_l) * vload16(0, pi + u * BLOCK);                                                          \
-    t.r##u = (t.r##u - delta_r) * vload16(1, pi + u * BLOCK);
+    t.l##u = (t.l##u - delta_l) * AT16(pi + u * BLOCK);                                                          \
+    t.r##u = (t.r##u - delta_r) * AT16(pi + u * BLOCK + 16);
             TILE_ROWS(M)
 #undef M
             tile_store(&t, ds + i * BLOCK + j, BLOCK);
@@ -249,17 +281,18 @@ FN void row_dots(float *delta, const float *d, const float *y, float scale)
 {
     for (int i = 0; i < BLOCK; i++) {
         float16 sum = (float16)(0.0f);
-        for (int c = 0; c < PITCH; c += 16) sum = FMA(vload16(0, d + i * PITCH + c), vload16(0, y + i * PITCH + c), sum);
+        for (int c = 0; c < PITCH; c += 16) sum = FMA(AT16(d + i * PITCH + c), AT16(y + i * PITCH + c), sum);
         delta[i] = scale * sum16(sum);
     }
 }
 
 __kernel void backward(__global const stored *qkv, __global const stored *y, __global const float *lse_of,
-                           __global const stored *dy, __global stored *dqkv, __global float *acc, int T, float scale)
+                       __global const stored *dy, __global stored *dqkv, __global float *acc, int T, float scale)
 {
-    PANEL q[BLOCK * PITCH], qt[PITCH * BLOCK], d[BLOCK * PITCH], dt[PITCH * BLOCK], dq[BLOCK * PITCH];
-    PANEL kp[BLOCK * PITCH], vp[BLOCK * PITCH];
-    PANEL p[BLOCK * BLOCK], ds[BLOCK * BLOCK], lse[BLOCK], delta[BLOCK], one[BLOCK];
+    PANEL q[PARTS][BLOCK * PITCH], d[PARTS][BLOCK * PITCH], dq[PARTS][BLOCK * PITCH];
+    PANEL qt[PARTS][PITCH * BLOCK], dt[PARTS][PITCH * BLOCK];
+    PANEL lse[PARTS][BLOCK], delta[PARTS][BLOCK], one[BLOCK];
+    PANEL kp[BLOCK * PITCH], vp[BLOCK * PITCH], p[BLOCK * BLOCK], ds[BLOCK * BLOCK];
     const size_t h = get_group_id(1), b = get_group_id(2), heads = get_num_groups(1), at = b * heads + h, C = heads * HEAD;
     const size_t head = b * T * 3 * C + h * HEAD;
 #if DIRECT
@@ -269,31 +302,39 @@ __kernel void backward(__global const stored *qkv, __global const stored *y, __g
     __global float *dk = acc + at * T * 2 * PITCH, *dv = dk + PITCH;
     const size_t row = 2 * PITCH;
 #endif
-    const asked a = {qt, dt, lse, delta};
-    for (int i = 0; i < BLOCK; i++) one[i] = 1.0f;
+    fill_panel(one, BLOCK, 1.0f);
 
-    for (int q0 = 0; q0 < T; q0 += BLOCK) {
-        const int queries = min(BLOCK, T - q0);
-        const size_t from = (b * T + q0) * C + h * HEAD;
-        load_panel(d, dy, from, C, queries);
-        load_panel(dq, y, from, C, queries);
-        row_dots(delta, d, dq, scale);
-        for (int i = 0; i < BLOCK; i++) lse[i] = i < queries ? lse_of[at * T + q0 + i] : INFINITY; /* then p = 0 */
-        transpose_panel(dt, d, scale);
-        load_panel(q, qkv, head + (size_t)q0 * 3 * C, 3 * C, queries);
-        transpose_panel(qt, q, scale);
-        for (int i = 0; i < BLOCK * PITCH; i += 16) vstore16((float16)(0.0f), 0, dq + i);
-
-        for (int k0 = 0; k0 <= q0; k0 += BLOCK) {
-            const span x = {queries, min(BLOCK, T - k0), q0 - k0};
-            load_panel(kp, qkv, head + C + (size_t)k0 * 3 * C, 3 * C, x.keys);
-            load_panel(vp, qkv, head + 2 * C + (size_t)k0 * 3 * C, 3 * C, x.keys);
-            backward_scores(p, ds, kp, vp, a, x);
-            gather_keys(dv + k0 * row, row, p, d, x, k0 == q0);
-            gather_keys(dk + k0 * row, row, ds, q, x, k0 == q0);
-            gather_values(dq, ds, kp, one, x);
+    for (int first = 0; first < T; first += PARTS * BLOCK) {
+        const int last = min(T, first + PARTS * BLOCK);
+        for (int q0 = first, i = 0; q0 < last; q0 += BLOCK, i++) {
+            const size_t from = (b * T + q0) * C + h * HEAD;
+            const int queries = min(BLOCK, last - q0);
+            load_panel(d[i], dy, from, C, queries);
+            load_panel(dq[i], y, from, C, queries);
+            row_dots(delta[i], d[i], dq[i], scale);
+            fill_panel(lse[i], BLOCK, INFINITY); /* for queries that are not there: p = 0 */
+            for (int j = 0; j < queries; j++) lse[i][j] = LOG2E * lse_of[at * T + q0 + j];
+            transpose_panel(dt[i], d[i], scale);
+            load_panel(q[i], qkv, head + (size_t)q0 * 3 * C, 3 * C, queries);
+            transpose_panel(qt[i], q[i], scale * LOG2E);
+            fill_panel(dq[i], BLOCK * PITCH, 0.0f);
         }
-        for (int i = 0; i < queries; i++) store_row(dqkv, head + (size_t)(q0 + i) * 3 * C, dq + i * PITCH, (float16)(1.0f));
+        for (int k0 = 0; k0 < last; k0 += BLOCK) {
+            const int keys = min(BLOCK, last - k0);
+            load_panel(kp, qkv, head + C + (size_t)k0 * 3 * C, 3 * C, keys);
+            load_panel(vp, qkv, head + 2 * C + (size_t)k0 * 3 * C, 3 * C, keys);
+            for (int q0 = first, i = 0; q0 < last; q0 += BLOCK, i++) {
+                const span x = {min(BLOCK, last - q0), keys, q0 - k0};
+                const asked a = {qt[i], dt[i], lse[i], delta[i]};
+                if (x.diag < 0) continue;
+                backward_scores(p, ds, kp, vp, a, x);
+                gather_keys(dv + k0 * row, row, p, d[i], x, x.diag == 0); /* these queries are the first to see these keys */
+                gather_keys(dk + k0 * row, row, ds, q[i], x, x.diag == 0);
+                gather_values(dq[i], ds, kp, one, x);
+            }
+        }
+        for (int t = first; t < last; t++)
+            store_row(dqkv, head + (size_t)t * 3 * C, dq[(t - first) / BLOCK] + (t - first) % BLOCK * PITCH, (float16)(1.0f));
     }
 #if !DIRECT
     for (int i = 0; i < T; i++) {
@@ -306,45 +347,45 @@ __kernel void backward(__global const stored *qkv, __global const stored *y, __g
 }
 
 __kernel void decode(__global const stored *qkv, __global const stored *k, __global const stored *v, __global stored *y,
-                         __global const uint *rt, int T, int kv_row, int kv_rows, float scale)
+                     __global const uint *rt, int T, int kv_row, int kv_rows, float scale)
 {
     PANEL q[PITCH], o[PITCH], row[PITCH], s[BLOCK];
     const size_t t = get_group_id(0), h = get_group_id(1), b = get_group_id(2), C = get_num_groups(1) * HEAD;
     const int end = min((int)min(rt[BM_RT_POSITION], (uint)kv_rows) + (int)t + 1, kv_rows);
     load_row(q, qkv, (b * T + t) * 3 * C + h * HEAD);
     for (int c = 0; c < PITCH; c += 16) {
-        vstore16(vload16(0, q + c) * scale, 0, q + c);
-        vstore16((float16)(0.0f), 0, o + c);
+        AT16(q + c) = AT16(q + c) * scale;
+        AT16(o + c) = (float16)(0.0f);
     }
     float m = -INFINITY, l = 0.0f;
     for (int k0 = 0; k0 < end; k0 += BLOCK) {
         const int keys = min(BLOCK, end - k0);
         const size_t from = (b * kv_rows + k0) * kv_row + h * HEAD;
         float16 top16 = (float16)(m);
-        for (int i = 0; i < BLOCK; i += 16) vstore16((float16)(-INFINITY), 0, s + i);
+        for (int i = 0; i < BLOCK; i += 16) AT16(s + i) = (float16)(-INFINITY);
         for (int i = 0; i < keys; i++) {
             load_row(row, k, from + (size_t)i * kv_row);
             float16 sum = (float16)(0.0f);
-            for (int c = 0; c < PITCH; c += 16) sum = FMA(vload16(0, q + c), vload16(0, row + c), sum);
+            for (int c = 0; c < PITCH; c += 16) sum = FMA(AT16(q + c), AT16(row + c), sum);
             s[i] = sum16(sum);
         }
         for (int i = 0; i < BLOCK; i += 16) {
-            const float16 x = vload16(0, s + i);
+            const float16 x = AT16(s + i);
             top16 = top16 > x ? top16 : x;
         }
         const float top = max16(top16), alpha = exp1(m - top);
         float16 sum = (float16)(0.0f);
         for (int i = 0; i < BLOCK; i += 16) {
-            const float16 e = exp16(vload16(0, s + i) - top);
+            const float16 e = exp16(AT16(s + i) - top);
             sum += e;
-            vstore16(e, 0, s + i);
+            AT16(s + i) = e;
         }
         m = top;
         l = l * alpha + sum16(sum);
-        for (int c = 0; c < PITCH; c += 16) vstore16(vload16(0, o + c) * alpha, 0, o + c);
+        for (int c = 0; c < PITCH; c += 16) AT16(o + c) = AT16(o + c) * alpha;
         for (int i = 0; i < keys; i++) {
             load_row(row, v, from + (size_t)i * kv_row);
-            for (int c = 0; c < PITCH; c += 16) vstore16(FMA((float16)(s[i]), vload16(0, row + c), vload16(0, o + c)), 0, o + c);
+            for (int c = 0; c < PITCH; c += 16) AT16(o + c) = FMA((float16)(s[i]), AT16(row + c), AT16(o + c));
         }
     }
     store_row(y, (b * T + t) * C + h * HEAD, o, (float16)(1.0f / l));
@@ -371,8 +412,8 @@ FN float dot_local(const float *a, __local const float *b)
 
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void
 forward(__global const stored *qkv, __global const stored *k, __global const stored *v, __global stored *y,
-              __global float *lse, __global const uint *rt, int T, int k_at, int v_at, int kv_row, int kv_rows,
-              int cached, float scale)
+              __global float *lse, __global const uint *rt, int T, int k_at, int v_at, int kv_row, int kv_rows, int cached,
+              float scale)
 {
     __local float kp[KEYS * HEAD], vp[KEYS * HEAD];
     float q[HEAD], o[HEAD], m = -INFINITY, l = 0.0f;

@@ -8,7 +8,12 @@
 #include "grid.clh"
 #include "philox.clh"
 #include "scalars.clh"
-#include "zip.clh"
+
+/* The elements of two float16 by turns: a0 b0 a1 b1 ... of their lower halves, and of their upper ones. */
+#define ZIP_LOW(a, b)                                                                                                  \
+    (float16)(a.s0, b.s0, a.s1, b.s1, a.s2, b.s2, a.s3, b.s3, a.s4, b.s4, a.s5, b.s5, a.s6, b.s6, a.s7, b.s7)
+#define ZIP_HIGH(a, b)                                                                                                 \
+    (float16)(a.s8, b.s8, a.s9, b.s9, a.sa, b.sa, a.sb, b.sb, a.sc, b.sc, a.sd, b.sd, a.se, b.se, a.sf, b.sf)
 
 #define KEEP(w, x, u) ((u) >= (VEC(w))(p) ? (x) * (VEC(w))(factor) : (VEC(w))(0.0f))
 

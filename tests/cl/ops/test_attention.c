@@ -1,4 +1,4 @@
-/* ctest: oclgrind */
+/* ctest: oclgrind rusticl/plain */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +85,9 @@ START_TEST(attention_is_the_formula)
     check("a block less one", (sizes){.B = 1, .T = 63, .heads = 2, .d = 64}, 1);
     check("a block", (sizes){.B = 2, .T = 64, .heads = 2, .d = 64}, 1);
     check("a block and one", (sizes){.B = 1, .T = 65, .heads = 1, .d = 64}, 0);
+    /* Enough for the cpu form to give two blocks of queries to a work-item. */
+    const int64_t units = bm_engine_limits(optest_engine(BM_FORM_CPU))->compute_units;
+    check("blocks in pairs", (sizes){.B = 2 * units, .T = 70, .heads = 2, .d = 5}, 1);
     check("a prime", (sizes){.B = 1, .T = 131, .heads = 3, .d = 64}, 1);
 }
 END_TEST
