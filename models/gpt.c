@@ -28,10 +28,9 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/base/mem.h"
+#include "core/base/json_priv.h"
 #include "core/base/rng.h"
 #include "core/base/str.h"
 #include "models/nn/model.h"
@@ -255,11 +254,9 @@ static bm_status export_config(char **json, const bm_config *c)
                                                              : json_integer(bm_config_i64(c, "model.ffn")));
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         failed |= json_object_set_new(j, numbers[i].theirs, json_integer(bm_config_i64(c, numbers[i].ours)));
-    char *text = failed ? NULL : json_dumps(j, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
+    bm_status status = bm_json_text(json, failed ? NULL : j, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
     json_decref(j);
-    *json = text ? bm_strdup(text) : NULL;
-    free(text);
-    return *json ? BM_OK : bm_fail(BM_ERR_MEMORY, "no memory for config.json");
+    return status;
 }
 
 static bm_status import_number(bm_config *c, const json_t *j, const char *ours, const char *theirs, const char *name)

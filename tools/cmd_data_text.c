@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/json_priv.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "io/store/dataset.h"
@@ -44,7 +45,6 @@ static bm_status make_meta(char **out, const job *j)
 {
     bm_str name;
     json_t *meta = json_object(), *sources = json_array();
-    char *text;
     bm_status status = json_object_set_new(meta, "sources", sources) ? BM_ERR_MEMORY : BM_OK;
     *out = NULL;
     bm_str_init(&name);
@@ -59,9 +59,7 @@ static bm_status make_meta(char **out, const job *j)
     bm_str_add_shown(&name, j->spec, strlen(j->spec));
     if (!status) status = bm_str_status(&name);
     if (!status && json_object_set_new(meta, "tokenizer", json_string(bm_str_text(&name)))) status = BM_ERR_MEMORY;
-    text = status ? NULL : json_dumps(meta, 0);
-    if (text) *out = bm_strdup(text);
-    free(text);
+    if (!status) status = bm_json_text(out, meta, 0);
     bm_str_finish(&name);
     json_decref(meta);
     return *out ? BM_OK : status ? status : BM_ERR_MEMORY;

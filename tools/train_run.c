@@ -1,8 +1,8 @@
+#include "core/base/json_priv.h"
 #include "tools/train_run.h"
 
 #include <jansson.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cl/gemm/gemm.h"
@@ -66,9 +66,10 @@ static bm_status take_gemm(bm_session *s, const bm_checkpoint *from, const char 
     const char *name = json_string_value(json_object_get(gemm, "backend"));
     for (const char *const *b = bm_gemm_backends(); !*backend && name && *b; b++)
         if (!strcmp(*b, name)) *backend = *b;
-    char *dump = choices ? json_dumps(choices, 0) : NULL;
+    char *dump = NULL;
+    if (choices) status = bm_json_text(&dump, choices, 0);
     if (dump) status = bm_gemm_tuning_from_json(s->engine, dump);
-    free(dump);
+    bm_free(dump);
     json_decref(j);
     return status;
 }

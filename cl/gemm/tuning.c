@@ -8,6 +8,7 @@
 
 #include "core/base/file.h"
 #include "core/base/hash.h"
+#include "core/base/json_priv.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -197,14 +198,14 @@ static bm_status save(bm_gemm_tuning *t)
     json_t *choices = json_object_get(mine, "choices");
     if (!choices || (there && json_object_update(choices, there)) || json_object_set_new(devices, t->device, mine))
         BM_GO(BM_ERR_MEMORY);
-    text = json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS);
+    BM_GO(bm_json_text(&text, root, JSON_INDENT(1) | JSON_SORT_KEYS));
     folder = bm_path_folder(t->path);
-    BM_GO(text && folder ? BM_OK : BM_ERR_MEMORY);
+    BM_GO(folder ? BM_OK : BM_ERR_MEMORY);
     BM_GO(bm_folder_create(folder));
     BM_GO(bm_file_replace(t->path, text, strlen(text)));
 done:
     json_decref(root);
-    free(text); /* jansson's */
+    bm_free(text);
     bm_free(folder);
     return status;
 }
@@ -269,12 +270,9 @@ bm_status bm_gemm_tuning_to_json(bm_engine *e, char **out)
     pthread_mutex_lock(&t->lock);
     json_t *root = json_pack("{s:s, s:s, s:o?}", "format", FORMAT, "device", t->device, "choices", choices_to_json(t));
     pthread_mutex_unlock(&t->lock);
-    char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
+    bm_status status = bm_json_text(out, root, JSON_INDENT(1) | JSON_SORT_KEYS);
     json_decref(root);
-    if (!text) return BM_ERR_MEMORY;
-    *out = bm_strdup(text);
-    free(text);
-    return *out ? BM_OK : BM_ERR_MEMORY;
+    return status;
 }
 
 bm_status bm_gemm_tuning_from_json(bm_engine *e, const char *text)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/json_priv.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "io/text/utf8.h"
@@ -130,8 +131,8 @@ static bm_status add_json(bm_config_entries *list, const char *section, const ch
         if (strlen(e.text) != json_string_length(value))
             return bm_fail(BM_ERR_CONFIG, "%s: %s: a NUL character in a text", source, name);
     } else if (json_is_number(value)) {
-        e.text = number = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
-        if (!number) return bm_fail(BM_ERR_MEMORY, "%s: no memory to parse it", source);
+        BM_TRY(bm_json_text(&number, value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17)));
+        e.text = number;
     } else if (json_is_boolean(value)) {
         e.text = json_is_true(value) ? "true" : "false";
     } else if (json_is_null(value)) {
@@ -141,7 +142,7 @@ static bm_status add_json(bm_config_entries *list, const char *section, const ch
                        *section ? "." : "", name);
     }
     status = bm_config_entries_add(list, &e);
-    free(number);
+    bm_free(number);
     return status;
 }
 

@@ -1,11 +1,11 @@
 /* What a run leaves on the disk. */
 #include <jansson.h>
-#include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cl/gemm/gemm.h"
 #include "core/base/file.h"
+#include "core/base/json_priv.h"
 #include "core/base/mem.h"
 #include "io/store/runfolder.h"
 #include "models/train/trainer_priv.h"
@@ -54,12 +54,9 @@ static bm_status make_provenance(bm_trainer *t)
                           "gemm", "backend", t->opts.gemm ? t->opts.gemm : "auto", "choices", choices,
                           "data", "path", bm_config_string(c, "data.path"), "content_id", bm_config_string(c, "data.content_id"),
                           "parent", from ? parent : NULL);
-    char *text = j ? json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
+    bm_status status = bm_json_text(&t->provenance_json, j, JSON_INDENT(1) | JSON_SORT_KEYS);
     json_decref(j);
-    if (!text) return bm_fail(BM_ERR_MEMORY, "no memory for the provenance");
-    t->provenance_json = bm_strdup(text);
-    free(text);
-    return t->provenance_json ? BM_OK : BM_ERR_MEMORY;
+    return status;
 }
 
 bm_status bm_trainer_describe(bm_trainer *t)
