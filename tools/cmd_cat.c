@@ -64,7 +64,8 @@ static bm_status parse_slice(slice *s, const bm_entry *e, const char *text)
         char *comma = strchr(next, ',');
         if (comma) *comma = 0;
         if (i >= e->shape.rank || !parse_range(&s->from[i], &s->to[i], next, e->shape.dim[i]))
-            status = bm_fail(BM_ERR_USAGE, "--slice %s does not fit %s %s", text, e->path, bm_shape_text(&e->shape, shape, sizeof shape));
+            status = bm_fail(BM_ERR_USAGE, "--slice %s does not fit %s %s", text, e->path,
+                             bm_shape_text(&e->shape, shape, sizeof shape));
         next = comma ? comma + 1 : next + strlen(next);
     }
     bm_free(copy);
@@ -154,9 +155,9 @@ static bm_status print_rows(const printing *p)
 /* NumPy's format, version 1.0: magic, a Python dictionary padded with spaces to a multiple of 64. */
 static void print_npy_header(const printing *p)
 {
-    static const char *const names[BM_DTYPE_COUNT] = {[BM_F32] = "<f4", [BM_F16] = "<f2", [BM_BF16] = "<f4", [BM_F64] = "<f8", [BM_I8] = "|i1",
-                                                      [BM_U8] = "|u1",  [BM_I16] = "<i2", [BM_U16] = "<u2",  [BM_I32] = "<i4", [BM_U32] = "<u4",
-                                                      [BM_I64] = "<i8", [BM_U64] = "<u8"};
+    static const char *const names[BM_DTYPE_COUNT] = {
+        [BM_F32] = "<f4", [BM_F16] = "<f2", [BM_BF16] = "<f4", [BM_F64] = "<f8", [BM_I8] = "|i1",  [BM_U8] = "|u1",
+        [BM_I16] = "<i2", [BM_U16] = "<u2", [BM_I32] = "<i4",  [BM_U32] = "<u4", [BM_I64] = "<i8", [BM_U64] = "<u8"};
     char text[400];
     int n = snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (", names[p->entry->dtype]);
     for (int i = 0; i < p->entry->shape.rank; i++)
@@ -205,7 +206,8 @@ done:
     return status;
 }
 
-static bm_status cat(const char *file, const char *path, const char *slice_text, form how, const char *output, int force)
+static bm_status cat(const char *file, const char *path, const char *slice_text, form how, const char *output,
+                     int force)
 {
     bm_store *s = NULL;
     bm_status status;
@@ -216,10 +218,13 @@ static bm_status cat(const char *file, const char *path, const char *slice_text,
     BM_GO(bm_str_status(&name));
     printing p = {.store = s, .entry = bm_store_find(s, bm_str_text(&name)), .form = how, .out = stdout};
     if (!p.entry) {
-        status = bm_fail(BM_ERR_NOT_FOUND, "%s: there is no dataset %s (bmtool ls lists them)", bm_store_path(s), bm_str_text(&name));
+        status = bm_fail(BM_ERR_NOT_FOUND, "%s: there is no dataset %s (bmtool ls lists them)", bm_store_path(s),
+                         bm_str_text(&name));
         goto done;
     }
-    if (how == FORM_TEXT && p.entry->dtype == BM_U8 && p.entry->shape.rank == 1 && !slice_text && strstr(p.entry->path, "/json")) p.form = FORM_STORED;
+    if (how == FORM_TEXT && p.entry->dtype == BM_U8 && p.entry->shape.rank == 1 && !slice_text &&
+        strstr(p.entry->path, "/json"))
+        p.form = FORM_STORED;
     BM_GO(parse_slice(&p.slice, p.entry, slice_text));
     BM_GO(bm_store_stream(s, p.entry, NULL, nothing, NULL));
     status = output && strcmp(output, "-") ? print_to_file(&p, output, force) : print_dataset(&p);
@@ -233,8 +238,12 @@ static int run(int argc, char **argv)
 {
     int raw = 0, npy = 0, force = 0;
     const char *slice_text = NULL, *output = NULL;
-    const bm_opt opts[] = {{"slice", 0, BM_OPT_STRING, &slice_text, 0},  {"raw", 0, BM_OPT_FLAG, &raw, 0},     {"npy", 0, BM_OPT_FLAG, &npy, 0},
-                           {"output", 'o', BM_OPT_STRING, &output, 0},   {"force", 0, BM_OPT_FLAG, &force, 0}, {NULL, 0, BM_OPT_FLAG, NULL, 0}};
+    const bm_opt opts[] = {{"slice", 0, BM_OPT_STRING, &slice_text, 0},
+                           {"raw", 0, BM_OPT_FLAG, &raw, 0},
+                           {"npy", 0, BM_OPT_FLAG, &npy, 0},
+                           {"output", 'o', BM_OPT_STRING, &output, 0},
+                           {"force", 0, BM_OPT_FLAG, &force, 0},
+                           {NULL, 0, BM_OPT_FLAG, NULL, 0}};
     int code = bm_opt_parse(&argc, argv, &bm_cmd_cat, opts, 2, 2);
     if (code >= 0) return code;
     if (raw && npy) return bm_out_usage(&bm_cmd_cat, "--raw and --npy exclude each other");

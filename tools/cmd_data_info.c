@@ -2,19 +2,22 @@
 #include "tools/out.h"
 #include "tools/view.h"
 
-static const char help[] = "  bmtool data info kjv.h5\n"
-                           "  bmtool data info kjv.h5 --json\n"
-                           "\n"
-                           "Tokens, documents, splits, vocabulary, tokenizer and content id of a dataset. Does not read the tokens\n"
-                           "(bmtool data verify does).\n"
-                           "\n"
-                           "  --bigrams  also the entropy of a token when the one before it is known: reads the tokens\n"
-                           "  --json     {\"schema\", \"kind\", \"tokens\", \"documents\", \"vocab_size\", \"eot_id\", \"splits\", ...}\n";
+static const char help[] =
+    "  bmtool data info kjv.h5\n"
+    "  bmtool data info kjv.h5 --json\n"
+    "\n"
+    "Tokens, documents, splits, vocabulary, tokenizer and content id of a dataset. Does not read the tokens\n"
+    "(bmtool data verify does).\n"
+    "\n"
+    "  --bigrams  also the entropy of a token when the one before it is known: reads the tokens\n"
+    "  --json     {\"schema\", \"kind\", \"tokens\", \"documents\", \"vocab_size\", \"eot_id\", \"splits\", ...}\n";
 
 static int run(int argc, char **argv)
 {
     int as_json = 0, bigrams = 0;
-    const bm_opt opts[] = {{"json", 0, BM_OPT_FLAG, &as_json, 0}, {"bigrams", 0, BM_OPT_FLAG, &bigrams, 0}, {NULL, 0, BM_OPT_FLAG, NULL, 0}};
+    const bm_opt opts[] = {{"json", 0, BM_OPT_FLAG, &as_json, 0},
+                           {"bigrams", 0, BM_OPT_FLAG, &bigrams, 0},
+                           {NULL, 0, BM_OPT_FLAG, NULL, 0}};
     int code = bm_opt_parse(&argc, argv, &bm_cmd_data_info, opts, 1, 1);
     return code >= 0 ? code : bm_view_dataset(argv[0], -1, bigrams, as_json);
 }

@@ -7,14 +7,16 @@
 #include "tools/out.h"
 #include "tools/view.h"
 
-static const char help[] = "  bmtool data verify kjv.h5\n"
-                           "\n"
-                           "Checks every byte of datasets against the manifest in each file, then that every token lies in the vocabulary.\n"
-                           "\n"
-                           "  --json    {\"schema\", \"sound\", \"files\": [{\"path\", \"sound\", \"tokens\", \"error\", \"damage\": [...]}]}\n"
-                           "\n"
-                           "Exit code: 0 all sound, 1 damaged, 3 not a dataset of bm, 4 cannot be read; of several files that of the first\n"
-                           "bad one.\n";
+static const char help[] =
+    "  bmtool data verify kjv.h5\n"
+    "\n"
+    "Checks every byte of datasets against the manifest in each file, then that every token lies in the vocabulary.\n"
+    "\n"
+    "  --json    {\"schema\", \"sound\", \"files\": [{\"path\", \"sound\", \"tokens\", \"error\", \"damage\": "
+    "[...]}]}\n"
+    "\n"
+    "Exit code: 0 all sound, 1 damaged, 3 not a dataset of bm, 4 cannot be read; of several files that of the first\n"
+    "bad one.\n";
 
 #define PIECE ((int64_t)1 << 16)
 
@@ -37,13 +39,15 @@ static bm_status verify_file(json_t *files, const char *path)
     if (!status) status = bm_view_verify(bm_tokens_store(t), damage, files != NULL);
     if (!status) status = ids = check_ids(t);
     if (files) {
-        json_array_append_new(files, json_pack("{s:s, s:b, s:o, s:o, s:o}", "path", path, "sound", status == BM_OK, "tokens",
-                                               t ? json_integer(bm_tokens_count(t)) : json_null(), "error",
-                                               status ? json_string(bm_error_text(status)) : json_null(), "damage", damage));
+        json_array_append_new(files,
+                              json_pack("{s:s, s:b, s:o, s:o, s:o}", "path", path, "sound", status == BM_OK, "tokens",
+                                        t ? json_integer(bm_tokens_count(t)) : json_null(), "error",
+                                        status ? json_string(bm_error_text(status)) : json_null(), "damage", damage));
     } else if (!status) {
         char size[BM_OUT_NUMBER], count[BM_OUT_NUMBER];
         printf("%s: sound: %s, %s tokens, all inside the vocabulary of %" PRId64 "\n", path,
-               bm_out_bytes(size, bm_store_bytes(bm_tokens_store(t))), bm_out_count(count, bm_tokens_count(t)), bm_tokens_vocab(t));
+               bm_out_bytes(size, bm_store_bytes(bm_tokens_store(t))), bm_out_count(count, bm_tokens_count(t)),
+               bm_tokens_vocab(t));
     } else if (!t || ids) {
         bm_out_error(status); /* what is damaged inside was printed already */
     }
@@ -69,4 +73,5 @@ static int run(int argc, char **argv)
     return first;
 }
 
-const bm_cmd bm_cmd_data_verify = {"data verify", "make data", "check every byte and every token of datasets", help, run};
+const bm_cmd bm_cmd_data_verify = {"data verify", "make data", "check every byte and every token of datasets", help,
+                                   run};

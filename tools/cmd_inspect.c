@@ -17,7 +17,8 @@ static const char help[] =
     "One screen: model, parameters by layer, optimizer, progress, tokenizer, origin, and whether every byte is sound.\n"
     "\n"
     "  --no-verify   do not read the tensors: quick for large files, says nothing about their soundness\n"
-    "  --json        {\"schema\", \"kind\", \"model\", \"step\", \"parameters\", \"content_id\", \"bytes\", \"sound\", \"gemm\", ...}\n"
+    "  --json        {\"schema\", \"kind\", \"model\", \"step\", \"parameters\", \"content_id\", \"bytes\", \"sound\", "
+    "\"gemm\", ...}\n"
     "\n"
     "Exit code: 0, or 1 when the file is damaged.\n";
 
@@ -27,7 +28,7 @@ typedef struct view {
     const bm_ckpt_desc *desc;
     const bm_store *store;
     json_t *config, *provenance, *tokenizer; /* NULL: none */
-    int sound; /* 1, 0, -1: not verified */
+    int sound;                               /* 1, 0, -1: not verified */
     int64_t parameters, weight_bytes, optim_bytes;
 } view;
 
@@ -86,20 +87,23 @@ static json_t *view_json(const view *v)
     uint64_t at;
     json_t *optims = json_array();
     for (int64_t i = 0; i < d->optims; i++)
-        json_array_append_new(optims, json_pack("{s:s, s:s, s:I}", "name", d->optim[i].name, "type", d->optim[i].type, "t", (json_int_t)d->optim[i].t));
+        json_array_append_new(optims, json_pack("{s:s, s:s, s:I}", "name", d->optim[i].name, "type", d->optim[i].type,
+                                                "t", (json_int_t)d->optim[i].t));
     bm_content_id_hex(id, bm_store_content_id(v->store));
-    json_t *root = json_pack("{s:i, s:s, s:s, s:s?, s:I, s:I, s:s, s:I, s:o}", "schema", BM_VIEW_SCHEMA, "kind", "checkpoint", "path",
-                             bm_checkpoint_path(v->ckpt), "model", member_text(v->config, "model", "family"), "step", (json_int_t)d->state.step,
-                             "parameters", (json_int_t)v->parameters, "content_id", id, "bytes", (json_int_t)bm_store_bytes(v->store), "sound",
-                             v->sound < 0 ? json_null() : json_boolean(v->sound));
+    json_t *root =
+        json_pack("{s:i, s:s, s:s, s:s?, s:I, s:I, s:s, s:I, s:o}", "schema", BM_VIEW_SCHEMA, "kind", "checkpoint",
+                  "path", bm_checkpoint_path(v->ckpt), "model", member_text(v->config, "model", "family"), "step",
+                  (json_int_t)d->state.step, "parameters", (json_int_t)v->parameters, "content_id", id, "bytes",
+                  (json_int_t)bm_store_bytes(v->store), "sound", v->sound < 0 ? json_null() : json_boolean(v->sound));
     if (!root) return NULL;
-    json_t *more = json_pack("{s:s?, s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:s, s:O?, s:O?, s:O?}", "gemm",
-                             member_text(v->provenance, NULL, "gemm"), "epoch", (json_int_t)d->state.epoch, "tokens_seen",
-                             (json_int_t)d->state.tokens_seen, "samples_seen", (json_int_t)d->state.samples_seen, "best_metric",
-                             bm_json_real(d->state.best_metric), "loss", bm_json_real(last_of(&at, &d->history, "loss")), "val_loss",
-                             bm_json_real(last_of(&at, &d->history, "val_loss")), "weight_bytes", (json_int_t)v->weight_bytes, "optimizer_bytes",
-                             (json_int_t)v->optim_bytes, "optimizers", optims, "uuid", bm_store_uuid(v->store), "config", v->config, "tokenizer",
-                             v->tokenizer, "provenance", v->provenance);
+    json_t *more = json_pack(
+        "{s:s?, s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:s, s:O?, s:O?, s:O?}", "gemm",
+        member_text(v->provenance, NULL, "gemm"), "epoch", (json_int_t)d->state.epoch, "tokens_seen",
+        (json_int_t)d->state.tokens_seen, "samples_seen", (json_int_t)d->state.samples_seen, "best_metric",
+        bm_json_real(d->state.best_metric), "loss", bm_json_real(last_of(&at, &d->history, "loss")), "val_loss",
+        bm_json_real(last_of(&at, &d->history, "val_loss")), "weight_bytes", (json_int_t)v->weight_bytes,
+        "optimizer_bytes", (json_int_t)v->optim_bytes, "optimizers", optims, "uuid", bm_store_uuid(v->store), "config",
+        v->config, "tokenizer", v->tokenizer, "provenance", v->provenance);
     if (!more || json_object_update(root, more)) {
         json_decref(root);
         root = NULL;
@@ -129,8 +133,11 @@ static void print_head(const view *v)
     bm_str shown;
     bm_str_init(&shown);
     bm_str_add_shown(&shown, family ? family : "?", family ? strlen(family) : 1);
-    printf("%s%s%s: checkpoint of a %s, %s%s%s\n", bm_out_style(stdout, BM_BOLD), bm_checkpoint_path(v->ckpt), bm_out_style(stdout, BM_PLAIN),
-           bm_str_text(&shown), bm_out_style(stdout, colour), v->sound > 0 ? "sound" : v->sound ? "not verified" : "DAMAGED",
+    printf("%s%s%s: checkpoint of a %s, %s%s%s\n", bm_out_style(stdout, BM_BOLD), bm_checkpoint_path(v->ckpt),
+           bm_out_style(stdout, BM_PLAIN), bm_str_text(&shown), bm_out_style(stdout, colour),
+           v->sound > 0 ? "sound"
+           : v->sound   ? "not verified"
+                        : "DAMAGED",
            bm_out_style(stdout, BM_PLAIN));
     bm_str_finish(&shown);
 }
@@ -140,8 +147,9 @@ static void print_progress(const view *v)
     const bm_ckpt_desc *d = v->desc;
     char text[400], a[BM_OUT_NUMBER], b[BM_OUT_NUMBER];
     uint64_t at = 0;
-    snprintf(text, sizeof text, "%" PRIu64 " (epoch %" PRIu64 ", %s tokens, %s samples seen)", d->state.step, d->state.epoch,
-             bm_out_count(a, (int64_t)d->state.tokens_seen), bm_out_count(b, (int64_t)d->state.samples_seen));
+    snprintf(text, sizeof text, "%" PRIu64 " (epoch %" PRIu64 ", %s tokens, %s samples seen)", d->state.step,
+             d->state.epoch, bm_out_count(a, (int64_t)d->state.tokens_seen),
+             bm_out_count(b, (int64_t)d->state.samples_seen));
     line("step", text);
     double loss = last_of(&at, &d->history, "loss"), val;
     if (isnan(loss)) return;
@@ -195,7 +203,8 @@ static bm_status print_params(const view *v)
     if (!status) printf("\n");
     if (!status) status = bm_table_print(t, stdout);
     for (int64_t i = 0; i < v->desc->params && !status; i++)
-        if (v->desc->param[i].tied_to) printf("  %s is tied to %s\n", v->desc->param[i].name, v->desc->param[i].tied_to);
+        if (v->desc->param[i].tied_to)
+            printf("  %s is tied to %s\n", v->desc->param[i].name, v->desc->param[i].tied_to);
     bm_table_destroy(t);
     bm_view_groups_free(groups, count);
     bm_free(list);
@@ -222,7 +231,8 @@ static bm_status print_view(const view *v)
         line("tokenizer", "none");
     members_line("origin", v->provenance);
     BM_TRY(bm_store_attr_text(&created, v->store, "/", "created_utc"));
-    snprintf(text, sizeof text, "%s, made %s, uuid %s", bm_out_bytes(a, bm_store_bytes(v->store)), created, bm_store_uuid(v->store));
+    snprintf(text, sizeof text, "%s, made %s, uuid %s", bm_out_bytes(a, bm_store_bytes(v->store)), created,
+             bm_store_uuid(v->store));
     line("file", text);
     bm_content_id_hex(id, bm_store_content_id(v->store));
     line("content id", id);
@@ -268,9 +278,12 @@ static int inspect(const char *path, int no_verify, int as_json)
 static int run(int argc, char **argv)
 {
     int as_json = 0, no_verify = 0;
-    const bm_opt opts[] = {{"json", 0, BM_OPT_FLAG, &as_json, 0}, {"no-verify", 0, BM_OPT_FLAG, &no_verify, 0}, {NULL, 0, BM_OPT_FLAG, NULL, 0}};
+    const bm_opt opts[] = {{"json", 0, BM_OPT_FLAG, &as_json, 0},
+                           {"no-verify", 0, BM_OPT_FLAG, &no_verify, 0},
+                           {NULL, 0, BM_OPT_FLAG, NULL, 0}};
     int code = bm_opt_parse(&argc, argv, &bm_cmd_inspect, opts, 1, 1);
     return code >= 0 ? code : inspect(argv[0], no_verify, as_json);
 }
 
-const bm_cmd bm_cmd_inspect = {"inspect", "look into checkpoints", "one screen about a checkpoint or a dataset", help, run};
+const bm_cmd bm_cmd_inspect = {"inspect", "look into checkpoints", "one screen about a checkpoint or a dataset", help,
+                               run};

@@ -15,7 +15,8 @@ static const char help[] =
     "  bmtool ls -c step-00000500.h5         layers that differ in a number alone on one line\n"
     "\n"
     "  -c, --collapse    one line for h0..h11 with the same type and shape\n"
-    "  --json            {\"schema\", \"path\", \"datasets\": [{\"path\", \"dtype\", \"shape\", \"bytes\", \"offset\", \"hash\",\n"
+    "  --json            {\"schema\", \"path\", \"datasets\": [{\"path\", \"dtype\", \"shape\", \"bytes\", \"offset\", "
+    "\"hash\",\n"
     "                    \"attributes\"}]}\n";
 
 static json_t *attr_json(const bm_attr *a)
@@ -23,7 +24,8 @@ static json_t *attr_json(const bm_attr *a)
     if (a->is_text) return json_string(a->data);
     if (a->shape.rank) return bm_view_shape(&a->shape); /* arrays by their shape */
     double x;
-    if (bm_dtype_is_float(a->dtype)) return bm_convert_floats(&x, BM_F64, a->data, a->dtype, 1) ? NULL : bm_json_real(x);
+    if (bm_dtype_is_float(a->dtype))
+        return bm_convert_floats(&x, BM_F64, a->data, a->dtype, 1) ? NULL : bm_json_real(x);
     int64_t i = 0;
     memcpy(&i, a->data, a->bytes);
     if (a->dtype == BM_I8) i = (int8_t)i;
@@ -50,8 +52,9 @@ static json_t *list_json(const bm_store *s, const bm_entry *const *list, int64_t
         bm_hash128 h = bm_store_tensor_hash(s, e);
         char hex[33];
         bm_hash_hex(hex, &h);
-        json_array_append_new(datasets, json_pack("{s:s, s:s, s:o, s:I, s:I, s:o, s:o}", "path", e->path, "dtype", bm_dtype_name(e->dtype), "shape",
-                                                  bm_view_shape(&e->shape), "bytes", (json_int_t)e->bytes, "offset", (json_int_t)e->offset, "hash",
+        json_array_append_new(datasets, json_pack("{s:s, s:s, s:o, s:I, s:I, s:o, s:o}", "path", e->path, "dtype",
+                                                  bm_dtype_name(e->dtype), "shape", bm_view_shape(&e->shape), "bytes",
+                                                  (json_int_t)e->bytes, "offset", (json_int_t)e->offset, "hash",
                                                   json_string(hex), "attributes", attrs_json(s, e->path)));
     }
     return json_pack("{s:i, s:s, s:o}", "schema", BM_VIEW_SCHEMA, "path", bm_store_path(s), "datasets", datasets);
@@ -89,7 +92,9 @@ done:
 static int run(int argc, char **argv)
 {
     int as_json = 0, collapse = 0;
-    const bm_opt opts[] = {{"json", 0, BM_OPT_FLAG, &as_json, 0}, {"collapse", 'c', BM_OPT_FLAG, &collapse, 0}, {NULL, 0, BM_OPT_FLAG, NULL, 0}};
+    const bm_opt opts[] = {{"json", 0, BM_OPT_FLAG, &as_json, 0},
+                           {"collapse", 'c', BM_OPT_FLAG, &collapse, 0},
+                           {NULL, 0, BM_OPT_FLAG, NULL, 0}};
     int code = bm_opt_parse(&argc, argv, &bm_cmd_ls, opts, 1, 1 << 20);
     if (code >= 0) return code;
     bm_store *s = NULL;

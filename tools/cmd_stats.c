@@ -15,12 +15,14 @@ static const char help[] =
     "  bmtool stats step-00000500.h5 'params/h0/*'  those that fit a pattern\n"
     "  bmtool stats step-00000500.h5 params/wte --histogram\n"
     "\n"
-    "Per tensor: least, greatest, mean, standard deviation, root mean square, and how many elements are zero, NaN or infinite\n"
+    "Per tensor: least, greatest, mean, standard deviation, root mean square, and how many elements are zero, NaN or "
+    "infinite\n"
     "(these two are counted and left out of the rest). Without a pattern: /params. Every byte read is checked\n"
     "against its hash.\n"
     "\n"
     "  --histogram   twenty equal steps from the least to the greatest value\n"
-    "  --json        {\"schema\", \"path\", \"tensors\": [{\"path\", \"count\", \"min\", \"max\", \"mean\", \"std\", \"rms\",\n"
+    "  --json        {\"schema\", \"path\", \"tensors\": [{\"path\", \"count\", \"min\", \"max\", \"mean\", \"std\", "
+    "\"rms\",\n"
     "                \"zeros\", \"nan\", \"inf\"}]}\n";
 
 enum { BINS = 20, BLOCK = 4096 };
@@ -32,8 +34,8 @@ typedef struct stats {
     int64_t bin[BINS];
 } stats;
 
-/* Adds a block: two passes inside it, then the merge of Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm
- * for Computing Sample Variances" (1979), equation 2.1. */
+/* Adds a block: two passes inside it, then the merge of Chan, Golub and LeVeque, "Updating Formulae and a Pairwise
+ * Algorithm for Computing Sample Variances" (1979), equation 2.1. */
 static void add_block(stats *s, const void *data, int64_t first, int64_t n)
 {
     double value[BLOCK], sum = 0, m2 = 0;
@@ -89,16 +91,20 @@ static bm_status take_bins(void *user, const bm_entry *e, const void *data, int6
 }
 
 static double deviation(const stats *s) { return s->finite ? sqrt(s->m2 / (double)s->finite) : (double)NAN; }
-static double root_mean_square(const stats *s) { return s->finite ? sqrt(s->m2 / (double)s->finite + s->mean * s->mean) : (double)NAN; }
+static double root_mean_square(const stats *s)
+{
+    return s->finite ? sqrt(s->m2 / (double)s->finite + s->mean * s->mean) : (double)NAN;
+}
 static double if_any(const stats *s, double x) { return s->finite ? x : (double)NAN; }
 
 static json_t *stats_json(const bm_entry *e, const stats *s, int histogram)
 {
     json_t *bins = histogram ? json_array() : NULL;
     for (int i = 0; histogram && i < BINS; i++) json_array_append_new(bins, json_integer(s->bin[i]));
-    return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o*}", "path", e->path, "dtype", bm_dtype_name(e->dtype), "count",
-                     (json_int_t)s->count, "min", bm_json_real(if_any(s, s->least)), "max", bm_json_real(if_any(s, s->greatest)), "mean",
-                     bm_json_real(if_any(s, s->mean)), "std", bm_json_real(deviation(s)), "rms", bm_json_real(root_mean_square(s)), "zeros",
+    return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o*}", "path", e->path, "dtype",
+                     bm_dtype_name(e->dtype), "count", (json_int_t)s->count, "min", bm_json_real(if_any(s, s->least)),
+                     "max", bm_json_real(if_any(s, s->greatest)), "mean", bm_json_real(if_any(s, s->mean)), "std",
+                     bm_json_real(deviation(s)), "rms", bm_json_real(root_mean_square(s)), "zeros",
                      (json_int_t)s->zeros, "nan", (json_int_t)s->nans, "inf", (json_int_t)s->infs, "histogram", bins);
 }
 
@@ -149,7 +155,8 @@ static bm_status measure(stats *s, const bm_store *store, const bm_entry *e, int
 
 static bm_status run_on(const bm_store *store, const bm_entry *const *list, int64_t n, json_t *tensors, int histogram)
 {
-    static const char *const heads[] = {"tensor", ">count", ">min", ">max", ">mean", ">std", ">rms", ">zeros", ">nan", ">inf", NULL};
+    static const char *const heads[] = {"tensor", ">count", ">min", ">max", ">mean", ">std",
+                                        ">rms",   ">zeros", ">nan", ">inf", NULL};
     stats *s = bm_calloc((size_t)n + 1, sizeof *s);
     bm_table *t = NULL;
     if (!s) return BM_ERR_MEMORY;
@@ -175,7 +182,9 @@ static int run(int argc, char **argv)
 {
     static const char *const params[] = {"/params"};
     int as_json = 0, histogram = 0;
-    const bm_opt opts[] = {{"json", 0, BM_OPT_FLAG, &as_json, 0}, {"histogram", 0, BM_OPT_FLAG, &histogram, 0}, {NULL, 0, BM_OPT_FLAG, NULL, 0}};
+    const bm_opt opts[] = {{"json", 0, BM_OPT_FLAG, &as_json, 0},
+                           {"histogram", 0, BM_OPT_FLAG, &histogram, 0},
+                           {NULL, 0, BM_OPT_FLAG, NULL, 0}};
     int code = bm_opt_parse(&argc, argv, &bm_cmd_stats, opts, 1, 1 << 20);
     if (code >= 0) return code;
     bm_store *s = NULL;
@@ -183,15 +192,19 @@ static int run(int argc, char **argv)
     int64_t n = 0;
     json_t *tensors = as_json ? json_array() : NULL;
     bm_status status = bm_view_open(&s, argv[0]);
-    if (!status) status = argc > 1 ? bm_view_select(&list, &n, s, (const char *const *)argv + 1, argc - 1) : bm_view_select(&list, &n, s, params, 1);
+    if (!status)
+        status = argc > 1 ? bm_view_select(&list, &n, s, (const char *const *)argv + 1, argc - 1)
+                          : bm_view_select(&list, &n, s, params, 1);
     if (!status) status = run_on(s, list, n, tensors, histogram);
     code = 0;
     if (!status && as_json)
-        code = bm_out_json(json_pack("{s:i, s:s, s:O}", "schema", BM_VIEW_SCHEMA, "path", bm_store_path(s), "tensors", tensors));
+        code = bm_out_json(
+            json_pack("{s:i, s:s, s:O}", "schema", BM_VIEW_SCHEMA, "path", bm_store_path(s), "tensors", tensors));
     json_decref(tensors);
     bm_free(list);
     bm_store_close(s);
     return status ? bm_out_error(status) : code;
 }
 
-const bm_cmd bm_cmd_stats = {"stats", "look into checkpoints", "least, greatest, mean and spread of tensors", help, run};
+const bm_cmd bm_cmd_stats = {"stats", "look into checkpoints", "least, greatest, mean and spread of tensors", help,
+                             run};

@@ -17,9 +17,11 @@ static const char help[] =
     "Checks every byte of checkpoints and datasets against the manifest in each file, and names every damaged dataset\n"
     "with its place in the file.\n"
     "\n"
-    "  --json    {\"schema\", \"sound\", \"files\": [{\"path\", \"sound\", \"bytes\", \"content_id\", \"error\", \"damage\": [...]}]}\n"
+    "  --json    {\"schema\", \"sound\", \"files\": [{\"path\", \"sound\", \"bytes\", \"content_id\", \"error\", "
+    "\"damage\": [...]}]}\n"
     "\n"
-    "Exit code: 0 all sound, 1 damaged, 3 not a file of bm, 4 cannot be read; of several files that of the first bad one.\n";
+    "Exit code: 0 all sound, 1 damaged, 3 not a file of bm, 4 cannot be read; of several files that of the first bad "
+    "one.\n";
 
 typedef struct verify {
     json_t *files; /* NULL: text */
@@ -30,8 +32,9 @@ static void tell_sound(const bm_store *s, double seconds)
 {
     char size[BM_OUT_NUMBER], id[65];
     bm_content_id_hex(id, bm_store_content_id(s));
-    printf("%s: sound: %s, %" PRId64 " datasets, %.2f GB/s, content id %.16s...\n", bm_store_path(s), bm_out_bytes(size, bm_store_bytes(s)),
-           bm_store_count(s), (double)bm_store_bytes(s) / (seconds > 1e-9 ? seconds : 1e-9) * 1e-9, id);
+    printf("%s: sound: %s, %" PRId64 " datasets, %.2f GB/s, content id %.16s...\n", bm_store_path(s),
+           bm_out_bytes(size, bm_store_bytes(s)), bm_store_count(s),
+           (double)bm_store_bytes(s) / (seconds > 1e-9 ? seconds : 1e-9) * 1e-9, id);
 }
 
 static void verify_file(verify *v, const char *path)
@@ -44,10 +47,11 @@ static void verify_file(verify *v, const char *path)
     if (v->files) {
         char id[65] = "";
         if (s) bm_content_id_hex(id, bm_store_content_id(s));
-        json_array_append_new(v->files, json_pack("{s:s, s:b, s:o, s:o, s:o, s:o}", "path", path, "sound", status == BM_OK, "bytes",
-                                                  s ? json_integer(bm_store_bytes(s)) : json_null(), "content_id",
-                                                  s ? json_string(id) : json_null(), "error",
-                                                  status ? json_string(bm_error_text(status)) : json_null(), "damage", damage));
+        json_array_append_new(v->files,
+                              json_pack("{s:s, s:b, s:o, s:o, s:o, s:o}", "path", path, "sound", status == BM_OK,
+                                        "bytes", s ? json_integer(bm_store_bytes(s)) : json_null(), "content_id",
+                                        s ? json_string(id) : json_null(), "error",
+                                        status ? json_string(bm_error_text(status)) : json_null(), "damage", damage));
     } else if (!status) {
         tell_sound(s, bm_now_s() - start_s);
     } else if (!s) {
@@ -89,10 +93,12 @@ static int run(int argc, char **argv)
             verify_file(&v, argv[i]);
     }
     if (as_json) {
-        int printed = bm_out_json(json_pack("{s:i, s:b, s:o}", "schema", BM_VIEW_SCHEMA, "sound", v.code == 0, "files", v.files));
+        int printed =
+            bm_out_json(json_pack("{s:i, s:b, s:o}", "schema", BM_VIEW_SCHEMA, "sound", v.code == 0, "files", v.files));
         if (printed) return printed;
     }
     return v.code;
 }
 
-const bm_cmd bm_cmd_verify = {"verify", "look into checkpoints", "check every byte of checkpoints and datasets", help, run};
+const bm_cmd bm_cmd_verify = {"verify", "look into checkpoints", "check every byte of checkpoints and datasets", help,
+                              run};

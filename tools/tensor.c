@@ -33,7 +33,10 @@ size_t bm_element_text(char out[BM_ELEMENT_TEXT], const void *data, bm_dtype dty
     else if (dtype == BM_I64)
         snprintf(out, BM_ELEMENT_TEXT, "%" PRId64, ((const int64_t *)data)[i]);
     else if (bm_dtype_is_float(dtype))
-        bm_format_f64(out, BM_ELEMENT_TEXT, bm_element_f64(data, dtype, i), dtype == BM_F64 ? 17 : dtype == BM_F32 ? 9 : 5);
+        bm_format_f64(out, BM_ELEMENT_TEXT, bm_element_f64(data, dtype, i),
+                      dtype == BM_F64   ? 17
+                      : dtype == BM_F32 ? 9
+                                        : 5);
     else
         snprintf(out, BM_ELEMENT_TEXT, "%.0f", bm_element_f64(data, dtype, i));
     return strlen(out);

@@ -80,7 +80,8 @@ bm_status bm_view_select(const bm_entry ***out, int64_t *count, const bm_store *
         if (bm_view_matches(bm_store_at(s, i)->path, patterns, n)) list[(*count)++] = bm_store_at(s, i);
     if (n && !*count) {
         bm_free(list);
-        return bm_fail(BM_ERR_NOT_FOUND, "%s: no dataset fits \"%s\" (bmtool ls lists them)", bm_store_path(s), patterns[0]);
+        return bm_fail(BM_ERR_NOT_FOUND, "%s: no dataset fits \"%s\" (bmtool ls lists them)", bm_store_path(s),
+                       patterns[0]);
     }
     if (*count) qsort(list, (size_t)*count, sizeof *list, by_path);
     *out = list;
@@ -138,7 +139,8 @@ bm_status bm_view_collapse(bm_view_group **out, int64_t *groups, const bm_entry 
     for (int64_t i = 0; i < n && !status; i++) {
         const bm_entry *e = entries[i];
         int64_t k = 0;
-        while (k < count && !(same_pattern(g[k].entry->path, e->path) && g[k].entry->dtype == e->dtype && bm_shape_equal(&g[k].entry->shape, &e->shape)))
+        while (k < count && !(same_pattern(g[k].entry->path, e->path) && g[k].entry->dtype == e->dtype &&
+                              bm_shape_equal(&g[k].entry->shape, &e->shape)))
             k++;
         if (k == count) g[count++].entry = e;
         g[k].count++;
@@ -174,11 +176,12 @@ static void show_damage(void *user, const char *path, int64_t offset, int64_t by
 {
     verifying *v = user;
     if (v->damage)
-        json_array_append_new(v->damage, json_pack("{s:s?, s:I, s:I, s:s}", "dataset", path, "offset", (json_int_t)offset, "bytes",
-                                                   (json_int_t)bytes, "what", what));
+        json_array_append_new(v->damage, json_pack("{s:s?, s:I, s:I, s:s}", "dataset", path, "offset",
+                                                   (json_int_t)offset, "bytes", (json_int_t)bytes, "what", what));
     if (v->quiet) return;
     bm_out_progress("");
-    printf("%s: damaged: %s: the %" PRId64 " bytes at %" PRId64 ": %s\n", bm_store_path(v->store), path ? path : "metadata", bytes, offset, what);
+    printf("%s: damaged: %s: the %" PRId64 " bytes at %" PRId64 ": %s\n", bm_store_path(v->store),
+           path ? path : "metadata", bytes, offset, what);
 }
 
 static bm_status show_progress(void *user, int64_t done, int64_t all)
@@ -188,8 +191,8 @@ static bm_status show_progress(void *user, int64_t done, int64_t all)
     double now = bm_now_s();
     if (now - v->shown_s < 0.1) return BM_OK;
     v->shown_s = now;
-    snprintf(line, sizeof line, "verify %3.0f %% of %s, %.2f GB/s", 100.0 * (double)done / (double)all, bm_out_bytes(size, all),
-             (double)done / (now - v->start_s) * 1e-9);
+    snprintf(line, sizeof line, "verify %3.0f %% of %s, %.2f GB/s", 100.0 * (double)done / (double)all,
+             bm_out_bytes(size, all), (double)done / (now - v->start_s) * 1e-9);
     bm_out_progress(line);
     return BM_OK;
 }
@@ -209,7 +212,8 @@ void bm_view_add_members(bm_str *s, const json_t *object)
     json_t *value;
     char number[40];
     int first = 1;
-    json_object_foreach((json_t *)object, key, value) {
+    json_object_foreach((json_t *)object, key, value)
+    {
         if (json_is_null(value) || json_is_object(value) || json_is_array(value)) continue;
         bm_str_add(s, first ? "" : ", ");
         bm_str_add_shown(s, key, strlen(key));

@@ -20,35 +20,39 @@ bm_status bm_view_open(bm_store **out, const char *path);
 /* Names with the numbers in them by value: h2 before h10. */
 int bm_view_compare(const char *a, const char *b);
 
-/* Whether a path ("/params/h0/bias") fits one of the patterns (shell's * and ?, * over slashes too), or is or lies below one;
- * the leading slash may be left out. No patterns: all fit. */
+/* Whether a path ("/params/h0/bias") fits one of the patterns (shell's * and ?, * over slashes too), or is or lies
+ * below one; the leading slash may be left out. No patterns: all fit. */
 int bm_view_matches(const char *path, const char *const *patterns, int n);
 
-/* The datasets of s that fit, in the order of bm_view_compare; BM_ERR_NOT_FOUND when patterns fit none. *out with bm_free. */
+/* The datasets of s that fit, in the order of bm_view_compare; BM_ERR_NOT_FOUND when patterns fit none. *out with
+ * bm_free. */
 bm_status bm_view_select(const bm_entry ***out, int64_t *count, const bm_store *s, const char *const *patterns, int n);
 
 /* Datasets of one type and shape that differ in the numbers of one part of their names alone: the layers of a model. */
 typedef struct bm_view_group {
-    char *name; /* "h0..h11/attn/bias" */
+    char *name;            /* "h0..h11/attn/bias" */
     const bm_entry *entry; /* the first of them */
     int64_t count;
     int64_t bytes; /* of all */
 } bm_view_group;
 /* In the order of their first ones; bm_view_groups_free. `skip` bytes of each path are left out of the names. */
-bm_status bm_view_collapse(bm_view_group **out, int64_t *groups, const bm_entry *const *entries, int64_t n, size_t skip);
+bm_status bm_view_collapse(bm_view_group **out, int64_t *groups, const bm_entry *const *entries, int64_t n,
+                           size_t skip);
 void bm_view_groups_free(bm_view_group *groups, int64_t n);
 
-/* bm_store_verify with a progress line; the damage found goes to `damage` (a JSON array, may be NULL) and, unless quiet, to stdout. */
+/* bm_store_verify with a progress line; the damage found goes to `damage` (a JSON array, may be NULL) and, unless
+ * quiet, to stdout. */
 bm_status bm_view_verify(const bm_store *s, json_t *damage, int quiet);
 
-/* Appends " key value" for each member of a JSON object that is no container: "layers 6, heads 6"; nulls are left out. */
+/* Appends " key value" for each member of a JSON object that is no container: "layers 6, heads 6"; nulls are left out.
+ */
 void bm_view_add_members(bm_str *s, const json_t *object);
 
 /* [12, 384] as a JSON array; NULL: no memory. */
 json_t *bm_view_shape(const bm_shape *shape);
 
-/* What tells of a dataset file: tokens, splits, tokenizer, for `inspect` and `data info`. `sound` is 1, 0, or -1: not verified.
- * With `bigrams` every token is read for their entropy. */
+/* What tells of a dataset file: tokens, splits, tokenizer, for `inspect` and `data info`. `sound` is 1, 0, or -1: not
+ * verified. With `bigrams` every token is read for their entropy. */
 int bm_view_dataset(const char *path, int sound, int bigrams, int as_json);
 
 #endif

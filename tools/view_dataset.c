@@ -16,7 +16,8 @@ static json_t *splits_json(const bm_tokens *t)
         const char *group = bm_store_group_at(s, i);
         int64_t start, count;
         if (strncmp(group, "/splits/", 8) || bm_tokens_split(&start, &count, t, group + 8)) continue;
-        json_object_set_new(splits, group + 8, json_pack("{s:I, s:I}", "start", (json_int_t)start, "count", (json_int_t)count));
+        json_object_set_new(splits, group + 8,
+                            json_pack("{s:I, s:I}", "start", (json_int_t)start, "count", (json_int_t)count));
     }
     return splits;
 }
@@ -32,12 +33,13 @@ static json_t *dataset_json(const bm_tokens *t, int sound, double bigrams)
     bm_content_id_hex(id, bm_store_content_id(s));
     json_t *type = json_incref(tokenizer ? json_object_get(tokenizer, "type") : NULL);
     json_decref(tokenizer);
-    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:s, s:o, s:o?, s:o?, s:s, s:s, s:I, s:o, s:o}", "schema", BM_VIEW_SCHEMA, "kind",
-                     "dataset", "path", bm_store_path(s), "holds", "tokens", "tokens", (json_int_t)bm_tokens_count(t), "documents",
-                     (json_int_t)bm_tokens_documents(t), "vocab_size", (json_int_t)bm_tokens_vocab(t), "eot_id", eot, "dtype",
-                     bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype), "splits", splits_json(t), "tokenizer", type, "meta", meta,
-                     "content_id", id, "uuid", bm_store_uuid(s), "bytes", (json_int_t)bm_store_bytes(s), "sound",
-                     sound < 0 ? json_null() : json_boolean(sound), "bigram_entropy", bm_json_real(bigrams));
+    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:s, s:o, s:o?, s:o?, s:s, s:s, s:I, s:o, s:o}",
+                     "schema", BM_VIEW_SCHEMA, "kind", "dataset", "path", bm_store_path(s), "holds", "tokens", "tokens",
+                     (json_int_t)bm_tokens_count(t), "documents", (json_int_t)bm_tokens_documents(t), "vocab_size",
+                     (json_int_t)bm_tokens_vocab(t), "eot_id", eot, "dtype",
+                     bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype), "splits", splits_json(t), "tokenizer", type,
+                     "meta", meta, "content_id", id, "uuid", bm_store_uuid(s), "bytes", (json_int_t)bm_store_bytes(s),
+                     "sound", sound < 0 ? json_null() : json_boolean(sound), "bigram_entropy", bm_json_real(bigrams));
 }
 
 static void line(const char *label, const char *text)
@@ -64,10 +66,13 @@ static void print_dataset(const bm_tokens *t, int sound, double bigrams)
     const bm_store *s = bm_tokens_store(t);
     char text[400], a[BM_OUT_NUMBER], b[BM_OUT_NUMBER], id[65];
     const char *created = "";
-    printf("%s%s%s: dataset of tokens, %s\n", bm_out_style(stdout, BM_BOLD), bm_store_path(s), bm_out_style(stdout, BM_PLAIN),
-           sound < 0 ? "not verified" : sound ? "sound" : "DAMAGED");
-    snprintf(text, sizeof text, "%" PRId64 " as %s, in %s documents", bm_tokens_count(t), bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype),
-             bm_out_count(b, bm_tokens_documents(t)));
+    printf("%s%s%s: dataset of tokens, %s\n", bm_out_style(stdout, BM_BOLD), bm_store_path(s),
+           bm_out_style(stdout, BM_PLAIN),
+           sound < 0 ? "not verified"
+           : sound   ? "sound"
+                     : "DAMAGED");
+    snprintf(text, sizeof text, "%" PRId64 " as %s, in %s documents", bm_tokens_count(t),
+             bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype), bm_out_count(b, bm_tokens_documents(t)));
     line("tokens", text);
     print_splits(t);
     if (bm_tokens_eot(t) >= 0)
@@ -104,8 +109,10 @@ int bm_view_dataset(const char *path, int sound, int bigrams, int as_json)
     bm_status status = bm_tokens_open(&t, path);
     if (!status && bigrams) status = bm_bigram_entropy(&entropy, t);
     int code = bm_out_error(status);
-    if (!status && as_json) code = bm_out_json(dataset_json(t, sound, entropy));
-    else if (!status) print_dataset(t, sound, entropy);
+    if (!status && as_json)
+        code = bm_out_json(dataset_json(t, sound, entropy));
+    else if (!status)
+        print_dataset(t, sound, entropy);
     bm_tokens_close(t);
     return code;
 }

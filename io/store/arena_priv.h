@@ -6,7 +6,7 @@
 
 typedef struct bm_arena {
     struct bm_arena_block *block; /* the newest */
-} bm_arena; /* {0} is an empty one */
+} bm_arena;                       /* {0} is an empty one */
 
 void bm_arena_finish(bm_arena *a);
 /* Zeroed, aligned for any type; NULL: no memory. */

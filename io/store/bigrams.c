@@ -27,7 +27,8 @@ bm_status bm_bigram_entropy(double *nats, const bm_tokens *t)
     bm_status status = BM_OK;
     int64_t v = bm_tokens_vocab(t), n = bm_tokens_count(t);
     if (v > BM_BIGRAMS_MOST_VOCAB)
-        return bm_fail(BM_ERR_UNSUPPORTED, "pairs of %lld tokens: at most %d are counted", (long long)v, BM_BIGRAMS_MOST_VOCAB);
+        return bm_fail(BM_ERR_UNSUPPORTED, "pairs of %lld tokens: at most %d are counted", (long long)v,
+                       BM_BIGRAMS_MOST_VOCAB);
     uint64_t *count = bm_calloc((size_t)(v * v), sizeof *count);
     int32_t *ids = bm_calloc(CHUNK, sizeof *ids), last = -1;
     if (!count || !ids) status = BM_ERR_MEMORY;

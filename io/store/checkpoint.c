@@ -71,7 +71,10 @@ static bm_status param_attrs(bm_ckpt_param *p, const bm_store *s, const char *pa
     return BM_OK;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const bm_ckpt_param *)a)->name, ((const bm_ckpt_param *)b)->name); }
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const bm_ckpt_param *)a)->name, ((const bm_ckpt_param *)b)->name);
+}
 
 /* Every tied parameter takes the shape of the one it names, which has a tensor. */
 static bm_status resolve_ties(bm_checkpoint *c)
@@ -80,7 +83,8 @@ static bm_status resolve_ties(bm_checkpoint *c)
         bm_ckpt_param *p = c->param + i;
         if (!p->tied_to) continue;
         int64_t other = bm_checkpoint_find(c, p->tied_to);
-        if (other < 0 || c->param[other].tied_to) return bm_refuse(BM_RULE_SCHEMA, "/params/%s is tied to \"%s\", which has no tensor", p->name, p->tied_to);
+        if (other < 0 || c->param[other].tied_to)
+            return bm_refuse(BM_RULE_SCHEMA, "/params/%s is tied to \"%s\", which has no tensor", p->name, p->tied_to);
         p->shape = c->param[other].shape;
     }
     return BM_OK;
@@ -97,7 +101,9 @@ static bm_status read_params(bm_checkpoint *c)
         bm_ckpt_param p = {0};
         if (strncmp(path, "/params/", 8) || (!e && !tied)) continue;
         BM_TRY(param_attrs(&p, s, path));
-        if (e && e->dtype != p.dtype) return bm_refuse(BM_RULE_SCHEMA, "%s is %s and says %s", path, bm_dtype_name(e->dtype), bm_dtype_name(p.dtype));
+        if (e && e->dtype != p.dtype)
+            return bm_refuse(BM_RULE_SCHEMA, "%s is %s and says %s", path, bm_dtype_name(e->dtype),
+                             bm_dtype_name(p.dtype));
         if (e) p.shape = e->shape;
         if (tied) BM_TRY(bm_store_attr_text(&p.tied_to, s, path, "tied_to"));
         bm_ckpt_param *grown = bm_grow(c->param, &room, c->desc.params, sizeof *grown);
@@ -127,7 +133,8 @@ static bm_status find_slots(bm_ckpt_optim *o, int64_t *datasets, const bm_store 
         const char *slot = strrchr(path, '/') + 1;
         int k = 0;
         while (k < o->slots && strcmp(o->slot[k], slot)) k++;
-        if (k == BM_CKPT_MOST_SLOTS) return bm_refuse(BM_RULE_SCHEMA, "%s holds more than %d tensors a parameter", group, k);
+        if (k == BM_CKPT_MOST_SLOTS)
+            return bm_refuse(BM_RULE_SCHEMA, "%s holds more than %d tensors a parameter", group, k);
         if (k == o->slots) o->slot[o->slots++] = slot;
         ++*datasets;
     }
@@ -137,7 +144,8 @@ static bm_status find_slots(bm_ckpt_optim *o, int64_t *datasets, const bm_store 
 static int has_slots(const bm_ckpt_param *p) { return p->trainable && !p->tied_to; }
 
 /* A slot's dataset into *out; asks for its type and shape. */
-static bm_status find_slot(const bm_entry **out, const bm_checkpoint *c, const bm_ckpt_optim *o, const bm_ckpt_param *p, int slot)
+static bm_status find_slot(const bm_entry **out, const bm_checkpoint *c, const bm_ckpt_optim *o, const bm_ckpt_param *p,
+                           int slot)
 {
     bm_str path;
     bm_str_init(&path);
@@ -173,7 +181,8 @@ static bm_status read_optim(bm_ckpt_optim *o, bm_checkpoint *c, const char *grou
     BM_TRY(read_hypers(o, c, group));
     BM_TRY(find_slots(o, &datasets, c->store, group));
     for (int64_t i = 0; i < c->desc.params; i++)
-        for (int k = 0; has_slots(c->param + i) && k < o->slots; k++, due++) BM_TRY(find_slot(&e, c, o, c->param + i, k));
+        for (int k = 0; has_slots(c->param + i) && k < o->slots; k++, due++)
+            BM_TRY(find_slot(&e, c, o, c->param + i, k));
     if (datasets != due) return bm_refuse(BM_RULE_SCHEMA, "%s holds tensors of no parameter", group);
     return BM_OK;
 }
@@ -192,7 +201,8 @@ static bm_status read_optims(bm_checkpoint *c)
     c->desc.optim = optim;
     for (int64_t i = 0; i < bm_store_group_count(s); i++) {
         const char *group = bm_store_group_at(s, i);
-        if (!strncmp(group, "/optim/", 7) && !strchr(group + 7, '/')) BM_TRY(read_optim(optim + c->desc.optims++, c, group));
+        if (!strncmp(group, "/optim/", 7) && !strchr(group + 7, '/'))
+            BM_TRY(read_optim(optim + c->desc.optims++, c, group));
     }
     return BM_OK;
 }
@@ -271,7 +281,8 @@ static bm_status read_history(bm_checkpoint *c)
 
 static bm_status read_all(bm_checkpoint *c)
 {
-    if (bm_store_get_kind(c->store) != BM_STORE_CHECKPOINT) return bm_refuse(BM_RULE_SCHEMA, "a dataset, where a checkpoint is due");
+    if (bm_store_get_kind(c->store) != BM_STORE_CHECKPOINT)
+        return bm_refuse(BM_RULE_SCHEMA, "a dataset, where a checkpoint is due");
     BM_TRY(read_texts(c));
     BM_TRY(read_params(c));
     BM_TRY(read_optims(c));
@@ -348,7 +359,8 @@ static bm_status hand_over(void *user, const bm_entry *e, const void *data, int6
     return s->take(s->user, s->tensor, data, first, count);
 }
 
-static bm_status read_tensor(const bm_checkpoint *c, const bm_ckpt_tensor *t, void *buffer, bm_ckpt_take take, void *user)
+static bm_status read_tensor(const bm_checkpoint *c, const bm_ckpt_tensor *t, void *buffer, bm_ckpt_take take,
+                             void *user)
 {
     const bm_entry *e;
     bm_ckpt_tensor own = *t;

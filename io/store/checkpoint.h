@@ -1,11 +1,12 @@
-/* A checkpoint: all that is needed to go on as if nothing had happened. One description serves for writing and reading; the
- * tensors themselves stream through callbacks, so that device memory passes through a bounded buffer.
+/* A checkpoint: all that is needed to go on as if nothing had happened. One description serves for writing and reading;
+ * the tensors themselves stream through callbacks, so that device memory passes through a bounded buffer.
  *
  * In the file (x: present only if given):
  *   /config/json, /sched/json x, /provenance/json, /tokenizer/json x, /tokenizer/blob x    u8[n]
  *   /params/NAME                    the tensor; attributes dtype, semantic text, trainable u8. A tied one is a group
  *                                   without a dataset and has the attribute tied_to (the other's NAME) as well
- *   /optim/OPT/NAME/SLOT            f32 in the parameter's shape; attributes on /optim/OPT: type text, t u64, hyperparameters f64
+ *   /optim/OPT/NAME/SLOT            f32 in the parameter's shape; attributes on /optim/OPT: type text, t u64,
+ *                                   hyperparameters f64
  *   /state/{step,tokens_seen,samples_seen,epoch} u64, best_metric f64, rng u64[S, 4]
  *   /state/data/{seed,epoch,sample_in_epoch,global_batch} u64; attribute dataset_uuid text
  *   /history/COLUMN                 u64 step, f64 others, all of one length; NaN: not measured; attribute units text */
@@ -26,12 +27,12 @@ extern "C" {
 #endif
 
 typedef struct bm_ckpt_param {
-    const char *name;     /* "h0/attn/qkv/weight": its path below /params */
+    const char *name; /* "h0/attn/qkv/weight": its path below /params */
     bm_dtype dtype;
     bm_shape shape;
     const char *semantic; /* "weight", "bias", "embedding" or "norm" */
     int trainable;
-    const char *tied_to;  /* the name whose tensor this one shares; NULL: it has its own */
+    const char *tied_to; /* the name whose tensor this one shares; NULL: it has its own */
 } bm_ckpt_param;
 
 typedef struct bm_ckpt_number {
@@ -43,8 +44,8 @@ typedef struct bm_ckpt_number {
 typedef struct bm_ckpt_optim {
     const char *name; /* its group below /optim, "adamw" */
     const char *type;
-    uint64_t t;       /* updates so far */
-    const char *slot[BM_CKPT_MOST_SLOTS]; /* "m", "v": one f32 tensor each for every trainable parameter that is not tied */
+    uint64_t t;                           /* updates so far */
+    const char *slot[BM_CKPT_MOST_SLOTS]; /* "m", "v": an f32 tensor for each trainable parameter that is not tied */
     int slots;
     const bm_ckpt_number *hyper;
     int64_t hypers;
@@ -55,7 +56,7 @@ typedef struct bm_ckpt_state {
     uint64_t tokens_seen;
     uint64_t samples_seen;
     uint64_t epoch;
-    double best_metric; /* NaN: none yet */
+    double best_metric;  /* NaN: none yet */
     const uint64_t *rng; /* [rngs, 4], the meaning of the four is the caller's */
     int64_t rngs;
     const char *dataset_uuid; /* "" when there is none */
@@ -66,8 +67,8 @@ typedef struct bm_ckpt_state {
 } bm_ckpt_state;
 
 typedef struct bm_ckpt_column {
-    const char *name;  /* "loss" */
-    const char *units; /* "nats"; NULL: none */
+    const char *name;    /* "loss" */
+    const char *units;   /* "nats"; NULL: none */
     const double *value; /* [rows] */
 } bm_ckpt_column;
 
@@ -79,10 +80,10 @@ typedef struct bm_ckpt_history {
 } bm_ckpt_history;
 
 typedef struct bm_ckpt_desc {
-    const char *config_json;    /* the resolved configuration, as JSON */
-    const char *sched_json;     /* NULL: none */
-    const char *provenance_json; /* what made it: bm, flags, device, driver, gemm, data: path and content_id, parent's content_id */
-    const char *tokenizer_json; /* NULL: none */
+    const char *config_json;     /* the resolved configuration, as JSON */
+    const char *sched_json;      /* NULL: none */
+    const char *provenance_json; /* what made it: bm, flags, device, driver, gemm, content ids of data and parent */
+    const char *tokenizer_json;  /* NULL: none */
     const void *tokenizer_blob;
     size_t tokenizer_blob_bytes;
     const bm_ckpt_param *param;
@@ -101,8 +102,8 @@ typedef struct bm_ckpt_tensor {
     int slot;
 } bm_ckpt_tensor;
 
-/* Fills data with elements [first, first + count) of t. Called in the order of the description: all values, then the slots,
- * each tensor from its first element to its last. */
+/* Fills data with elements [first, first + count) of t. Called in the order of the description: all values, then the
+ * slots, each tensor from its first element to its last. */
 typedef bm_status (*bm_ckpt_fill)(void *user, const bm_ckpt_tensor *t, void *data, int64_t first, int64_t count);
 /* Takes them; data is valid during the call and was checked against the manifest. */
 typedef bm_status (*bm_ckpt_take)(void *user, const bm_ckpt_tensor *t, const void *data, int64_t first, int64_t count);
@@ -114,12 +115,13 @@ typedef struct bm_ckpt_write_opts {
 BM_API bm_ckpt_write_opts bm_ckpt_write_opts_default(void);
 
 /* Writes the whole checkpoint: old or new, never half. Blocks until it is on the disk. Safe in a background thread. */
-BM_API bm_status bm_checkpoint_write(bm_content_id *id, const char *path, const bm_ckpt_desc *desc, bm_ckpt_fill fill, void *user,
-                                     const bm_ckpt_write_opts *opts);
+BM_API bm_status bm_checkpoint_write(bm_content_id *id, const char *path, const bm_ckpt_desc *desc, bm_ckpt_fill fill,
+                                     void *user, const bm_ckpt_write_opts *opts);
 
 typedef struct bm_checkpoint bm_checkpoint;
 
-/* Opens the store and reads the description; no tensor yet. `path` is a checkpoint or a run folder (its newest sound one). */
+/* Opens the store and reads the description; no tensor yet. `path` is a checkpoint or a run folder (its newest sound
+ * one). */
 BM_API bm_status bm_checkpoint_open(bm_checkpoint **out, const char *path);
 BM_API void bm_checkpoint_close(bm_checkpoint *c);
 BM_API const bm_ckpt_desc *bm_checkpoint_desc(const bm_checkpoint *c); /* borrowed */
@@ -129,7 +131,8 @@ BM_API const char *bm_checkpoint_path(const bm_checkpoint *c);         /* of the
 BM_API int64_t bm_checkpoint_find(const bm_checkpoint *c, const char *name);
 /* Where t lies in the file; NULL for a tied parameter. */
 BM_API const bm_entry *bm_checkpoint_entry(const bm_checkpoint *c, const bm_ckpt_tensor *t);
-/* Streams one tensor (the other's, for a tied one), or every tensor that has a dataset, in the order of the description. */
+/* Streams one tensor (the other's, for a tied one), or every tensor that has a dataset, in the order of the
+ * description. */
 BM_API bm_status bm_checkpoint_read(const bm_checkpoint *c, const bm_ckpt_tensor *t, bm_ckpt_take take, void *user);
 BM_API bm_status bm_checkpoint_read_all(const bm_checkpoint *c, bm_ckpt_take take, void *user);
 

@@ -8,7 +8,8 @@
 
 bm_ckpt_desc bm_ckpt_desc_default(void)
 {
-    return (bm_ckpt_desc){.config_json = "{}", .provenance_json = "{}", .state = {.best_metric = (double)NAN, .dataset_uuid = ""}};
+    return (bm_ckpt_desc){
+        .config_json = "{}", .provenance_json = "{}", .state = {.best_metric = (double)NAN, .dataset_uuid = ""}};
 }
 
 bm_ckpt_write_opts bm_ckpt_write_opts_default(void) { return (bm_ckpt_write_opts){.buffer_bytes = (size_t)16 << 20}; }
@@ -44,7 +45,8 @@ static bm_status describe_texts(job *j)
     BM_TRY(text_dataset(j->w, "/sched/json", d->sched_json));
     BM_TRY(text_dataset(j->w, "/provenance/json", d->provenance_json));
     BM_TRY(text_dataset(j->w, "/tokenizer/json", d->tokenizer_json));
-    return d->tokenizer_json ? bm_writer_bytes(j->w, "/tokenizer/blob", d->tokenizer_blob, d->tokenizer_blob_bytes) : BM_OK;
+    return d->tokenizer_json ? bm_writer_bytes(j->w, "/tokenizer/blob", d->tokenizer_blob, d->tokenizer_blob_bytes)
+                             : BM_OK;
 }
 
 static bm_status describe_param(job *j, const bm_ckpt_param *p)
@@ -66,7 +68,8 @@ static bm_status describe_optim(job *j, const bm_ckpt_optim *o)
 {
     const char *path = path_of(j, "/optim/%s%s%s", o->name, "", "");
     BM_TRY(bm_str_status(&j->path));
-    if (o->slots < 0 || o->slots > BM_CKPT_MOST_SLOTS) return bm_fail(BM_ERR_USAGE, "optimizer %s has %d slots", o->name, o->slots);
+    if (o->slots < 0 || o->slots > BM_CKPT_MOST_SLOTS)
+        return bm_fail(BM_ERR_USAGE, "optimizer %s has %d slots", o->name, o->slots);
     BM_TRY(bm_writer_group(j->w, path));
     BM_TRY(bm_writer_attr_text(j->w, path, "type", o->type));
     BM_TRY(bm_writer_attr_u64(j->w, path, "t", o->t));
@@ -140,7 +143,8 @@ static bm_status put_tensors(job *j)
         if (!d->param[i].tied_to) BM_TRY(put_tensor(j, &(bm_ckpt_tensor){i, -1, -1}));
     for (int64_t o = 0; o < d->optims; o++)
         for (int64_t i = 0; i < d->params; i++)
-            for (int k = 0; has_slots(d->param + i) && k < d->optim[o].slots; k++) BM_TRY(put_tensor(j, &(bm_ckpt_tensor){i, o, k}));
+            for (int k = 0; has_slots(d->param + i) && k < d->optim[o].slots; k++)
+                BM_TRY(put_tensor(j, &(bm_ckpt_tensor){i, o, k}));
     return BM_OK;
 }
 
@@ -154,8 +158,8 @@ static bm_status describe(job *j, int64_t *rng)
     return describe_history(j);
 }
 
-bm_status bm_checkpoint_write(bm_content_id *id, const char *path, const bm_ckpt_desc *desc, bm_ckpt_fill fill, void *user,
-                              const bm_ckpt_write_opts *opts)
+bm_status bm_checkpoint_write(bm_content_id *id, const char *path, const bm_ckpt_desc *desc, bm_ckpt_fill fill,
+                              void *user, const bm_ckpt_write_opts *opts)
 {
     bm_status status;
     bm_ckpt_write_opts o = opts ? *opts : bm_ckpt_write_opts_default();

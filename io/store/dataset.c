@@ -41,7 +41,8 @@ static bm_status check_offsets(const bm_tokens *t)
         if (at == 0 && piece[0] != 0) return bm_refuse(BM_RULE_IDS, "the first document does not begin at token 0");
         for (int64_t i = 0; i < k; i++) {
             if (piece[i] < last || piece[i] > (uint64_t)count)
-                return bm_refuse(BM_RULE_IDS, "document %" PRId64 " begins at token %" PRIu64 ", after %" PRIu64, at + i, piece[i], last);
+                return bm_refuse(BM_RULE_IDS, "document %" PRId64 " begins at token %" PRIu64 ", after %" PRIu64,
+                                 at + i, piece[i], last);
             last = piece[i];
         }
         at += k;
@@ -57,7 +58,8 @@ static bm_status read_split(int64_t *start, int64_t *count, const bm_tokens *t, 
     BM_TRY(bm_store_attr_u64(&a, t->store, group, "start"));
     BM_TRY(bm_store_attr_u64(&n, t->store, group, "count"));
     if (a > all || n > all - a)
-        return bm_refuse(BM_RULE_IDS, "%s: %" PRIu64 " tokens from %" PRIu64 " on; there are %" PRIu64, group, n, a, all);
+        return bm_refuse(BM_RULE_IDS, "%s: %" PRIu64 " tokens from %" PRIu64 " on; there are %" PRIu64, group, n, a,
+                         all);
     *start = (int64_t)a;
     *count = (int64_t)n;
     return BM_OK;
@@ -89,12 +91,14 @@ static bm_status read_tokens(bm_tokens *t)
 {
     const bm_store *s = t->store;
     const bm_entry *e = bm_store_find(s, "/tokens/ids");
-    if (bm_store_get_kind(s) != BM_STORE_DATASET) return bm_refuse(BM_RULE_SCHEMA, "a checkpoint, where a dataset is due");
+    if (bm_store_get_kind(s) != BM_STORE_DATASET)
+        return bm_refuse(BM_RULE_SCHEMA, "a checkpoint, where a dataset is due");
     if (!e || (e->dtype != BM_U16 && e->dtype != BM_U32) || e->shape.rank != 1)
         return bm_refuse(BM_RULE_SCHEMA, "there is no /tokens/ids of u16 or u32: not a dataset of tokens");
     t->ids = e;
     e = bm_store_find(s, "/tokens/doc_offsets");
-    if (!e || e->dtype != BM_U64 || e->shape.rank != 1) return bm_refuse(BM_RULE_SCHEMA, "there is no /tokens/doc_offsets u64");
+    if (!e || e->dtype != BM_U64 || e->shape.rank != 1)
+        return bm_refuse(BM_RULE_SCHEMA, "there is no /tokens/doc_offsets u64");
     t->offsets = e;
     BM_TRY(read_numbers(t));
     BM_TRY(optional_text(&t->tokenizer_json, s, "/tokenizer/json"));
@@ -167,15 +171,17 @@ bm_status bm_tokens_split(int64_t *start, int64_t *count, const bm_tokens *t, co
         const char *group = bm_store_group_at(t->store, i);
         if (!strncmp(group, "/splits/", 8)) bm_str_addf(&list, "%s%s", list.length ? ", " : "", group + 8);
     }
-    bm_status status = bm_fail(BM_ERR_NOT_FOUND, "%s: it has no part \"%s\" (it has: %s)", bm_store_path(t->store), name,
-                               list.length ? bm_str_text(&list) : "none");
+    bm_status status = bm_fail(BM_ERR_NOT_FOUND, "%s: it has no part \"%s\" (it has: %s)", bm_store_path(t->store),
+                               name, list.length ? bm_str_text(&list) : "none");
     bm_str_finish(&list);
     return status;
 }
 
 bm_status bm_tokens_bad_id(const bm_tokens *t, int64_t id, int64_t at)
 {
-    return bm_fail(BM_ERR_DAMAGED, "%s: token %" PRId64 " at %" PRId64 " is outside the vocabulary of %" PRId64 " (was it tokenized with another tokenizer?)",
+    return bm_fail(BM_ERR_DAMAGED,
+                   "%s: token %" PRId64 " at %" PRId64 " is outside the vocabulary of %" PRId64
+                   " (was it tokenized with another tokenizer?)",
                    bm_store_path(t->store), id, at, t->vocab);
 }
 

@@ -1,10 +1,10 @@
 /* The dataset of token ids, and the making of one.
  *
- * In the file: /tokens/ids u16[N] (vocabularies up to 65,536) or u32[N]; /tokens/doc_offsets u64[D + 1], in tokens, from 0 to N;
- * attributes vocab_size, eot_id u32 on /tokens (eot_id is missing where no token ends a document); groups /splits/train and
- * /splits/val with attributes start, count u64 in tokens; /tokenizer/json, /tokenizer/blob and /meta/json u8[n].
- * The training part is the first N - floor(f N) tokens, f the validation fraction, the validation part the rest; where
- * that is empty there is no /splits/val. */
+ * In the file: /tokens/ids u16[N] (vocabularies up to 65,536) or u32[N]; /tokens/doc_offsets u64[D + 1], in tokens,
+ * from 0 to N; attributes vocab_size, eot_id u32 on /tokens (eot_id is missing where no token ends a document); groups
+ * /splits/train and /splits/val with attributes start, count u64 in tokens; /tokenizer/json, /tokenizer/blob and
+ * /meta/json u8[n]. The training part is the first N - floor(f N) tokens, f the validation fraction, the validation
+ * part the rest; where that is empty there is no /splits/val. */
 #ifndef BM_IO_STORE_DATASET_H
 #define BM_IO_STORE_DATASET_H
 
@@ -21,8 +21,8 @@ extern "C" {
 
 typedef struct bm_tokens bm_tokens;
 
-/* BM_ERR_REFUSED when the file is of another kind, or rule 9 does not hold (offsets rise from 0 to N, splits inside). The ids
- * themselves are checked where they are read. */
+/* BM_ERR_REFUSED when the file is of another kind, or rule 9 does not hold (offsets rise from 0 to N, splits inside).
+ * The ids themselves are checked where they are read. */
 BM_API bm_status bm_tokens_open(bm_tokens **out, const char *path);
 BM_API void bm_tokens_close(bm_tokens *t);
 
@@ -44,10 +44,10 @@ BM_API bm_status bm_tokens_read(const bm_tokens *t, int32_t *ids, int64_t first,
 /* ---- making one ---- */
 
 typedef struct bm_tokens_opts {
-    int64_t vocab_size; /* required */
-    int64_t eot_id;     /* -1: none */
-    double val_fraction; /* [0, 1) */
-    const char *meta_json; /* an object to which counts and the tokenizer's hash are added; NULL: {} */
+    int64_t vocab_size;         /* required */
+    int64_t eot_id;             /* -1: none */
+    double val_fraction;        /* [0, 1) */
+    const char *meta_json;      /* an object to which counts and the tokenizer's hash are added; NULL: {} */
     const char *tokenizer_json; /* NULL: no /tokenizer */
     const void *tokenizer_blob;
     size_t tokenizer_blob_bytes;

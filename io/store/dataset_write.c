@@ -105,7 +105,8 @@ bm_status bm_tokens_writer_create(bm_tokens_writer **out, const char *path, cons
     bm_status status;
     *out = NULL;
     if (opts->vocab_size < 1 || opts->vocab_size > INT32_MAX || opts->eot_id >= opts->vocab_size || opts->eot_id < -1)
-        return bm_fail(BM_ERR_USAGE, "%s: a vocabulary of %" PRId64 " with end-of-text %" PRId64, path, opts->vocab_size, opts->eot_id);
+        return bm_fail(BM_ERR_USAGE, "%s: a vocabulary of %" PRId64 " with end-of-text %" PRId64, path,
+                       opts->vocab_size, opts->eot_id);
     if (!(opts->val_fraction >= 0 && opts->val_fraction < 1))
         return bm_fail(BM_ERR_USAGE, "%s: the validation fraction %g is not in [0, 1)", path, opts->val_fraction);
     bm_tokens_writer *w = bm_calloc(1, sizeof *w);
@@ -146,8 +147,8 @@ bm_status bm_tokens_writer_add(bm_tokens_writer *w, const uint32_t *ids, int64_t
 {
     for (int64_t i = 0; i < n; i++) {
         if (ids[i] >= (uint64_t)w->opts.vocab_size)
-            return bm_fail(BM_ERR_USAGE, "%s: token %" PRIu32 " at %" PRId64 " is outside the vocabulary of %" PRId64, w->path, ids[i],
-                           w->ids.count, w->opts.vocab_size);
+            return bm_fail(BM_ERR_USAGE, "%s: token %" PRIu32 " at %" PRId64 " is outside the vocabulary of %" PRId64,
+                           w->path, ids[i], w->ids.count, w->opts.vocab_size);
         BM_TRY(spool_add(&w->ids, ids[i], w->path));
     }
     return BM_OK;
@@ -180,7 +181,8 @@ static bm_status add_meta(bm_tokens_writer *w)
     bm_status status;
     char hex[33], *text = NULL;
     json_t *meta;
-    BM_TRY(bm_fail_prefix(bm_json_parse(&meta, w->opts.meta_json ? w->opts.meta_json : "{}", "the description"), "%s", w->path));
+    BM_TRY(bm_fail_prefix(bm_json_parse(&meta, w->opts.meta_json ? w->opts.meta_json : "{}", "the description"), "%s",
+                          w->path));
     int bad = json_object_set_new(meta, "tokens", json_integer(w->ids.count)) ||
               json_object_set_new(meta, "documents", json_integer(w->offsets.count - 1)) ||
               json_object_set_new(meta, "vocab_size", json_integer(w->opts.vocab_size));
@@ -216,7 +218,8 @@ static bm_status describe(int64_t *ids, int64_t *offsets, bm_tokens_writer *w)
     if (o->eot_id >= 0) BM_TRY(bm_writer_attr_u32(out, "/tokens", "eot_id", (uint32_t)o->eot_id));
     BM_TRY(add_split(out, "/splits/train", 0, n - val));
     if (val) BM_TRY(add_split(out, "/splits/val", n - val, val));
-    if (o->tokenizer_json) BM_TRY(bm_writer_bytes(out, "/tokenizer/json", o->tokenizer_json, strlen(o->tokenizer_json)));
+    if (o->tokenizer_json)
+        BM_TRY(bm_writer_bytes(out, "/tokenizer/json", o->tokenizer_json, strlen(o->tokenizer_json)));
     if (o->tokenizer_json) BM_TRY(bm_writer_bytes(out, "/tokenizer/blob", o->tokenizer_blob, o->tokenizer_blob_bytes));
     return add_meta(w);
 }

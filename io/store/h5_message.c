@@ -23,16 +23,37 @@ enum {
 
 static const char *message_name(unsigned type)
 {
-    static const char *const names[] = {
-        "nil", "dataspace", "link info", "datatype", "old fill value", "fill value", "link", "external files", "layout",
-        "bogus", "group info", "filters", "attribute", "comment", "old modification time", "shared messages", "continuation",
-        "symbol table", "modification time", "B-tree K values", "driver info", "attribute info", "reference count"};
+    static const char *const names[] = {"nil",
+                                        "dataspace",
+                                        "link info",
+                                        "datatype",
+                                        "old fill value",
+                                        "fill value",
+                                        "link",
+                                        "external files",
+                                        "layout",
+                                        "bogus",
+                                        "group info",
+                                        "filters",
+                                        "attribute",
+                                        "comment",
+                                        "old modification time",
+                                        "shared messages",
+                                        "continuation",
+                                        "symbol table",
+                                        "modification time",
+                                        "B-tree K values",
+                                        "driver info",
+                                        "attribute info",
+                                        "reference count"};
     return type < sizeof names / sizeof *names ? names[type] : "unknown";
 }
 
 /* Floating types by their 20 bytes after the version: bit field, size, offset, precision, exponent, mantissa, bias. */
-#define FLOAT_TYPE(sign, size, bits, exp_at, exp_bits, mantissa, bias)                             \
-    {0x20, sign, 0, size, 0, 0, 0, 0, 0, bits, 0, exp_at, exp_bits, 0, mantissa, (bias) & 255, (bias) >> 8, 0, 0}
+#define FLOAT_TYPE(sign, size, bits, exp_at, exp_bits, mantissa, bias)                                                 \
+    {                                                                                                                  \
+        0x20, sign, 0, size, 0, 0, 0, 0, 0, bits, 0, exp_at, exp_bits, 0, mantissa, (bias)&255, (bias) >> 8, 0, 0      \
+    }
 static const struct {
     bm_dtype dtype;
     uint8_t bytes[19];
@@ -53,7 +74,8 @@ static bm_status parse_integer(bm_dtype *out, const bm_h5_object *o, const uint8
     static const bm_dtype types[2][4] = {{BM_U8, BM_U16, BM_U32, BM_U64}, {BM_I8, BM_I16, BM_I32, BM_I64}};
     int k = size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : size == 8 ? 3 : -1;
     if (k < 0 || (p[1] & ~8) || p[2] || p[3] || bm_get_u16(p + 8) || bm_get_u16(p + 10) != 8 * size)
-        return bm_refuse(BM_RULE_TYPES, "\"%s\": an integer type that is not 8, 16, 32 or 64 plain little-endian bits", o->path);
+        return bm_refuse(BM_RULE_TYPES, "\"%s\": an integer type that is not 8, 16, 32 or 64 plain little-endian bits",
+                         o->path);
     *out = types[p[1] >> 3][k];
     return BM_OK;
 }
@@ -75,18 +97,21 @@ static bm_status parse_type(bm_dtype *dtype, uint32_t *text_bytes, const bm_h5_o
         if (s.n != 20) return cut_short(o, MSG_DATATYPE);
         for (size_t i = 0; i < sizeof float_types / sizeof *float_types; i++)
             if (!memcmp(p + 1, float_types[i].bytes, 19)) return *dtype = float_types[i].dtype, BM_OK;
-        return bm_refuse(BM_RULE_TYPES, "\"%s\": a floating type that is not f16, bf16, f32 or f64, little-endian", o->path);
+        return bm_refuse(BM_RULE_TYPES, "\"%s\": a floating type that is not f16, bf16, f32 or f64, little-endian",
+                         o->path);
     }
     if (class == 3) {
         if (s.n != 8) return cut_short(o, MSG_DATATYPE);
         if ((p[1] & 15) > 1 || (p[1] >> 4) > 1 || p[2] || p[3] || size < 1 || size > BM_H5_MOST_TEXT)
-            return bm_refuse(BM_RULE_TYPES, "\"%s\": a string of %" PRIu32 " bytes; fixed ones of 1 to %d, NUL-padded, are taken",
+            return bm_refuse(BM_RULE_TYPES,
+                             "\"%s\": a string of %" PRIu32 " bytes; fixed ones of 1 to %d, NUL-padded, are taken",
                              o->path, size, BM_H5_MOST_TEXT);
         *dtype = BM_U8;
         *text_bytes = size;
         return BM_OK;
     }
-    return bm_refuse(BM_RULE_TYPES, "\"%s\": datatype class %u; only integers, floats and fixed strings are taken", o->path, class);
+    return bm_refuse(BM_RULE_TYPES, "\"%s\": datatype class %u; only integers, floats and fixed strings are taken",
+                     o->path, class);
 }
 
 static bm_status parse_shape(bm_shape *out, const bm_h5_object *o, bm_span s)
@@ -96,7 +121,8 @@ static bm_status parse_shape(bm_shape *out, const bm_h5_object *o, bm_span s)
     unsigned rank = p[1], flags = p[2], type = p[3];
     if (p[0] != 2 || flags > 1 || type > 1 || (type == 0) != (rank == 0))
         return bm_refuse(BM_RULE_MESSAGES, "\"%s\": a dataspace that is neither scalar nor simple, version 2", o->path);
-    if (rank > BM_MAX_RANK) return bm_refuse(BM_RULE_EXTENTS, "\"%s\": rank %u; at most %d is taken", o->path, rank, BM_MAX_RANK);
+    if (rank > BM_MAX_RANK)
+        return bm_refuse(BM_RULE_EXTENTS, "\"%s\": rank %u; at most %d is taken", o->path, rank, BM_MAX_RANK);
     if (s.n != (size_t)rank * 8 * (flags + 1)) return cut_short(o, MSG_DATASPACE);
     memset(out, 0, sizeof *out);
     out->rank = (int)rank;
@@ -133,8 +159,11 @@ static bm_status parse_layout(bm_h5_object *o, bm_span s)
 {
     if (s.n < 2) return cut_short(o, MSG_LAYOUT);
     if (s.p[0] != 3 || s.p[1] != 1)
-        return bm_refuse(BM_RULE_MESSAGES, "\"%s\": layout version %u class %u; only contiguous (3, 1) is taken%s", o->path, s.p[0],
-                         s.p[1], s.p[1] == 2 ? " (this one is chunked)" : s.p[1] == 3 ? " (this one is virtual)" : "");
+        return bm_refuse(BM_RULE_MESSAGES, "\"%s\": layout version %u class %u; only contiguous (3, 1) is taken%s",
+                         o->path, s.p[0], s.p[1],
+                         s.p[1] == 2   ? " (this one is chunked)"
+                         : s.p[1] == 3 ? " (this one is virtual)"
+                                       : "");
     if (s.n != 18) return cut_short(o, MSG_LAYOUT);
     o->data_at = bm_get_u64(s.p + 2);
     o->data_bytes = bm_get_u64(s.p + 10);
@@ -144,7 +173,8 @@ static bm_status parse_layout(bm_h5_object *o, bm_span s)
 static bm_status parse_fill(bm_h5_object *o, bm_span s)
 {
     if (s.n != 2) return bm_refuse(BM_RULE_MESSAGES, "\"%s\": a fill value of its own", o->path);
-    if (s.p[0] != 3 || s.p[1] & 0x20) return bm_refuse(BM_RULE_MESSAGES, "\"%s\": fill value version %u", o->path, s.p[0]);
+    if (s.p[0] != 3 || s.p[1] & 0x20)
+        return bm_refuse(BM_RULE_MESSAGES, "\"%s\": fill value version %u", o->path, s.p[0]);
     return BM_OK;
 }
 
@@ -162,7 +192,8 @@ static bm_status parse_dense_info(bm_h5_object *o, unsigned type, bm_span s)
 static bm_status parse_group_info(bm_h5_object *o, bm_span s)
 {
     const uint8_t *p = bm_span_take(&s, 2);
-    if (!p || p[0] || p[1] > 3 || s.n != (size_t)(p[1] & 1) * 4 + (size_t)(p[1] >> 1) * 4) return cut_short(o, MSG_GROUP_INFO);
+    if (!p || p[0] || p[1] > 3 || s.n != (size_t)(p[1] & 1) * 4 + (size_t)(p[1] >> 1) * 4)
+        return cut_short(o, MSG_GROUP_INFO);
     return BM_OK;
 }
 
@@ -172,11 +203,14 @@ static bm_status parse_link(bm_h5_object *o, bm_span s)
     if (!p) return cut_short(o, MSG_LINK);
     unsigned flags = p[1];
     uint64_t kind = 0, charset = 0, name_bytes, address;
-    if (p[0] != 1 || flags & 0xe4) return bm_refuse(BM_RULE_LINKS, "\"%s\": link version %u, flags 0x%02x", o->path, p[0], flags);
+    if (p[0] != 1 || flags & 0xe4)
+        return bm_refuse(BM_RULE_LINKS, "\"%s\": link version %u, flags 0x%02x", o->path, p[0], flags);
     if (flags & 8 && !bm_span_uint(&kind, &s, 1)) return cut_short(o, MSG_LINK);
     if (kind)
         return bm_refuse(BM_RULE_LINKS, "\"%s\" holds %s link; only hard links are taken", o->path,
-                         kind == 1 ? "a soft" : kind == 64 ? "an external" : "a user-defined");
+                         kind == 1    ? "a soft"
+                         : kind == 64 ? "an external"
+                                      : "a user-defined");
     if (flags & 16 && !bm_span_uint(&charset, &s, 1)) return cut_short(o, MSG_LINK);
     if (!bm_span_uint(&name_bytes, &s, (size_t)1 << (flags & 3))) return cut_short(o, MSG_LINK);
     if (name_bytes > s.n) return cut_short(o, MSG_LINK);
@@ -184,7 +218,8 @@ static bm_status parse_link(bm_h5_object *o, bm_span s)
     if (!bm_span_uint(&address, &s, 8) || s.n) return cut_short(o, MSG_LINK);
     char shown[300];
     if (charset > 1 || !bm_h5_name_valid(name, (size_t)name_bytes))
-        return bm_refuse(BM_RULE_LINKS, "\"%s\" holds the name \"%s\"", o->path, bm_h5_escape(shown, sizeof shown, name, (size_t)name_bytes));
+        return bm_refuse(BM_RULE_LINKS, "\"%s\" holds the name \"%s\"", o->path,
+                         bm_h5_escape(shown, sizeof shown, name, (size_t)name_bytes));
     if (++o->links > BM_H5_MOST_LINKS)
         return bm_refuse(BM_RULE_LINKS, "\"%s\" holds more than %d links", o->path, BM_H5_MOST_LINKS);
     if (o->depth + 1 > BM_H5_MOST_DEPTH)
@@ -206,7 +241,8 @@ static bm_status attribute_value(bm_attr *a, bm_h5_object *o, uint32_t text_byte
 {
     int64_t bytes = shape_bytes(&a->shape, text_bytes ? text_bytes : (int64_t)bm_dtype_size(a->dtype));
     if (bytes < 0 || (uint64_t)bytes != s.n || (text_bytes && a->shape.rank))
-        return bm_refuse(BM_RULE_EXTENTS, "\"%s\": attribute \"%s\": its value does not fit its shape", o->path, a->name);
+        return bm_refuse(BM_RULE_EXTENTS, "\"%s\": attribute \"%s\": its value does not fit its shape", o->path,
+                         a->name);
     char *data = bm_arena_text(&o->tree->arena, (const char *)s.p, s.n);
     if (!data) return BM_ERR_MEMORY;
     a->data = data;
@@ -222,12 +258,14 @@ static bm_status parse_attribute(bm_h5_object *o, bm_span s)
     if (!p) return cut_short(o, MSG_ATTRIBUTE);
     size_t name_bytes = bm_get_u16(p + 2);
     if (p[0] != 3 || p[1] || p[8] > 1)
-        return bm_refuse(BM_RULE_MESSAGES, "\"%s\": attribute version %u, flags 0x%02x (a shared type?)", o->path, p[0], p[1]);
+        return bm_refuse(BM_RULE_MESSAGES, "\"%s\": attribute version %u, flags 0x%02x (a shared type?)", o->path, p[0],
+                         p[1]);
     const char *name = (const char *)bm_span_take(&s, name_bytes);
     if (!name || !name_bytes) return cut_short(o, MSG_ATTRIBUTE);
     char shown[300];
     if (name[name_bytes - 1] || !bm_h5_name_valid(name, name_bytes - 1))
-        return bm_refuse(BM_RULE_LINKS, "\"%s\" has an attribute named \"%s\"", o->path, bm_h5_escape(shown, sizeof shown, name, name_bytes));
+        return bm_refuse(BM_RULE_LINKS, "\"%s\" has an attribute named \"%s\"", o->path,
+                         bm_h5_escape(shown, sizeof shown, name, name_bytes));
     if (++o->attrs > BM_H5_MOST_ATTRS)
         return bm_refuse(BM_RULE_LINKS, "\"%s\" has more than %d attributes", o->path, BM_H5_MOST_ATTRS);
     size_t type_bytes = bm_get_u16(p + 4), space_bytes = bm_get_u16(p + 6);
@@ -253,7 +291,8 @@ static bm_status parse_continuation(bm_h5_object *o, bm_span s)
     if (s.n != 16) return cut_short(o, MSG_CONTINUATION);
     uint64_t at = bm_get_u64(s.p), bytes = bm_get_u64(s.p + 8);
     for (int i = 0; i < o->chunks; i++)
-        if (o->chunk[i].at == at) return bm_refuse(BM_RULE_MESSAGES, "\"%s\": its header comes back to where it was", o->path);
+        if (o->chunk[i].at == at)
+            return bm_refuse(BM_RULE_MESSAGES, "\"%s\": its header comes back to where it was", o->path);
     if (o->chunks == sizeof o->chunk / sizeof *o->chunk)
         return bm_refuse(BM_RULE_MESSAGES, "\"%s\": its header is in more than %d pieces", o->path, o->chunks);
     o->chunk[o->chunks].at = at;
@@ -266,8 +305,8 @@ bm_status bm_h5_message(bm_h5_object *o, unsigned type, unsigned flags, const ui
     bm_span s = {body, bytes};
     if (type == MSG_NIL) return BM_OK;
     if (flags & ~5u)
-        return bm_refuse(BM_RULE_MESSAGES, "\"%s\": the %s message has flags 0x%02x%s", o->path, message_name(type), flags,
-                         flags & 2 ? " (shared)" : "");
+        return bm_refuse(BM_RULE_MESSAGES, "\"%s\": the %s message has flags 0x%02x%s", o->path, message_name(type),
+                         flags, flags & 2 ? " (shared)" : "");
     int many = type == MSG_LINK || type == MSG_ATTRIBUTE || type == MSG_CONTINUATION;
     if (type < 32 && !many && o->seen & 1u << type)
         return bm_refuse(BM_RULE_MESSAGES, "\"%s\" has two %s messages", o->path, message_name(type));
@@ -283,6 +322,7 @@ bm_status bm_h5_message(bm_h5_object *o, unsigned type, unsigned flags, const ui
     case MSG_GROUP_INFO: return parse_group_info(o, s);
     case MSG_ATTRIBUTE: return parse_attribute(o, s);
     case MSG_CONTINUATION: return parse_continuation(o, s);
-    default: return bm_refuse(BM_RULE_MESSAGES, "\"%s\" has the message 0x%02x (%s)", o->path, type, message_name(type));
+    default:
+        return bm_refuse(BM_RULE_MESSAGES, "\"%s\" has the message 0x%02x (%s)", o->path, type, message_name(type));
     }
 }

@@ -1,4 +1,5 @@
-/* The part of the HDF5 format that bm writes, read by bm itself. Source: HDF5 File Format Specification, version 3.0. */
+/* The part of the HDF5 format that bm writes, read by bm itself. Source: HDF5 File Format Specification, version 3.0.
+ */
 #ifndef BM_IO_STORE_H5_PRIV_H
 #define BM_IO_STORE_H5_PRIV_H
 
@@ -20,15 +21,15 @@
 #define BM_H5_MOST_NAME 255
 
 /* The rules, in the order they are checked. A refusal names its rule: "refused by rule 3 (header messages): ...". */
-#define BM_RULE_LIST(X)                                                                            \
-    X(BM_RULE_FILE, 1, "file")                                                                     \
-    X(BM_RULE_SUPERBLOCK, 2, "superblock")                                                         \
-    X(BM_RULE_MESSAGES, 3, "header messages")                                                      \
-    X(BM_RULE_LINKS, 4, "links and names")                                                         \
-    X(BM_RULE_TYPES, 5, "types")                                                                   \
-    X(BM_RULE_EXTENTS, 6, "shapes and extents")                                                    \
-    X(BM_RULE_MANIFEST, 7, "manifest")                                                             \
-    X(BM_RULE_SCHEMA, 8, "schema")                                                                 \
+#define BM_RULE_LIST(X)                                                                                                \
+    X(BM_RULE_FILE, 1, "file")                                                                                         \
+    X(BM_RULE_SUPERBLOCK, 2, "superblock")                                                                             \
+    X(BM_RULE_MESSAGES, 3, "header messages")                                                                          \
+    X(BM_RULE_LINKS, 4, "links and names")                                                                             \
+    X(BM_RULE_TYPES, 5, "types")                                                                                       \
+    X(BM_RULE_EXTENTS, 6, "shapes and extents")                                                                        \
+    X(BM_RULE_MANIFEST, 7, "manifest")                                                                                 \
+    X(BM_RULE_SCHEMA, 8, "schema")                                                                                     \
     X(BM_RULE_IDS, 9, "token ids")
 
 typedef enum bm_rule {

@@ -12,7 +12,7 @@ bm_status bm_refuse_at(bm_rule rule, const char *file, int line, const char *fmt
 {
     const char *name = "";
     switch (rule) {
-#define RULE_CASE(id, number, text)                                                                \
+#define RULE_CASE(id, number, text)                                                                                    \
     case id: name = text; break;
         BM_RULE_LIST(RULE_CASE)
 #undef RULE_CASE

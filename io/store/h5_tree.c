@@ -117,7 +117,8 @@ static bm_status read_superblock(uint64_t *root, walk *w)
     if (head < BM_H5_SUPERBLOCK_BYTES)
         return bm_fail(BM_ERR_DAMAGED, "truncated: %" PRId64 " bytes are not even an HDF5 superblock", have);
     if (p[8] != 2) return bm_refuse(BM_RULE_SUPERBLOCK, "superblock version %u; bm's files have 2", p[8]);
-    if (p[9] != 8 || p[10] != 8) return bm_refuse(BM_RULE_SUPERBLOCK, "offsets of %u and lengths of %u bytes", p[9], p[10]);
+    if (p[9] != 8 || p[10] != 8)
+        return bm_refuse(BM_RULE_SUPERBLOCK, "offsets of %u and lengths of %u bytes", p[9], p[10]);
     if (bm_get_u32(p + 44) != bm_h5_checksum(p, 44)) return checksum_fails("superblock", 0);
     if (p[11]) return bm_refuse(BM_RULE_SUPERBLOCK, "marked as open for writing (flags 0x%02x)", p[11]);
     if (bm_get_u64(p + 12)) return bm_refuse(BM_RULE_SUPERBLOCK, "a base address that is not 0");
@@ -145,12 +146,14 @@ static bm_status read_messages(bm_h5_object *o, bm_span s)
     return BM_OK;
 }
 
-/* Version 2 object header: "OHDR", version, flags, [4 bytes of attribute limits], size of the first piece, messages, checksum. */
+/* Version 2 object header: "OHDR", version, flags, [4 bytes of attribute limits], size of the first piece, messages,
+ * checksum. */
 static bm_status read_first_piece(walk *w, uint64_t at)
 {
     bm_h5_object *o = &w->object;
     const uint8_t *p;
-    if (!inside(&w->window, at, 16)) return bm_refuse(BM_RULE_EXTENTS, "\"%s\": its header at %" PRIu64 " is outside the file", o->path, at);
+    if (!inside(&w->window, at, 16))
+        return bm_refuse(BM_RULE_EXTENTS, "\"%s\": its header at %" PRIu64 " is outside the file", o->path, at);
     BM_TRY(window_read(&p, &w->window, (int64_t)at, 16));
     if (memcmp(p, "OHDR", 4)) return bm_refuse(BM_RULE_MESSAGES, "\"%s\": no object header at %" PRIu64, o->path, at);
     unsigned flags = p[5];
@@ -162,7 +165,8 @@ static bm_status read_first_piece(walk *w, uint64_t at)
     if (before > 16 || bytes > MOST_HEADER_BYTES || !inside(&w->window, at, before + bytes + 4))
         return bm_refuse(BM_RULE_MESSAGES, "\"%s\": a header of %" PRIu64 " bytes", o->path, bytes);
     BM_TRY(window_read(&p, &w->window, (int64_t)at, before + (size_t)bytes + 4));
-    if (bm_get_u32(p + before + bytes) != bm_h5_checksum(p, before + (size_t)bytes)) return checksum_fails("object header", at);
+    if (bm_get_u32(p + before + bytes) != bm_h5_checksum(p, before + (size_t)bytes))
+        return checksum_fails("object header", at);
     BM_TRY(add_extent(w->tree, at, before + bytes + 4, -1));
     return read_messages(o, (bm_span){p + before, (size_t)bytes});
 }
@@ -172,7 +176,8 @@ static bm_status read_continuation(walk *w, uint64_t at, uint64_t bytes)
     bm_h5_object *o = &w->object;
     const uint8_t *p;
     if (bytes < 8 || bytes > MOST_HEADER_BYTES || !inside(&w->window, at, bytes))
-        return bm_refuse(BM_RULE_MESSAGES, "\"%s\": a continuation of %" PRIu64 " bytes at %" PRIu64, o->path, bytes, at);
+        return bm_refuse(BM_RULE_MESSAGES, "\"%s\": a continuation of %" PRIu64 " bytes at %" PRIu64, o->path, bytes,
+                         at);
     BM_TRY(window_read(&p, &w->window, (int64_t)at, (size_t)bytes));
     if (memcmp(p, "OCHK", 4)) return bm_refuse(BM_RULE_MESSAGES, "\"%s\": no continuation at %" PRIu64, o->path, at);
     if (bm_get_u32(p + bytes - 4) != bm_h5_checksum(p, (size_t)bytes - 4)) return checksum_fails("continuation", at);
@@ -193,11 +198,14 @@ static bm_status add_entry(walk *w)
         if (bm_mul_i64(&bytes, bytes, o->shape.dim[i]))
             return bm_refuse(BM_RULE_EXTENTS, "\"%s\": the product of its dimensions does not fit", o->path);
     if ((uint64_t)bytes != o->data_bytes)
-        return bm_refuse(BM_RULE_EXTENTS, "\"%s\": its shape takes %" PRId64 " bytes, %" PRIu64 " are stored", o->path, bytes, o->data_bytes);
+        return bm_refuse(BM_RULE_EXTENTS, "\"%s\": its shape takes %" PRId64 " bytes, %" PRIu64 " are stored", o->path,
+                         bytes, o->data_bytes);
     if (bytes && !inside(&w->window, o->data_at, o->data_bytes))
-        return bm_refuse(BM_RULE_EXTENTS, "\"%s\": its %" PRId64 " bytes at %" PRIu64 " reach outside the file", o->path, bytes, o->data_at);
+        return bm_refuse(BM_RULE_EXTENTS, "\"%s\": its %" PRId64 " bytes at %" PRIu64 " reach outside the file",
+                         o->path, bytes, o->data_at);
     if (bytes >= BM_H5_ALIGN && o->data_at % BM_H5_ALIGN)
-        return bm_refuse(BM_RULE_EXTENTS, "\"%s\": its bytes at %" PRIu64 " are not aligned to %d", o->path, o->data_at, BM_H5_ALIGN);
+        return bm_refuse(BM_RULE_EXTENTS, "\"%s\": its bytes at %" PRIu64 " are not aligned to %d", o->path, o->data_at,
+                         BM_H5_ALIGN);
     if (!bytes && o->data_at != BM_H5_UNDEFINED)
         return bm_refuse(BM_RULE_EXTENTS, "\"%s\": no elements, but a place at %" PRIu64, o->path, o->data_at);
     bm_entry *grown = bm_grow(t->entry, &t->entry_room, t->entries, sizeof *grown);
@@ -255,7 +263,10 @@ static bm_status read_object(walk *w, const bm_h5_pending *next)
     return check_links(w, first);
 }
 
-static int by_entry_path(const void *a, const void *b) { return strcmp(((const bm_entry *)a)->path, ((const bm_entry *)b)->path); }
+static int by_entry_path(const void *a, const void *b)
+{
+    return strcmp(((const bm_entry *)a)->path, ((const bm_entry *)b)->path);
+}
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
 static int by_attr(const void *a, const void *b)
@@ -268,7 +279,8 @@ static int by_attr(const void *a, const void *b)
 static int by_offset(const void *a, const void *b)
 {
     const bm_h5_extent *x = a, *y = b;
-    return x->offset != y->offset ? (x->offset > y->offset) - (x->offset < y->offset) : (x->bytes > y->bytes) - (x->bytes < y->bytes);
+    return x->offset != y->offset ? (x->offset > y->offset) - (x->offset < y->offset)
+                                  : (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
 /* Sorts all, and finds what lies upon another. */
@@ -286,7 +298,8 @@ static bm_status settle(bm_h5_tree *t)
     for (int64_t i = 1; i < t->extents; i++) {
         const bm_h5_extent *a = t->extent + i - 1, *b = t->extent + i;
         if (a->offset + a->bytes > b->offset)
-            return bm_refuse(BM_RULE_EXTENTS, "%s and %s overlap at %" PRId64, a->entry < 0 ? "metadata" : t->entry[a->entry].path,
+            return bm_refuse(BM_RULE_EXTENTS, "%s and %s overlap at %" PRId64,
+                             a->entry < 0 ? "metadata" : t->entry[a->entry].path,
                              b->entry < 0 ? "metadata" : t->entry[b->entry].path, b->offset);
     }
     return BM_OK;

@@ -38,7 +38,8 @@ bm_status bm_image_store(const bm_image *m, int fd, const char *path)
     BM_TRY(resize(fd, 0, path));
     BM_TRY(resize(fd, m->bytes, path));
     for (int64_t i = 0; i < m->pages; i++) {
-        int64_t at = m->page[i]->index * BM_IMAGE_PAGE, n = m->bytes - at < BM_IMAGE_PAGE ? m->bytes - at : BM_IMAGE_PAGE;
+        int64_t at = m->page[i]->index * BM_IMAGE_PAGE,
+                n = m->bytes - at < BM_IMAGE_PAGE ? m->bytes - at : BM_IMAGE_PAGE;
         if (n > 0) BM_TRY(bm_pwrite_all(fd, m->page[i]->data, (size_t)n, at, path));
     }
     return BM_OK;
@@ -83,7 +84,8 @@ static int driver_compare(const H5FD_t *a, const H5FD_t *b) { return (a > b) - (
 static herr_t driver_query(const H5FD_t *f, unsigned long *flags)
 {
     (void)f;
-    *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE | H5FD_FEAT_AGGREGATE_SMALLDATA;
+    *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
+             H5FD_FEAT_AGGREGATE_SMALLDATA;
     return 0;
 }
 

@@ -1,5 +1,6 @@
-/* A sparse file in memory, and the driver through which libhdf5 writes it. libhdf5 1.10 cannot close a file that it failed to
- * write, and crashes when asked again: so it only ever writes here, where nothing fails, and bm does all input and output. */
+/* A sparse file in memory, and the driver through which libhdf5 writes it. libhdf5 1.10 cannot close a file that it
+ * failed to write, and crashes when asked again: so it only ever writes here, where nothing fails, and bm does all
+ * input and output. */
 #ifndef BM_IO_STORE_IMAGE_PRIV_H
 #define BM_IO_STORE_IMAGE_PRIV_H
 
@@ -20,10 +21,10 @@ typedef struct bm_image {
     bm_image_page **page; /* those that were written to, in the order of the first writes */
     int64_t pages;
     size_t room;
-    int64_t bytes;    /* the length of the file */
-    bm_status status; /* BM_ERR_MEMORY once a page could not be had; sticky */
+    int64_t bytes;              /* the length of the file */
+    bm_status status;           /* BM_ERR_MEMORY once a page could not be had; sticky */
     struct bm_image_file *file; /* libhdf5's handle */
-} bm_image; /* {0} is an empty one */
+} bm_image;                     /* {0} is an empty one */
 
 void bm_image_finish(bm_image *m);
 /* Makes an open file hold exactly the image; what was not written is a hole. */

@@ -32,7 +32,8 @@ bm_status bm_json_parse(json_t **out, const char *text, const char *what)
     if (too_deep(text)) return bm_refuse(BM_RULE_SCHEMA, "%s is nested deeper than %d", what, MOST_DEPTH);
     json_t *value = json_loads(text, JSON_REJECT_DUPLICATES, &error);
     if (!value) {
-        if (!error.text[0] || json_error_code(&error) == json_error_out_of_memory) return bm_fail(BM_ERR_MEMORY, "%s: no memory to read it", what);
+        if (!error.text[0] || json_error_code(&error) == json_error_out_of_memory)
+            return bm_fail(BM_ERR_MEMORY, "%s: no memory to read it", what);
         return bm_refuse(BM_RULE_SCHEMA, "%s is not JSON: line %d: %s", what, error.line, error.text);
     }
     if (!json_is_object(value)) {

@@ -35,7 +35,10 @@ struct bm_loader {
     int threads;
 };
 
-bm_loader_opts bm_loader_opts_default(void) { return (bm_loader_opts){.split = "train", .shuffle = 1, .threads = 2, .ahead = 8}; }
+bm_loader_opts bm_loader_opts_default(void)
+{
+    return (bm_loader_opts){.split = "train", .shuffle = 1, .threads = 2, .ahead = 8};
+}
 
 /* Windows that batch b holds: all, but for the end of a single pass. */
 static int64_t rows_of(const bm_loader *l, uint64_t b)
@@ -101,21 +104,26 @@ static bm_status check_opts(bm_loader *l)
 {
     const bm_loader_opts *o = &l->opts;
     int64_t count, row, all;
-    if (o->window < 1 || o->batch < 1) return bm_fail(BM_ERR_CONFIG, "a window of %" PRId64 " tokens, a batch of %" PRId64, o->window, o->batch);
+    if (o->window < 1 || o->batch < 1)
+        return bm_fail(BM_ERR_CONFIG, "a window of %" PRId64 " tokens, a batch of %" PRId64, o->window, o->batch);
     if (o->threads < 0 || o->threads > 64 || o->ahead < 1 || o->ahead > 1024)
         return bm_fail(BM_ERR_USAGE, "a loader of %d threads, %d batches ahead", o->threads, o->ahead);
     BM_TRY(bm_tokens_split(&l->first, &count, l->data, o->split));
     const char *path = bm_store_path(bm_tokens_store(l->data));
     if (count - 1 < o->window)
-        return bm_fail(BM_ERR_CONFIG, "%s: part \"%s\" has %" PRId64 " tokens; a window of %" PRId64 " needs one more than its length: shorten it",
+        return bm_fail(BM_ERR_CONFIG,
+                       "%s: part \"%s\" has %" PRId64 " tokens; a window of %" PRId64
+                       " needs one more than its length: shorten it",
                        path, o->split, count, o->window);
     l->windows = (uint64_t)((count - 1) / o->window);
     if (o->limit > 0 && (uint64_t)o->limit < l->windows) l->windows = (uint64_t)o->limit;
     l->row_bytes = (size_t)(o->window + 1) * bm_dtype_size(l->ids->dtype);
     if (bm_mul_i64(&row, (int64_t)l->row_bytes, o->batch) || bm_mul_i64(&all, row, o->ahead) || all > INT64_MAX / 2)
-        return bm_fail(BM_ERR_CONFIG, "a batch of %" PRId64 " windows of %" PRId64 " tokens does not fit the memory", o->batch, o->window);
+        return bm_fail(BM_ERR_CONFIG, "a batch of %" PRId64 " windows of %" PRId64 " tokens does not fit the memory",
+                       o->batch, o->window);
     if (o->start.sample >= l->windows)
-        return bm_fail(BM_ERR_USAGE, "%s: sample %" PRIu64 " of an epoch of %" PRIu64 " windows", path, o->start.sample, l->windows);
+        return bm_fail(BM_ERR_USAGE, "%s: sample %" PRIu64 " of an epoch of %" PRIu64 " windows", path, o->start.sample,
+                       l->windows);
     l->origin = o->start;
     return BM_OK;
 }
@@ -172,8 +180,8 @@ void bm_loader_destroy(bm_loader *l)
 
 int64_t bm_loader_windows(const bm_loader *l) { return (int64_t)l->windows; }
 
-/* n + 1 ids become n inputs and n targets, in blocks of a fixed length so that the compiler makes vectors of them. Returns the
- * place of the first id that is too large, or -1. */
+/* n + 1 ids become n inputs and n targets, in blocks of a fixed length so that the compiler makes vectors of them.
+ * Returns the place of the first id that is too large, or -1. */
 #define BLOCK 16
 #define WIDEN(name, type)                                                                                              \
     static int64_t name(int32_t *restrict inputs, int32_t *restrict targets, const type *restrict ids, int64_t n,      \
@@ -205,8 +213,9 @@ static bm_status widen_batch(const bm_loader *l, const slot *s, int64_t rows, in
     uint32_t vocab = (uint32_t)bm_tokens_vocab(l->data);
     for (int64_t r = 0; r < rows; r++) {
         const void *raw = s->raw + (size_t)r * l->row_bytes;
-        int64_t bad = l->ids->dtype == BM_U16 ? widen_u16(inputs + r * window, targets + r * window, raw, window, vocab)
-                                              : widen_u32(inputs + r * window, targets + r * window, raw, window, vocab);
+        int64_t bad = l->ids->dtype == BM_U16
+                          ? widen_u16(inputs + r * window, targets + r * window, raw, window, vocab)
+                          : widen_u32(inputs + r * window, targets + r * window, raw, window, vocab);
         if (bad < 0) continue;
         int64_t id = l->ids->dtype == BM_U16 ? ((const uint16_t *)raw)[bad] : ((const uint32_t *)raw)[bad];
         return bm_tokens_bad_id(l->data, id, l->first + (int64_t)window_of(l, s->batch, r) * window + bad);
@@ -249,7 +258,8 @@ bm_cursor bm_loader_get_cursor(const bm_loader *l)
 
 bm_status bm_loader_set_cursor(bm_loader *l, bm_cursor at)
 {
-    if (at.sample >= l->windows) return bm_fail(BM_ERR_USAGE, "sample %" PRIu64 " of an epoch of %" PRIu64 " windows", at.sample, l->windows);
+    if (at.sample >= l->windows)
+        return bm_fail(BM_ERR_USAGE, "sample %" PRIu64 " of an epoch of %" PRIu64 " windows", at.sample, l->windows);
     pthread_mutex_lock(&l->lock);
     l->paused = 1;
     while (l->busy) pthread_cond_wait(&l->ready, &l->lock);

@@ -1,10 +1,11 @@
 /* bm_loader: turns (token dataset, split, seed, cursor) into batches, ahead of the device.
  *
- * Window i of a split of n tokens is inputs ids[i W .. i W + W), targets one later, across document ends; there are floor((n - 1) / W).
- * With `shuffle` each epoch takes all windows once in the order of a keyed bijection (bm_permute); else in file order.
- * Batches run on over the end of an epoch. What the k-th batch from a cursor holds depends on the dataset, split, window, seed
- * and cursor alone, never on the number of threads. Reader threads pread raw ids at recorded offsets into a ring; bm_loader_next
- * widens them into the caller's arrays and allocates nothing. A loader belongs to one thread at a time. */
+ * Window i of a split of n tokens is inputs ids[i W .. i W + W), targets one later, across document ends; there are
+ * floor((n - 1) / W). With `shuffle` each epoch takes all windows once in the order of a keyed bijection (bm_permute);
+ * else in file order. Batches run on over the end of an epoch. What the k-th batch from a cursor holds depends on the
+ * dataset, split, window, seed and cursor alone, never on the number of threads. Reader threads pread raw ids at
+ * recorded offsets into a ring; bm_loader_next widens them into the caller's arrays and allocates nothing. A loader
+ * belongs to one thread at a time. */
 #ifndef BM_IO_STORE_LOADER_H
 #define BM_IO_STORE_LOADER_H
 
@@ -31,10 +32,10 @@ typedef struct bm_loader_opts {
     int shuffle;
     uint64_t seed;
     bm_cursor start;
-    int once;          /* one pass: stop at the end of the epoch, with a short last batch */
-    int64_t limit;     /* use only the first `limit` windows of the split; 0: all */
-    int threads;       /* readers, 0 .. 64; the caller reads what none of them has begun */
-    int ahead;         /* batches in the ring, 1 .. 1024 */
+    int once;      /* one pass: stop at the end of the epoch, with a short last batch */
+    int64_t limit; /* use only the first `limit` windows of the split; 0: all */
+    int threads;   /* readers, 0 .. 64; the caller reads what none of them has begun */
+    int ahead;     /* batches in the ring, 1 .. 1024 */
 } bm_loader_opts;
 BM_API bm_loader_opts bm_loader_opts_default(void);
 
@@ -45,8 +46,9 @@ BM_API bm_status bm_loader_create(bm_loader **out, const bm_tokens *data, const 
 BM_API void bm_loader_destroy(bm_loader *l);
 BM_API int64_t bm_loader_windows(const bm_loader *l); /* an epoch */
 
-/* The next batch: inputs and targets [batch, window] i32, row-major. *windows (may be NULL without `once`) is the number of
- * rows filled; 0 at the end of a single pass; rows beyond it are zero. Blocks until the batch was read. BM_ERR_DAMAGED for an id outside the vocabulary. */
+/* The next batch: inputs and targets [batch, window] i32, row-major. *windows (may be NULL without `once`) is the
+ * number of rows filled; 0 at the end of a single pass; rows beyond it are zero. Blocks until the batch was read.
+ * BM_ERR_DAMAGED for an id outside the vocabulary. */
 BM_API bm_status bm_loader_next(bm_loader *l, int32_t *inputs, int32_t *targets, int64_t *windows);
 
 /* The cursor after the batches handed out so far (what was read ahead does not count). */
@@ -54,8 +56,8 @@ BM_API bm_cursor bm_loader_get_cursor(const bm_loader *l);
 /* Goes on from there; a sample beyond the epoch is BM_ERR_USAGE. */
 BM_API bm_status bm_loader_set_cursor(bm_loader *l, bm_cursor at);
 
-/* The keyed bijection of [0, n): a Feistel network of four rounds on the least even number of bits that holds n - 1, its round
- * function Philox4x32-10 (key: seed; counter: half, round, epoch), repeated while the result is n or more
+/* The keyed bijection of [0, n): a Feistel network of four rounds on the least even number of bits that holds n - 1,
+ * its round function Philox4x32-10 (key: seed; counter: half, round, epoch), repeated while the result is n or more
  * (cycle-walking; Black and Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002, section 3). n > 0, i < n. */
 BM_API uint64_t bm_permute(uint64_t n, uint64_t seed, uint64_t epoch, uint64_t i);
 

@@ -37,7 +37,10 @@ void bm_manifest_finish(bm_manifest *m)
 
 static int starts_with(const char *text, const char *prefix) { return !strncmp(text, prefix, strlen(prefix)); }
 
-static int is_manifest(const char *path) { return !strcmp(path, BM_MANIFEST_HEAD) || !strcmp(path, BM_MANIFEST_LEAVES); }
+static int is_manifest(const char *path)
+{
+    return !strcmp(path, BM_MANIFEST_HEAD) || !strcmp(path, BM_MANIFEST_LEAVES);
+}
 
 static uint32_t kind_of(const char *path)
 {
@@ -75,14 +78,21 @@ bm_status bm_manifest_layout(bm_manifest *m, const bm_h5_tree *t)
             metadata = 1;
             continue;
         }
-        BM_TRY(add_leaves(m, &room, (bm_leaf){.offset = at, .bytes = x->offset - at, .kind = metadata ? BM_LEAF_METADATA : BM_LEAF_PADDING}));
+        BM_TRY(add_leaves(
+            m, &room,
+            (bm_leaf){.offset = at, .bytes = x->offset - at, .kind = metadata ? BM_LEAF_METADATA : BM_LEAF_PADDING}));
         m->first[x->entry] = m->leaves;
-        BM_TRY(add_leaves(m, &room, (bm_leaf){.offset = x->offset, .bytes = x->bytes, .kind = kind_of(t->entry[x->entry].path),
-                                              .index = (uint32_t)x->entry}));
+        BM_TRY(add_leaves(m, &room,
+                          (bm_leaf){.offset = x->offset,
+                                    .bytes = x->bytes,
+                                    .kind = kind_of(t->entry[x->entry].path),
+                                    .index = (uint32_t)x->entry}));
         at = x->offset + x->bytes;
         metadata = 0;
     }
-    return add_leaves(m, &room, (bm_leaf){.offset = at, .bytes = t->file_bytes - at, .kind = metadata ? BM_LEAF_METADATA : BM_LEAF_PADDING});
+    return add_leaves(
+        m, &room,
+        (bm_leaf){.offset = at, .bytes = t->file_bytes - at, .kind = metadata ? BM_LEAF_METADATA : BM_LEAF_PADDING});
 }
 
 void bm_manifest_encode(uint8_t *table, uint8_t *head, bm_manifest *m, int64_t rows, int64_t file_bytes)
@@ -123,7 +133,8 @@ static void start_hash(bm_hasher *h, const char *path, bm_dtype dtype, const bm_
 
 static int covers(bm_store_kind kind, const char *path)
 {
-    if (kind == BM_STORE_CHECKPOINT) return starts_with(path, "/params/") || starts_with(path, "/optim/") || starts_with(path, "/state/");
+    if (kind == BM_STORE_CHECKPOINT)
+        return starts_with(path, "/params/") || starts_with(path, "/optim/") || starts_with(path, "/state/");
     return !starts_with(path, "/meta/") && !is_manifest(path);
 }
 
@@ -160,7 +171,8 @@ static bm_hash128 tensor_hash(bm_hasher *h, const bm_manifest *m, const bm_h5_tr
     const bm_entry *e = t->entry + entry;
     const bm_leaf *leaf = m->first[entry] < 0 ? NULL : m->leaf + m->first[entry];
     start_hash(h, e->path, e->dtype, &e->shape);
-    for (int64_t at = 0; at < e->bytes; at += BM_LEAF_MOST, leaf++) bm_hasher_add(h, leaf->hash.byte, sizeof leaf->hash.byte);
+    for (int64_t at = 0; at < e->bytes; at += BM_LEAF_MOST, leaf++)
+        bm_hasher_add(h, leaf->hash.byte, sizeof leaf->hash.byte);
     return bm_hasher_digest(h);
 }
 
@@ -177,7 +189,8 @@ bm_status bm_manifest_summarise(bm_content_id *id, bm_manifest *m, const bm_h5_t
     }
     for (int64_t i = 0; i < t->entries; i++) {
         m->tensor[i] = tensor_hash(one, m, t, i);
-        for (int k = 0; k < 2 && covers(kind, t->entry[i].path); k++) bm_hasher_add(half[k], m->tensor[i].byte, sizeof m->tensor[i].byte);
+        for (int k = 0; k < 2 && covers(kind, t->entry[i].path); k++)
+            bm_hasher_add(half[k], m->tensor[i].byte, sizeof m->tensor[i].byte);
     }
     if (kind == BM_STORE_DATASET) BM_GO(add_group_attrs(half, one, t));
     for (int k = 0; k < 2; k++) memcpy(id->byte + 16 * k, bm_hasher_digest(half[k]).byte, 16);
@@ -215,15 +228,18 @@ static bm_status read_head(bm_manifest *m, const bm_h5_tree *t, const bm_entry *
         return bm_refuse(BM_RULE_MANIFEST, BM_MANIFEST_HEAD " is not u8[%d]", BM_HEAD_BYTES);
     BM_TRY(bm_pread_all(fd, head, sizeof head, at->offset, BM_MANIFEST_HEAD));
     if (bm_get_u32(head + BM_HEAD_BYTES - 4) != bm_crc32c(0, head, BM_HEAD_BYTES - 4))
-        return bm_fail(BM_ERR_DAMAGED, "damaged: the CRC of " BM_MANIFEST_HEAD " at %" PRId64 " does not fit", at->offset);
+        return bm_fail(BM_ERR_DAMAGED, "damaged: the CRC of " BM_MANIFEST_HEAD " at %" PRId64 " does not fit",
+                       at->offset);
     if (memcmp(head, magic, 8) || bm_get_u32(head + 8) != VERSION)
         return bm_refuse(BM_RULE_MANIFEST, "its version is %" PRIu32 "; %u is known", bm_get_u32(head + 8), VERSION);
     if (bm_get_u64(head + 16) != (uint64_t)t->file_bytes)
         return bm_refuse(BM_RULE_MANIFEST, "it is of a file of %" PRIu64 " bytes", bm_get_u64(head + 16));
-    if (bm_get_u32(head + 24) != ALGORITHMS || !all_zero(head + 44, 32) || !all_zero(head + HEAD_USED, BM_HEAD_BYTES - 4 - HEAD_USED))
+    if (bm_get_u32(head + 24) != ALGORITHMS || !all_zero(head + 44, 32) ||
+        !all_zero(head + HEAD_USED, BM_HEAD_BYTES - 4 - HEAD_USED))
         return bm_refuse(BM_RULE_MANIFEST, "it uses hashes that are not known (0x%" PRIx32 ")", bm_get_u32(head + 24));
     if (bm_get_u32(head + 12) != (uint64_t)m->leaves)
-        return bm_refuse(BM_RULE_MANIFEST, "it has %" PRIu32 " leaves; the file takes %" PRId64, bm_get_u32(head + 12), m->leaves);
+        return bm_refuse(BM_RULE_MANIFEST, "it has %" PRIu32 " leaves; the file takes %" PRId64, bm_get_u32(head + 12),
+                         m->leaves);
     memcpy(m->root.byte, head + 28, 16);
     memcpy(m->content_id.byte, head + 76, 32);
     return BM_OK;
@@ -237,9 +253,10 @@ static bm_status read_table(bm_manifest *m, const uint8_t *table, int64_t rows)
     for (int64_t i = 0; i < m->leaves; i++) {
         const uint8_t *p = table + i * BM_LEAF_BYTES;
         bm_leaf *leaf = m->leaf + i;
-        if (bm_get_u64(p) != (uint64_t)leaf->offset || bm_get_u64(p + 8) != (uint64_t)leaf->bytes || bm_get_u32(p + 64) != leaf->kind ||
-            bm_get_u32(p + 68) != leaf->index)
-            return bm_refuse(BM_RULE_MANIFEST, "leaf %" PRId64 " does not tile the file (%" PRId64 " bytes at %" PRId64 " are due)", i,
+        if (bm_get_u64(p) != (uint64_t)leaf->offset || bm_get_u64(p + 8) != (uint64_t)leaf->bytes ||
+            bm_get_u32(p + 64) != leaf->kind || bm_get_u32(p + 68) != leaf->index)
+            return bm_refuse(BM_RULE_MANIFEST,
+                             "leaf %" PRId64 " does not tile the file (%" PRId64 " bytes at %" PRId64 " are due)", i,
                              leaf->bytes, leaf->offset);
         if (!all_zero(p + 32, 32) || !all_zero(p + LEAF_USED, BM_LEAF_BYTES - LEAF_USED) ||
             (leaf->kind == BM_LEAF_MANIFEST && !all_zero(p + 16, 16)))
@@ -262,8 +279,9 @@ static bm_status check_metadata(const bm_manifest *m, int fd)
         if (leaf->kind != BM_LEAF_METADATA && leaf->kind != BM_LEAF_PADDING) continue;
         BM_GO(bm_leaf_hash(&h, fd, leaf, buffer, hasher));
         if (!bm_hash_equal(&h, &leaf->hash)) {
-            status = bm_fail(BM_ERR_DAMAGED, "damaged: the %s of %" PRId64 " bytes at %" PRId64 " does not fit its hash",
-                             leaf->kind == BM_LEAF_METADATA ? "metadata" : "padding", leaf->bytes, leaf->offset);
+            status =
+                bm_fail(BM_ERR_DAMAGED, "damaged: the %s of %" PRId64 " bytes at %" PRId64 " does not fit its hash",
+                        leaf->kind == BM_LEAF_METADATA ? "metadata" : "padding", leaf->bytes, leaf->offset);
             goto done;
         }
     }
@@ -283,9 +301,10 @@ bm_status bm_manifest_read(bm_manifest *m, const bm_h5_tree *t, bm_store_kind ki
     const bm_entry *at = t->entry + leaves;
     BM_GO(bm_manifest_layout(m, t));
     BM_GO(read_head(m, t, t->entry + head, fd));
-    if (at->dtype != BM_U8 || at->shape.rank != 2 || at->shape.dim[1] != BM_LEAF_BYTES || at->shape.dim[0] < m->leaves ||
-        at->shape.dim[0] > m->leaves + BM_MOST_SPARE_LEAVES) {
-        status = bm_refuse(BM_RULE_MANIFEST, BM_MANIFEST_LEAVES " is not u8[%" PRId64 ", %d]", m->leaves, BM_LEAF_BYTES);
+    if (at->dtype != BM_U8 || at->shape.rank != 2 || at->shape.dim[1] != BM_LEAF_BYTES ||
+        at->shape.dim[0] < m->leaves || at->shape.dim[0] > m->leaves + BM_MOST_SPARE_LEAVES) {
+        status =
+            bm_refuse(BM_RULE_MANIFEST, BM_MANIFEST_LEAVES " is not u8[%" PRId64 ", %d]", m->leaves, BM_LEAF_BYTES);
         goto done;
     }
     table = bm_alloc((size_t)at->bytes);
@@ -296,13 +315,15 @@ bm_status bm_manifest_read(bm_manifest *m, const bm_h5_tree *t, bm_store_kind ki
     BM_GO(bm_pread_all(fd, table, (size_t)at->bytes, at->offset, BM_MANIFEST_LEAVES));
     bm_hash128 root = bm_hash(table, (size_t)at->bytes);
     if (!bm_hash_equal(&root, &m->root)) {
-        status = bm_fail(BM_ERR_DAMAGED, "damaged: " BM_MANIFEST_LEAVES " at %" PRId64 " does not fit the root hash", at->offset);
+        status = bm_fail(BM_ERR_DAMAGED, "damaged: " BM_MANIFEST_LEAVES " at %" PRId64 " does not fit the root hash",
+                         at->offset);
         goto done;
     }
     BM_GO(read_table(m, table, at->shape.dim[0]));
     BM_GO(check_metadata(m, fd));
     BM_GO(bm_manifest_summarise(&id, m, t, kind));
-    if (!bm_content_id_equal(&id, &m->content_id)) status = bm_refuse(BM_RULE_MANIFEST, "its content id is not that of its hashes");
+    if (!bm_content_id_equal(&id, &m->content_id))
+        status = bm_refuse(BM_RULE_MANIFEST, "its content id is not that of its hashes");
 done:
     bm_free(table);
     return status;

@@ -14,7 +14,7 @@
 typedef struct bm_manifest {
     bm_leaf *leaf; /* by offset */
     int64_t leaves;
-    int64_t *first; /* the first leaf of each entry of the tree, -1: it is empty */
+    int64_t *first;     /* the first leaf of each entry of the tree, -1: it is empty */
     bm_hash128 *tensor; /* of each entry of the tree, its tensor hash; NULL until the leaves have their hashes */
     bm_hash128 root;
     bm_content_id content_id;

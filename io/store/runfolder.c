@@ -113,7 +113,8 @@ bm_status bm_run_newest(char **out, uint64_t *step, const char *run)
             break;
         }
         if (status == BM_ERR_MEMORY) break;
-        bm_log(BM_LOG_WARN, "%s; %s", bm_error_text(status), i ? "taking the checkpoint before it" : "there is none before it");
+        bm_log(BM_LOG_WARN, "%s; %s", bm_error_text(status),
+               i ? "taking the checkpoint before it" : "there is none before it");
         if (!first.status) first = *bm_last_error();
         bm_free(path);
         path = NULL;

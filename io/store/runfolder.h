@@ -14,8 +14,9 @@ extern "C" {
 BM_API bm_status bm_run_checkpoint(char **out, const char *run, uint64_t step);
 BM_API int bm_run_is_folder(const char *path);
 
-/* The newest checkpoint that verifies (bm_store_verify), and its step (may be NULL). One that does not is left where it is, with a
- * warning, and the one before is taken. BM_ERR_NOT_FOUND when there is none; what the newest's fault was, when all are damaged. */
+/* The newest checkpoint that verifies (bm_store_verify), and its step (may be NULL). One that does not is left where it
+ * is, with a warning, and the one before is taken. BM_ERR_NOT_FOUND when there is none; what the newest's fault was,
+ * when all are damaged. */
 BM_API bm_status bm_run_newest(char **out, uint64_t *step, const char *run);
 /* `path` itself if it is a file, else the newest of the run; bm_free. BM_ERR_NOT_FOUND. */
 BM_API bm_status bm_run_resolve(char **out, const char *path);
@@ -24,7 +25,8 @@ BM_API bm_status bm_run_set_latest(const char *run, uint64_t step);
 
 /* The steps there are, ascending; *steps with bm_free. */
 BM_API bm_status bm_run_steps(uint64_t **steps, int64_t *count, const char *run);
-/* Removes all but the last `keep` (at least 2) and the step `best` (0: none). Call it only after a new one was committed. */
+/* Removes all but the last `keep` (at least 2) and the step `best` (0: none). Call it only after a new one was
+ * committed. */
 BM_API bm_status bm_run_prune(const char *run, int64_t keep, uint64_t best);
 /* Removes temporary files in RUN and RUN/checkpoints that no living process writes. */
 BM_API bm_status bm_run_clean(const char *run);

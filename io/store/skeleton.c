@@ -1,4 +1,5 @@
-/* libhdf5 lays out a file: every object, no data. All that libhdf5 keeps per process is touched here, under one lock. */
+/* libhdf5 lays out a file: every object, no data. All that libhdf5 keeps per process is touched here, under one lock.
+ */
 #include <hdf5.h>
 #include <pthread.h>
 #include <string.h>
@@ -45,7 +46,8 @@ static hid_t make_bf16(void)
 {
     hid_t t = H5Tcopy(H5T_IEEE_F32LE);
     if (t < 0) return t;
-    if (H5Tset_fields(t, 15, 7, 8, 0, 7) < 0 || H5Tset_precision(t, 16) < 0 || H5Tset_size(t, 2) < 0 || H5Tset_ebias(t, 127) < 0) {
+    if (H5Tset_fields(t, 15, 7, 8, 0, 7) < 0 || H5Tset_precision(t, 16) < 0 || H5Tset_size(t, 2) < 0 ||
+        H5Tset_ebias(t, 127) < 0) {
         H5Tclose(t);
         return -1;
     }
@@ -56,7 +58,8 @@ static hid_t make_f16(void)
 {
     hid_t t = H5Tcopy(H5T_IEEE_F32LE);
     if (t < 0) return t;
-    if (H5Tset_fields(t, 15, 10, 5, 0, 10) < 0 || H5Tset_precision(t, 16) < 0 || H5Tset_size(t, 2) < 0 || H5Tset_ebias(t, 15) < 0) {
+    if (H5Tset_fields(t, 15, 10, 5, 0, 10) < 0 || H5Tset_precision(t, 16) < 0 || H5Tset_size(t, 2) < 0 ||
+        H5Tset_ebias(t, 15) < 0) {
         H5Tclose(t);
         return -1;
     }
@@ -86,7 +89,8 @@ static hid_t make_type(bm_dtype t)
 static int set_group_list(hid_t list, const bm_node *n)
 {
     unsigned links = n->children ? (unsigned)n->children : 1;
-    size_t name = (n->name_bytes + n->attr_bytes) / links + 1; /* room for the attributes is asked for as longer names */
+    size_t name =
+        (n->name_bytes + n->attr_bytes) / links + 1; /* room for the attributes is asked for as longer names */
     if (name > 65535) name = 65535;
     return H5Pset_link_phase_change(list, 65535, 0) < 0 || H5Pset_attr_phase_change(list, 65535, 0) < 0 ||
            H5Pset_obj_track_times(list, 0) < 0 || H5Pset_est_link_info(list, links, (unsigned)name) < 0;
@@ -97,9 +101,10 @@ static int make_lists(skeleton *k, bm_image *image, size_t meta_bytes)
     k->access = H5Pcreate(H5P_FILE_ACCESS);
     k->data_list = H5Pcreate(H5P_DATASET_CREATE);
     if (k->access < 0 || k->data_list < 0) return -1;
-    if (H5Pset_libver_bounds(k->access, H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 || H5Pset_fclose_degree(k->access, H5F_CLOSE_STRONG) < 0 ||
-        H5Pset_alignment(k->access, BM_H5_ALIGN, BM_H5_ALIGN) < 0 || H5Pset_meta_block_size(k->access, meta_bytes) < 0 ||
-        bm_image_set_driver(k->access, image) < 0)
+    if (H5Pset_libver_bounds(k->access, H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 ||
+        H5Pset_fclose_degree(k->access, H5F_CLOSE_STRONG) < 0 ||
+        H5Pset_alignment(k->access, BM_H5_ALIGN, BM_H5_ALIGN) < 0 ||
+        H5Pset_meta_block_size(k->access, meta_bytes) < 0 || bm_image_set_driver(k->access, image) < 0)
         return -1;
     if (H5Pset_layout(k->data_list, H5D_CONTIGUOUS) < 0 || H5Pset_alloc_time(k->data_list, H5D_ALLOC_TIME_EARLY) < 0 ||
         H5Pset_fill_time(k->data_list, H5D_FILL_TIME_NEVER) < 0 || H5Pset_obj_track_times(k->data_list, 0) < 0 ||
@@ -123,7 +128,8 @@ static bm_status make_attr(skeleton *k, hid_t object, const bm_node_attr *a)
     int fails = space < 0;
     if (!fails && a->is_text) {
         type = H5Tcopy(H5T_C_S1);
-        fails = type < 0 || H5Tset_size(type, a->bytes) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0;
+        fails = type < 0 || H5Tset_size(type, a->bytes) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 ||
+                H5Tset_cset(type, H5T_CSET_UTF8) < 0;
     }
     if (!fails) {
         attr = H5Acreate2(object, a->name, a->is_text ? type : k->type[a->dtype], space, H5P_DEFAULT, H5P_DEFAULT);
@@ -183,7 +189,8 @@ done:
 
 static bm_status make_children(skeleton *k, hid_t group, bm_node *parent)
 {
-    for (bm_node *n = parent->first; n; n = n->next) BM_TRY(n->is_dataset ? make_dataset(k, group, n) : make_group(k, group, n));
+    for (bm_node *n = parent->first; n; n = n->next)
+        BM_TRY(n->is_dataset ? make_dataset(k, group, n) : make_group(k, group, n));
     return BM_OK;
 }
 
@@ -191,7 +198,8 @@ static bm_status make_file(skeleton *k, bm_image *image, bm_node *root, size_t m
 {
     if (make_lists(k, image, meta_bytes)) return h5_fails("properties", root->path);
     k->group_list = H5Pcreate(H5P_FILE_CREATE);
-    if (k->group_list >= 0 && !set_group_list(k->group_list, root)) k->file = H5Fcreate("bm", H5F_ACC_TRUNC, k->group_list, k->access);
+    if (k->group_list >= 0 && !set_group_list(k->group_list, root))
+        k->file = H5Fcreate("bm", H5F_ACC_TRUNC, k->group_list, k->access);
     if (k->file < 0) return h5_fails("file", root->path);
     BM_TRY(make_attrs(k, k->file, root));
     return make_children(k, k->file, root);

@@ -30,7 +30,8 @@ static bm_status open_file(int *fd, int64_t *bytes, const char *path)
 static bm_status root_version(uint64_t *out, const bm_store *s, const char *name)
 {
     const bm_attr *a = bm_store_attr(s, "/", name);
-    if (!a || a->is_text || a->dtype != BM_U16) return bm_refuse(BM_RULE_SCHEMA, "the root has no attribute %s u16", name);
+    if (!a || a->is_text || a->dtype != BM_U16)
+        return bm_refuse(BM_RULE_SCHEMA, "the root has no attribute %s u16", name);
     return bm_store_attr_u64(out, s, "/", name);
 }
 
@@ -44,8 +45,9 @@ static bm_status read_root(bm_store *s)
     BM_TRY(root_version(&minor, s, "bm_version_minor"));
     BM_TRY(root_version(&least, s, "bm_min_reader"));
     if (major != BM_STORE_VERSION_MAJOR || least > BM_STORE_VERSION_MINOR)
-        return bm_refuse(BM_RULE_SCHEMA, "its format is version %" PRIu64 ".%" PRIu64 "; this bm reads %d.%d: use a newer one", major, minor,
-                         BM_STORE_VERSION_MAJOR, BM_STORE_VERSION_MINOR);
+        return bm_refuse(BM_RULE_SCHEMA,
+                         "its format is version %" PRIu64 ".%" PRIu64 "; this bm reads %d.%d: use a newer one", major,
+                         minor, BM_STORE_VERSION_MAJOR, BM_STORE_VERSION_MINOR);
     if (!strcmp(format, "bm-ckpt"))
         s->kind = BM_STORE_CHECKPOINT;
     else if (!strcmp(format, "bm-data"))
@@ -126,7 +128,8 @@ int bm_store_has_group(const bm_store *s, const char *path)
     return bsearch(&path, s->tree.group, (size_t)s->tree.groups, sizeof path, by_text) != NULL;
 }
 
-bm_status bm_store_require(const bm_entry **out, const bm_store *s, const char *path, bm_dtype dtype, const bm_shape *shape)
+bm_status bm_store_require(const bm_entry **out, const bm_store *s, const char *path, bm_dtype dtype,
+                           const bm_shape *shape)
 {
     const bm_entry *e = bm_store_find(s, path);
     *out = NULL;
@@ -142,7 +145,10 @@ bm_status bm_store_require(const bm_entry **out, const bm_store *s, const char *
     return BM_OK;
 }
 
-bm_hash128 bm_store_tensor_hash(const bm_store *s, const bm_entry *e) { return s->manifest.tensor[bm_store_place(s, e)]; }
+bm_hash128 bm_store_tensor_hash(const bm_store *s, const bm_entry *e)
+{
+    return s->manifest.tensor[bm_store_place(s, e)];
+}
 
 int64_t bm_store_attr_count(const bm_store *s) { return s->tree.attrs; }
 const bm_attr *bm_store_attr_at(const bm_store *s, int64_t i) { return s->tree.attr + i; }
@@ -162,14 +168,16 @@ const bm_attr *bm_store_attr(const bm_store *s, const char *object, const char *
 
 static bm_status attr_fails(const bm_attr *a, const char *object, const char *name, const char *due)
 {
-    return bm_refuse(BM_RULE_SCHEMA, "attribute %s of \"%s\" is %s where %s is due", name, object, a ? "of another type" : "missing", due);
+    return bm_refuse(BM_RULE_SCHEMA, "attribute %s of \"%s\" is %s where %s is due", name, object,
+                     a ? "of another type" : "missing", due);
 }
 
 bm_status bm_store_attr_u64(uint64_t *out, const bm_store *s, const char *object, const char *name)
 {
     const bm_attr *a = bm_store_attr(s, object, name);
     *out = 0;
-    if (!a || a->is_text || a->shape.rank || (a->dtype != BM_U8 && a->dtype != BM_U16 && a->dtype != BM_U32 && a->dtype != BM_U64))
+    if (!a || a->is_text || a->shape.rank ||
+        (a->dtype != BM_U8 && a->dtype != BM_U16 && a->dtype != BM_U32 && a->dtype != BM_U64))
         return attr_fails(a, object, name, "an unsigned number");
     memcpy(out, a->data, a->bytes);
     return BM_OK;
@@ -179,7 +187,8 @@ bm_status bm_store_attr_f64(double *out, const bm_store *s, const char *object, 
 {
     const bm_attr *a = bm_store_attr(s, object, name);
     *out = 0;
-    if (!a || a->is_text || a->shape.rank || !bm_dtype_is_float(a->dtype)) return attr_fails(a, object, name, "a floating number");
+    if (!a || a->is_text || a->shape.rank || !bm_dtype_is_float(a->dtype))
+        return attr_fails(a, object, name, "a floating number");
     return bm_convert_floats(out, BM_F64, a->data, a->dtype, 1);
 }
 
@@ -196,7 +205,8 @@ bm_status bm_store_read(const bm_store *s, const bm_entry *e, void *data, int64_
 {
     int64_t size = (int64_t)bm_dtype_size(e->dtype), all = e->bytes / size;
     if (first < 0 || count < 0 || first > all || count > all - first)
-        return bm_fail(BM_ERR_USAGE, "%s: %s has %" PRId64 " elements; %" PRId64 " from %" PRId64 " were asked for", s->path, e->path, all, count, first);
+        return bm_fail(BM_ERR_USAGE, "%s: %s has %" PRId64 " elements; %" PRId64 " from %" PRId64 " were asked for",
+                       s->path, e->path, all, count, first);
     return bm_pread_all(s->fd, data, (size_t)(count * size), e->offset + first * size, s->path);
 }
 
@@ -204,7 +214,9 @@ bm_status bm_store_load(void **out, const bm_store *s, const bm_entry *e, int64_
 {
     *out = NULL;
     if (e->bytes > most)
-        return bm_fail_prefix(bm_refuse(BM_RULE_SCHEMA, "%s has %" PRId64 " bytes; at most %" PRId64 " are taken", e->path, e->bytes, most), "%s", s->path);
+        return bm_fail_prefix(bm_refuse(BM_RULE_SCHEMA, "%s has %" PRId64 " bytes; at most %" PRId64 " are taken",
+                                        e->path, e->bytes, most),
+                              "%s", s->path);
     char *data = bm_alloc((size_t)e->bytes + 1);
     if (!data) return BM_ERR_MEMORY;
     bm_status status = bm_pread_all(s->fd, data, (size_t)e->bytes, e->offset, s->path);

@@ -14,7 +14,7 @@ struct bm_store {
     const char *uuid; /* in the tree */
     bm_h5_tree tree;
     bm_manifest manifest;
-    int64_t hidden; /* the first of the manifest's two entries */
+    int64_t hidden;       /* the first of the manifest's two entries */
     pthread_mutex_t lock; /* guards map */
     void *map;
 };

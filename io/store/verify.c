@@ -8,8 +8,8 @@
 
 static bm_status leaf_damaged(const bm_store *s, const char *path, const bm_leaf *leaf)
 {
-    return bm_fail(BM_ERR_DAMAGED, "%s: damaged: %s: the %" PRId64 " bytes at %" PRId64 " do not fit their hash", s->path,
-                   path ? path : "metadata", leaf->bytes, leaf->offset);
+    return bm_fail(BM_ERR_DAMAGED, "%s: damaged: %s: the %" PRId64 " bytes at %" PRId64 " do not fit their hash",
+                   s->path, path ? path : "metadata", leaf->bytes, leaf->offset);
 }
 
 bm_status bm_store_check_leaf(const bm_store *s, const bm_entry *e, int64_t leaf, const void *data)
@@ -24,7 +24,8 @@ bm_status bm_store_stream(const bm_store *s, const bm_entry *e, void *buffer, bm
     int64_t size = (int64_t)bm_dtype_size(e->dtype), leaf = s->manifest.first[bm_store_place(s, e)];
     bm_status status = BM_OK;
     if (!e->bytes) return BM_OK;
-    void *own = buffer ? NULL : bm_alloc_aligned(BM_H5_ALIGN, (size_t)(e->bytes < BM_LEAF_MOST ? e->bytes : BM_LEAF_MOST));
+    void *own =
+        buffer ? NULL : bm_alloc_aligned(BM_H5_ALIGN, (size_t)(e->bytes < BM_LEAF_MOST ? e->bytes : BM_LEAF_MOST));
     if (!buffer && !own) return BM_ERR_MEMORY;
     void *data = buffer ? buffer : own;
     for (int64_t at = 0; at < e->bytes && !status; at += BM_LEAF_MOST, leaf++) {

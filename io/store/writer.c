@@ -28,13 +28,15 @@ static bm_status resolve_target(char **out, const char *path, int replace)
     char *folder;
     if (!lstat(path, &st)) {
         if (!replace) return bm_fail(BM_ERR_EXISTS, "%s: exists already (--force replaces it)", path);
-        if (stat(path, &st) || !S_ISREG(st.st_mode)) return bm_fail(BM_ERR_EXISTS, "%s: is no regular file; it is not replaced", path);
+        if (stat(path, &st) || !S_ISREG(st.st_mode))
+            return bm_fail(BM_ERR_EXISTS, "%s: is no regular file; it is not replaced", path);
         return bm_path_real(out, path);
     }
     if (!*path || path[strlen(path) - 1] == '/') return bm_fail(BM_ERR_USAGE, "\"%s\" names no file", path);
     if (!(folder = bm_path_folder(path))) return BM_ERR_MEMORY;
     bm_status status = BM_OK;
-    if (stat(folder, &st) || !S_ISDIR(st.st_mode)) status = bm_fail(BM_ERR_NOT_FOUND, "%s: there is no folder %s", path, folder);
+    if (stat(folder, &st) || !S_ISDIR(st.st_mode))
+        status = bm_fail(BM_ERR_NOT_FOUND, "%s: there is no folder %s", path, folder);
     bm_free(folder);
     if (!status && !(*out = bm_strdup(path))) status = BM_ERR_MEMORY;
     return status;
@@ -70,9 +72,11 @@ static bm_node *find_child(const bm_node *parent, const char *name, size_t n)
     return NULL;
 }
 
-static bm_status add_child(bm_node **out, bm_writer *w, bm_node *parent, const char *path, size_t path_bytes, size_t name_bytes)
+static bm_status add_child(bm_node **out, bm_writer *w, bm_node *parent, const char *path, size_t path_bytes,
+                           size_t name_bytes)
 {
-    if (parent->children >= BM_H5_MOST_LINKS) return bm_fail(BM_ERR_USAGE, "%s holds more than %d objects", parent->path, BM_H5_MOST_LINKS);
+    if (parent->children >= BM_H5_MOST_LINKS)
+        return bm_fail(BM_ERR_USAGE, "%s holds more than %d objects", parent->path, BM_H5_MOST_LINKS);
     bm_node *n = bm_arena_alloc(&w->arena, sizeof *n);
     char *text = n ? bm_arena_text(&w->arena, path, path_bytes) : NULL;
     if (!text) return BM_ERR_MEMORY;
@@ -100,11 +104,13 @@ bm_status bm_writer_add(bm_node **out, bm_writer *w, const char *path, int is_da
     for (const char *p = path + 1; *p || is_dataset;) {
         size_t bytes = strcspn(p, "/");
         int last = !p[bytes];
-        if (!bm_h5_name_valid(p, bytes)) return bm_fail(BM_ERR_USAGE, "\"%s\" holds a name that cannot be stored", path);
+        if (!bm_h5_name_valid(p, bytes))
+            return bm_fail(BM_ERR_USAGE, "\"%s\" holds a name that cannot be stored", path);
         if (n->is_dataset) return bm_fail(BM_ERR_USAGE, "%s: %s is a dataset", path, n->path);
         if (n->depth >= BM_H5_MOST_DEPTH) return bm_fail(BM_ERR_USAGE, "%s is deeper than %d", path, BM_H5_MOST_DEPTH);
         bm_node *child = find_child(n, p, bytes);
-        if (child && last && (is_dataset || child->is_dataset)) return bm_fail(BM_ERR_USAGE, "%s is described twice", path);
+        if (child && last && (is_dataset || child->is_dataset))
+            return bm_fail(BM_ERR_USAGE, "%s is described twice", path);
         if (!child) BM_TRY(add_child(&child, w, n, path, (size_t)(p - path) + bytes, bytes));
         n = child;
         p += bytes + !last;
@@ -181,10 +187,12 @@ static bm_status add_attr(bm_writer *w, const char *object, const char *name, bm
     bm_node *n = object[0] == '/' ? find_node(w, object) : NULL;
     if (w->phase != BM_WRITER_DESCRIBING) return bm_fail(BM_ERR_USAGE, "%s: the description has ended", object);
     if (!n) return bm_fail(BM_ERR_USAGE, "attribute %s: there is no object %s", name, object);
-    if (!bm_h5_name_valid(name, strlen(name))) return bm_fail(BM_ERR_USAGE, "%s: an attribute cannot be named \"%s\"", object, name);
+    if (!bm_h5_name_valid(name, strlen(name)))
+        return bm_fail(BM_ERR_USAGE, "%s: an attribute cannot be named \"%s\"", object, name);
     for (const bm_node_attr *b = n->first_attr; b; b = b->next)
         if (!strcmp(b->name, name)) return bm_fail(BM_ERR_USAGE, "%s: attribute %s is described twice", object, name);
-    if (n->attrs >= BM_H5_MOST_ATTRS) return bm_fail(BM_ERR_USAGE, "%s has more than %d attributes", object, BM_H5_MOST_ATTRS);
+    if (n->attrs >= BM_H5_MOST_ATTRS)
+        return bm_fail(BM_ERR_USAGE, "%s has more than %d attributes", object, BM_H5_MOST_ATTRS);
     bm_node_attr *kept = bm_arena_alloc(&w->arena, sizeof *kept);
     if (!kept) return BM_ERR_MEMORY;
     *kept = *a;
@@ -202,11 +210,13 @@ static bm_status add_attr(bm_writer *w, const char *object, const char *name, bm
     return BM_OK;
 }
 
-bm_status bm_writer_attr(bm_writer *w, const char *object, const char *name, bm_dtype dtype, const bm_shape *shape, const void *data)
+bm_status bm_writer_attr(bm_writer *w, const char *object, const char *name, bm_dtype dtype, const bm_shape *shape,
+                         const void *data)
 {
     BM_TRY(bm_shape_check(shape, dtype));
     bm_node_attr a = {.dtype = dtype, .shape = *shape, .data = data, .bytes = bm_shape_bytes(shape, dtype)};
-    if (a.bytes > BM_H5_MOST_TEXT) return bm_fail(BM_ERR_USAGE, "%s: attribute %s is longer than %d bytes", object, name, BM_H5_MOST_TEXT);
+    if (a.bytes > BM_H5_MOST_TEXT)
+        return bm_fail(BM_ERR_USAGE, "%s: attribute %s is longer than %d bytes", object, name, BM_H5_MOST_TEXT);
     return add_attr(w, object, name, &a);
 }
 
@@ -216,15 +226,25 @@ static bm_status attr_number(bm_writer *w, const char *object, const char *name,
     return bm_writer_attr(w, object, name, dtype, &scalar, value);
 }
 
-bm_status bm_writer_attr_u32(bm_writer *w, const char *object, const char *name, uint32_t value) { return attr_number(w, object, name, BM_U32, &value); }
-bm_status bm_writer_attr_u64(bm_writer *w, const char *object, const char *name, uint64_t value) { return attr_number(w, object, name, BM_U64, &value); }
-bm_status bm_writer_attr_f64(bm_writer *w, const char *object, const char *name, double value) { return attr_number(w, object, name, BM_F64, &value); }
+bm_status bm_writer_attr_u32(bm_writer *w, const char *object, const char *name, uint32_t value)
+{
+    return attr_number(w, object, name, BM_U32, &value);
+}
+bm_status bm_writer_attr_u64(bm_writer *w, const char *object, const char *name, uint64_t value)
+{
+    return attr_number(w, object, name, BM_U64, &value);
+}
+bm_status bm_writer_attr_f64(bm_writer *w, const char *object, const char *name, double value)
+{
+    return attr_number(w, object, name, BM_F64, &value);
+}
 
 bm_status bm_writer_attr_text(bm_writer *w, const char *object, const char *name, const char *text)
 {
     size_t n = strlen(text);
     if (n > BM_H5_MOST_TEXT || !bm_utf8_valid(text, n))
-        return bm_fail(BM_ERR_USAGE, "%s: attribute %s is longer than %d bytes or not UTF-8", object, name, BM_H5_MOST_TEXT);
+        return bm_fail(BM_ERR_USAGE, "%s: attribute %s is longer than %d bytes or not UTF-8", object, name,
+                       BM_H5_MOST_TEXT);
     bm_node_attr a = {.is_text = 1, .shape = bm_shape_of(0, NULL), .data = text, .bytes = n ? n : 1};
     return add_attr(w, object, name, &a);
 }

@@ -37,8 +37,8 @@ typedef struct bm_node {
 
 /* How far the puts into one dataset are. */
 typedef struct bm_put_state {
-    int64_t entry; /* its place in the tree */
-    int64_t done;  /* bytes */
+    int64_t entry;     /* its place in the tree */
+    int64_t done;      /* bytes */
     bm_hasher *hasher; /* of the leaf begun; NULL before the first put and after the last */
 } bm_put_state;
 
@@ -54,7 +54,7 @@ struct bm_writer {
     int64_t datasets;
     size_t dataset_room;
     size_t meta_bytes; /* about what the headers take */
-    char *temp; /* NULL before begin and after commit */
+    char *temp;        /* NULL before begin and after commit */
     int fd;
     bm_h5_tree tree; /* of the temporary file, read back */
     bm_manifest manifest;
@@ -66,8 +66,8 @@ bm_status bm_writer_add(bm_node **out, bm_writer *w, const char *path, int is_da
 
 struct bm_image;
 
-/* An image of the file with every object of the tree; sets the datasets' offsets. `meta_bytes` is about what the headers take.
- * The only place that calls libhdf5 for writing. */
+/* An image of the file with every object of the tree; sets the datasets' offsets. `meta_bytes` is about what the
+ * headers take. The only place that calls libhdf5 for writing. */
 bm_status bm_skeleton_make(struct bm_image *image, bm_node *root, size_t meta_bytes);
 
 #endif

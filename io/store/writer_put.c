@@ -37,8 +37,8 @@ static bm_status make_uuid(char out[37])
     BM_TRY(bm_random_bytes(b, sizeof b));
     b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* RFC 4122, version 4 */
     b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-    snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4], b[5], b[6],
-             b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3],
+             b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
     return BM_OK;
 }
 
@@ -47,12 +47,15 @@ static bm_status add_root_attrs(bm_writer *w)
     static const struct {
         const char *name;
         uint16_t value;
-    } version[] = {{"bm_version_major", BM_STORE_VERSION_MAJOR}, {"bm_version_minor", BM_STORE_VERSION_MINOR}, {"bm_min_reader", 0}};
+    } version[] = {{"bm_version_major", BM_STORE_VERSION_MAJOR},
+                   {"bm_version_minor", BM_STORE_VERSION_MINOR},
+                   {"bm_min_reader", 0}};
     char uuid[37], now[32];
     bm_shape scalar = bm_shape_of(0, NULL);
     time_t t = time(NULL);
     struct tm utc;
-    if (!gmtime_r(&t, &utc) || !strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &utc)) return bm_fail(BM_ERR_IO, "the clock cannot be read");
+    if (!gmtime_r(&t, &utc) || !strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &utc))
+        return bm_fail(BM_ERR_IO, "the clock cannot be read");
     BM_TRY(make_uuid(uuid));
     BM_TRY(bm_writer_attr_text(w, "/", "bm_format", w->opts.kind == BM_STORE_CHECKPOINT ? "bm-ckpt" : "bm-data"));
     for (int i = 0; i < 3; i++) BM_TRY(bm_writer_attr(w, "/", version[i].name, BM_U16, &scalar, &version[i].value));
@@ -86,7 +89,8 @@ static bm_status add_manifest(bm_writer *w)
 static bm_status check_space(const bm_writer *w)
 {
     double need = (double)w->meta_bytes + (double)w->leaves->bytes + BM_HEAD_BYTES;
-    for (int64_t i = 0; i < w->datasets; i++) need += (double)w->dataset[i]->bytes + (w->dataset[i]->bytes >= BM_H5_ALIGN ? BM_H5_ALIGN : 0);
+    for (int64_t i = 0; i < w->datasets; i++)
+        need += (double)w->dataset[i]->bytes + (w->dataset[i]->bytes >= BM_H5_ALIGN ? BM_H5_ALIGN : 0);
     struct statvfs fs;
     char *folder = bm_path_folder(w->path);
     if (!folder) return BM_ERR_MEMORY;
@@ -96,14 +100,15 @@ static bm_status check_space(const bm_writer *w)
     } else {
         double have = (double)fs.f_bavail * (double)fs.f_frsize;
         if (have < 1.05 * need)
-            status = bm_fail(BM_ERR_NO_SPACE, "%s: needs %.0f bytes and has %.0f free in %s", w->path, 1.05 * need, have, folder);
+            status = bm_fail(BM_ERR_NO_SPACE, "%s: needs %.0f bytes and has %.0f free in %s", w->path, 1.05 * need,
+                             have, folder);
     }
     bm_free(folder);
     return status;
 }
 
-/* The skeleton, until its table of leaves is as long as its own layout asks for, or a few rows longer: a length may change the
- * layout by a gap that libhdf5 then fills or leaves, so that two lengths can ask for each other. */
+/* The skeleton, until its table of leaves is as long as its own layout asks for, or a few rows longer: a length may
+ * change the layout by a gap that libhdf5 then fills or leaves, so that two lengths can ask for each other. */
 static bm_status make_skeleton(bm_writer *w)
 {
     for (int tries = 0; tries < 8; tries++) {
@@ -134,7 +139,8 @@ static bm_status match_offsets(bm_writer *w)
         int64_t entry = bm_h5_tree_find(&w->tree, n->path);
         const bm_entry *e = entry < 0 ? NULL : w->tree.entry + entry;
         if (!e || e->dtype != n->dtype || !bm_shape_equal(&e->shape, &n->shape) || (e->bytes && e->offset != n->offset))
-            return bm_fail(BM_ERR_UNSUPPORTED, "%s: this libhdf5 stores %s in a way that bm does not know", w->path, n->path);
+            return bm_fail(BM_ERR_UNSUPPORTED, "%s: this libhdf5 stores %s in a way that bm does not know", w->path,
+                           n->path);
         w->put[i].entry = entry;
     }
     return BM_OK;
@@ -166,13 +172,16 @@ bm_status bm_writer_begin(bm_writer *w)
 bm_status bm_writer_put(bm_writer *w, int64_t index, const void *data, int64_t first, int64_t count)
 {
     if (w->phase != BM_WRITER_PUTTING) return bm_fail(BM_ERR_USAGE, "%s: not begun", w->path);
-    if (index < 0 || index >= w->datasets) return bm_fail(BM_ERR_USAGE, "%s: there is no dataset %" PRId64, w->path, index);
+    if (index < 0 || index >= w->datasets)
+        return bm_fail(BM_ERR_USAGE, "%s: there is no dataset %" PRId64, w->path, index);
     bm_put_state *p = w->put + index;
     const bm_entry *e = w->tree.entry + p->entry;
     int64_t size = (int64_t)bm_dtype_size(e->dtype);
     if (first != p->done / size || count < 0 || count > e->bytes / size - first)
-        return bm_fail(BM_ERR_USAGE, "%s: %s: elements %" PRId64 " and %" PRId64 " on were put where %" PRId64 " of %" PRId64 " are due", w->path,
-                       e->path, first, count, p->done / size, e->bytes / size);
+        return bm_fail(BM_ERR_USAGE,
+                       "%s: %s: elements %" PRId64 " and %" PRId64 " on were put where %" PRId64 " of %" PRId64
+                       " are due",
+                       w->path, e->path, first, count, p->done / size, e->bytes / size);
     if (count && !p->hasher) BM_TRY(bm_hasher_create(&p->hasher));
     const uint8_t *from = data;
     for (int64_t rest = count * size; rest > 0;) {
@@ -185,7 +194,8 @@ bm_status bm_writer_put(bm_writer *w, int64_t index, const void *data, int64_t f
         from += n;
         rest -= n;
         if (in_leaf + n == BM_LEAF_MOST || p->done == e->bytes) {
-            w->manifest.leaf[w->manifest.first[p->entry] + (p->done - 1) / BM_LEAF_MOST].hash = bm_hasher_digest(p->hasher);
+            w->manifest.leaf[w->manifest.first[p->entry] + (p->done - 1) / BM_LEAF_MOST].hash =
+                bm_hasher_digest(p->hasher);
             bm_hasher_reset(p->hasher);
         }
     }
@@ -203,7 +213,8 @@ static bm_status put_rest(bm_writer *w)
         const bm_node *n = w->dataset[i];
         if (n->data) BM_TRY(bm_writer_put(w, i, n->data, 0, n->bytes / (int64_t)bm_dtype_size(n->dtype)));
         if (w->put[i].done != n->bytes)
-            return bm_fail(BM_ERR_USAGE, "%s: %s has %" PRId64 " of its %" PRId64 " bytes", w->path, n->path, w->put[i].done, n->bytes);
+            return bm_fail(BM_ERR_USAGE, "%s: %s has %" PRId64 " of its %" PRId64 " bytes", w->path, n->path,
+                           w->put[i].done, n->bytes);
     }
     return BM_OK;
 }
@@ -230,7 +241,8 @@ done:
 static bm_status write_manifest(bm_writer *w)
 {
     bm_status status = BM_ERR_MEMORY;
-    const bm_entry *leaves = bm_h5_tree_at(&w->tree, BM_MANIFEST_LEAVES), *head = bm_h5_tree_at(&w->tree, BM_MANIFEST_HEAD);
+    const bm_entry *leaves = bm_h5_tree_at(&w->tree, BM_MANIFEST_LEAVES),
+                   *head = bm_h5_tree_at(&w->tree, BM_MANIFEST_HEAD);
     uint8_t *table = bm_alloc((size_t)leaves->bytes), *page = bm_alloc(BM_HEAD_BYTES);
     if (!table || !page) goto done;
     BM_GO(bm_manifest_summarise(&w->manifest.content_id, &w->manifest, &w->tree, w->opts.kind));
@@ -243,7 +255,8 @@ done:
     return status;
 }
 
-/* The temporary file becomes the file. Without `replace` by a hard link, which fails if a file has appeared meanwhile. */
+/* The temporary file becomes the file. Without `replace` by a hard link, which fails if a file has appeared meanwhile.
+ */
 static bm_status publish(bm_writer *w)
 {
     struct stat st;

@@ -96,13 +96,17 @@ static void bench_windows(void)
     int64_t n = (int64_t)BATCHES * BATCH, windows = (TOKENS - 1) / WINDOW, *offset = malloc((size_t)n * sizeof *offset);
     const bm_entry *e = bm_store_find(bm_tokens_store(t), "/tokens/ids");
     for (int64_t i = 0; i < n; i++)
-        offset[i] = e->offset + (int64_t)bm_permute((uint64_t)windows, 1, (uint64_t)(i / windows), (uint64_t)(i % windows)) * WINDOW * 2;
+        offset[i] =
+            e->offset +
+            (int64_t)bm_permute((uint64_t)windows, 1, (uint64_t)(i / windows), (uint64_t)(i % windows)) * WINDOW * 2;
     for (int round = 0; round < 25; round++) {
         raw = least(raw, raw_windows_s(t, offset, n));
         for (int k = 1; k <= 2; k++) ours[k] = least(ours[k], loader_windows_s(t, k));
     }
     printf("%d shuffled windows of %d u16 tokens: raw pread %.2f us a window\n", (int)n, WINDOW, raw / (double)n * 1e6);
-    for (int k = 1; k <= 2; k++) printf("  loader, %d thread%s  %.2f us   %.2f x raw\n", k, k > 1 ? "s" : " ", ours[k] / (double)n * 1e6, ours[k] / raw);
+    for (int k = 1; k <= 2; k++)
+        printf("  loader, %d thread%s  %.2f us   %.2f x raw\n", k, k > 1 ? "s" : " ", ours[k] / (double)n * 1e6,
+               ours[k] / raw);
     free(offset);
     bm_tokens_close(t);
     unlink(path);
@@ -167,14 +171,16 @@ static void bench_reads(void)
         all = bm_store_bytes(s);
         int fd = open(path, O_RDONLY);
         start = bm_now_s();
-        for (int64_t at = 0; at < all; at += 8 * MIB) must(bm_pread_all(fd, piece, (size_t)(all - at < 8 * MIB ? all - at : 8 * MIB), at, path));
+        for (int64_t at = 0; at < all; at += 8 * MIB)
+            must(bm_pread_all(fd, piece, (size_t)(all - at < 8 * MIB ? all - at : 8 * MIB), at, path));
         raw = least(raw, bm_now_s() - start);
         close(fd);
         start = bm_now_s();
         must(bm_store_verify(s, NULL));
         verify = least(verify, bm_now_s() - start);
         start = bm_now_s();
-        for (int64_t i = 0; i < bm_store_count(s); i++) must(bm_store_stream(s, bm_store_at(s, i), leaf, nothing, NULL));
+        for (int64_t i = 0; i < bm_store_count(s); i++)
+            must(bm_store_stream(s, bm_store_at(s, i), leaf, nothing, NULL));
         stream = least(stream, bm_now_s() - start);
         start = bm_now_s();
         for (int64_t i = 0; i < bm_store_count(s); i++) {
@@ -186,9 +192,11 @@ static void bench_reads(void)
         bm_store_close(s);
     }
     printf("open of %d tensors: %.2f ms\n", TENSORS, open_s * 1e3);
-    printf("%.0f MiB read, page cache warm: pread of 8 MiB %.2f GB/s\n", (double)all / (double)MIB, (double)all / raw * 1e-9);
-    printf("  verify                 %.2f x pread's speed\n  stream, checked        %.2f x\n  map and hash           %.2f x\n", raw / verify,
-           raw / stream, raw / map);
+    printf("%.0f MiB read, page cache warm: pread of 8 MiB %.2f GB/s\n", (double)all / (double)MIB,
+           (double)all / raw * 1e-9);
+    printf("  verify                 %.2f x pread's speed\n  stream, checked        %.2f x\n  map and hash           "
+           "%.2f x\n",
+           raw / verify, raw / stream, raw / map);
     free(piece);
     free(leaf);
 }

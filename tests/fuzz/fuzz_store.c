@@ -1,5 +1,6 @@
-/* libFuzzer: any bytes as a file of the HDF5 profile. Each input is opened as it is and with its checksums put right, else hardly
- * one would pass the first of them. What is accepted must be readable to its last element, or say that it is damaged. */
+/* libFuzzer: any bytes as a file of the HDF5 profile. Each input is opened as it is and with its checksums put right,
+ * else hardly one would pass the first of them. What is accepted must be readable to its last element, or say that it
+ * is damaged. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,8 @@ static void read_store(const char *path)
     for (int64_t i = 0; i < bm_store_count(s); i++) {
         const bm_entry *e = bm_store_at(s, i);
         int64_t next = 0;
-        if (bm_store_find(s, e->path) != e || e->bytes < 0 || e->offset < 0 || e->offset + e->bytes > bm_store_bytes(s)) abort();
+        if (bm_store_find(s, e->path) != e || e->bytes < 0 || e->offset < 0 || e->offset + e->bytes > bm_store_bytes(s))
+            abort();
         bm_status status = bm_store_stream(s, e, NULL, take, &next);
         if (!status && next * (int64_t)bm_dtype_size(e->dtype) != e->bytes) abort();
     }

@@ -20,7 +20,8 @@ static void compare(const bm_store *s, const bm_entry *e, FILE *f)
 {
     char line[1200], due[1200];
     int n = snprintf(due, sizeof due, "%s %s", e->path, bm_dtype_name(e->dtype));
-    for (int i = 0; i < e->shape.rank; i++) n += snprintf(due + n, sizeof due - (size_t)n, " %" PRId64, e->shape.dim[i]);
+    for (int i = 0; i < e->shape.rank; i++)
+        n += snprintf(due + n, sizeof due - (size_t)n, " %" PRId64, e->shape.dim[i]);
     snprintf(due + n, sizeof due - (size_t)n, " %" PRId64 "\n", e->bytes);
     ck_assert_ptr_nonnull(fgets(line, sizeof line, f));
     ck_assert_str_eq(line, due);
@@ -40,7 +41,8 @@ int test_same_with_h5py(const char *path)
         return 0;
     }
     snprintf(out, sizeof out, "%s.h5py", path);
-    snprintf(command, sizeof command, "/usr/bin/python3 '%s' '%s' '%s'", test_source("tests/io/store/read_h5.py"), path, out);
+    snprintf(command, sizeof command, "/usr/bin/python3 '%s' '%s' '%s'", test_source("tests/io/store/read_h5.py"), path,
+             out);
     ck_assert_int_eq(run(command), 0);
     snprintf(command, sizeof command, "h5ls -r '%s' >/dev/null && h5dump '%s' >/dev/null", path, path);
     ck_assert_int_eq(run(command), 0);

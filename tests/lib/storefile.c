@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "tests/lib/test.h"
@@ -127,4 +128,18 @@ bm_status test_store_sound(const char *path)
     bm_status status = bm_store_verify(s, NULL);
     bm_store_close(s);
     return status;
+}
+
+void test_store_refused(const char *path, const char *words)
+{
+    bm_store *s;
+    double start = bm_now_s();
+    int64_t live = bm_mem_get_stats().live;
+    bm_status status = bm_store_open(&s, path);
+    ck_assert_msg(status == BM_ERR_REFUSED, "%s: %s where it should be refused (%s)", path, bm_status_name(status),
+                  words);
+    test_text_holds(bm_error_text(status), "refused by rule ");
+    test_text_holds(bm_error_text(status), words);
+    ck_assert_int_eq(bm_mem_get_stats().live, live);
+    ck_assert_msg(bm_now_s() - start < 5, "refusing took %g s", bm_now_s() - start);
 }

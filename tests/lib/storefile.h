@@ -34,4 +34,7 @@ int test_count_names(const char *folder, const char *words);
 /* bm_store_open, bm_store_verify, bm_store_close. */
 bm_status test_store_sound(const char *path);
 
+/* Asserts that opening is refused by a rule with these words in the message, quickly and without a leak. */
+void test_store_refused(const char *path, const char *words);
+
 #endif

@@ -197,7 +197,8 @@ static int open_it(const char *path, int flags, mode_t mode)
 {
     int result, half = 0;
     size_t n = 0;
-    if (!(flags & (O_CREAT | O_TRUNC | O_RDWR | O_WRONLY))) return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+    if (!(flags & (O_CREAT | O_TRUNC | O_RDWR | O_WRONLY)))
+        return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
     AROUND("open", 0, (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode));
     (void)n;
     if (result >= 0 && flags & O_TRUNC) record(SYS_RESIZE, inode_of(result, &half), 0, NULL, 0, NULL);
@@ -233,4 +234,7 @@ static int statvfs_real(const char *path, struct statvfs *fs)
 }
 
 int statvfs(const char *path, struct statvfs *fs) { return statvfs_real(path, fs); }
-int statvfs64(const char *path, struct statvfs64 *fs) { return statvfs_real(path, (struct statvfs *)fs); } /* one layout */
+int statvfs64(const char *path, struct statvfs64 *fs)
+{
+    return statvfs_real(path, (struct statvfs *)fs);
+} /* one layout */

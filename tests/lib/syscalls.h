@@ -1,5 +1,6 @@
-/* System calls that change files, as the program and libhdf5 make them: counted, made to fail, cut short, or fatal; and written
- * down, to work out what a power failure could have left. Linking this file puts it between the program and the C library. */
+/* System calls that change files, as the program and libhdf5 make them: counted, made to fail, cut short, or fatal; and
+ * written down, to work out what a power failure could have left. Linking this file puts it between the program and the
+ * C library. */
 #ifndef BM_TESTS_LIB_SYSCALLS_H
 #define BM_TESTS_LIB_SYSCALLS_H
 
@@ -30,11 +31,11 @@ typedef enum sys_kind { SYS_WRITE, SYS_RESIZE, SYS_SYNC, SYS_NAME, SYS_SYNC_FOLD
 
 typedef struct sys_op {
     sys_kind kind;
-    uint64_t inode;     /* of the file changed, synced, or given a name */
-    int64_t offset;     /* of a write; the size of a resize */
+    uint64_t inode; /* of the file changed, synced, or given a name */
+    int64_t offset; /* of a write; the size of a resize */
     size_t bytes;
     unsigned char *data;
-    char name[256];     /* last part of the name given */
+    char name[256]; /* last part of the name given */
 } sys_op;
 
 void test_sys_record(int on); /* starting forgets what was recorded before */

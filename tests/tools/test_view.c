@@ -22,7 +22,8 @@ static char output[1 << 20];
 static int bmtool(int both, const char *arguments)
 {
     char command[4096];
-    snprintf(command, sizeof command, "cd '%s' && '%s' %s %s", test_folder(), getenv("BM_TEST_BMTOOL"), arguments, both ? "2>&1" : "2>/dev/null");
+    snprintf(command, sizeof command, "cd '%s' && '%s' %s %s", test_folder(), getenv("BM_TEST_BMTOOL"), arguments,
+             both ? "2>&1" : "2>/dev/null");
     FILE *f = popen(command, "r");
     ck_assert_ptr_nonnull(f);
     size_t n = fread(output, 1, sizeof output - 1, f);
@@ -137,8 +138,10 @@ START_TEST(inspect_shows_one_screen)
 {
     make_run();
     ck_assert_int_eq(bmtool(1, "inspect run"), 0);
-    static const char *const words[] = {"checkpoint of a gpt, sound", "layers 12", "104, 416 B", "1.0000 at step 3", "validation 2.5000 at step 2",
-                                        "adamw, 3 updates", "gemm packed", "h0..h11/w_1/weight", "tied is tied to last", "tokenizer   none"};
+    static const char *const words[] = {
+        "checkpoint of a gpt, sound",  "layers 12",        "104, 416 B",  "1.0000 at step 3",
+        "validation 2.5000 at step 2", "adamw, 3 updates", "gemm packed", "h0..h11/w_1/weight",
+        "tied is tied to last",        "tokenizer   none"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) test_text_holds(output, words[i]);
     json_t *v = bmtool_json(0, "inspect run --json");
     ck_assert_str_eq(text_of(v, "kind"), "checkpoint");
@@ -148,7 +151,8 @@ START_TEST(inspect_shows_one_screen)
     ck_assert_int_eq(int_of(v, "parameters"), 12 * 8 + 8);
     ck_assert_uint_eq(strlen(text_of(v, "content_id")), 64);
     ck_assert(json_is_true(json_object_get(v, "sound")));
-    ck_assert(real_of(v, "loss") == 1 && real_of(v, "val_loss") == 2.5 && json_is_null(json_object_get(v, "best_metric")));
+    ck_assert(real_of(v, "loss") == 1 && real_of(v, "val_loss") == 2.5 &&
+              json_is_null(json_object_get(v, "best_metric")));
     ck_assert_int_gt(int_of(v, "bytes"), 4096);
     json_decref(v);
     v = bmtool_json(0, "inspect run --no-verify --json");
@@ -174,7 +178,7 @@ START_TEST(inspect_and_verify_tell_damage)
     ck_assert_int_eq(bmtool(1, "cat run/checkpoints/step-00000003.h5 params/h5/w_1/weight"), 1);
     ck_assert_int_eq(bmtool(1, "stats run/checkpoints/step-00000003.h5"), 1);
     ck_assert_int_eq(bmtool(0, "cat run/checkpoints/step-00000003.h5 params/last"), 0); /* the rest can be read */
-    ck_assert_int_eq(bmtool(1, "inspect run"), 1); /* no sound one */
+    ck_assert_int_eq(bmtool(1, "inspect run"), 1);                                      /* no sound one */
 }
 END_TEST
 
@@ -253,7 +257,8 @@ START_TEST(cat_prints_slices_and_files)
     for (int i = 0; i < 8; i++) ck_assert(x[i] == 4 + (float)i / 8);
     free(raw);
     ck_assert_int_eq(bmtool(1, "cat run params/h4/w_1/weight --npy -o x.npy --force"), 0);
-    ck_assert_int_eq(system("/usr/bin/python3 -c 'import numpy as np; a=np.load(\"x.npy\"); assert a.shape==(2,4) and a.dtype==np.float32 and "
+    ck_assert_int_eq(system("/usr/bin/python3 -c 'import numpy as np; a=np.load(\"x.npy\"); assert a.shape==(2,4) and "
+                            "a.dtype==np.float32 and "
                             "(a.ravel()==4+np.arange(8)/8).all()'"),
                      0);
     ck_assert_int_eq(bmtool(1, "cat run params/none"), 4);
@@ -263,7 +268,8 @@ END_TEST
 START_TEST(stats_are_those_of_the_formulas)
 {
     make_run();
-    json_t *v = bmtool_json(0, "stats run params/h3 params/last --json --histogram"), *list = json_object_get(v, "tensors");
+    json_t *v = bmtool_json(0, "stats run params/h3 params/last --json --histogram"),
+           *list = json_object_get(v, "tensors");
     ck_assert_uint_eq(json_array_size(list), 2);
     json_t *a = json_array_get(list, 0), *b = json_array_get(list, 1);
     /* 3 + i/8, i = 0..7: mean 3 + 7/16; variance (64 - 1) / 12 / 64 */
@@ -286,7 +292,8 @@ START_TEST(data_info_and_data_verify)
 {
     make_tokens("tokens.h5", 0);
     json_t *v = bmtool_json(0, "data info tokens.h5 --json");
-    ck_assert(int_of(v, "tokens") == 100 && int_of(v, "vocab_size") == 257 && int_of(v, "eot_id") == 256 && int_of(v, "documents") == 1);
+    ck_assert(int_of(v, "tokens") == 100 && int_of(v, "vocab_size") == 257 && int_of(v, "eot_id") == 256 &&
+              int_of(v, "documents") == 1);
     json_t *val = json_object_get(json_object_get(v, "splits"), "val");
     ck_assert(int_of(val, "start") == 90 && int_of(val, "count") == 10);
     ck_assert_str_eq(text_of(v, "tokenizer"), "byte");

@@ -27,14 +27,16 @@ typedef struct model {
 
 static model make_model(void)
 {
-    model m = {.param = {{"wte/weight", BM_F32, {2, {50, 7}}, "embedding", 1, NULL},
-                         {"h0/attn/weight", BM_BF16, {2, {9, 7}}, "weight", 1, NULL},
-                         {"h0/attn/bias", BM_F16, {1, {9}}, "bias", 0, NULL},
-                         {"ln/weight", BM_F32, {1, {7}}, "norm", 1, NULL},
-                         {"lm_head/weight", BM_F32, {2, {50, 7}}, "embedding", 1, "wte/weight"}},
-               .optim = {.name = "adamw", .type = "adamw", .t = 30, .slot = {"m", "v"}, .slots = 2, .hyper = hyper, .hypers = 2},
-               .desc = bm_ckpt_desc_default(),
-               .seed = 1000};
+    model m = {
+        .param = {{"wte/weight", BM_F32, {2, {50, 7}}, "embedding", 1, NULL},
+                  {"h0/attn/weight", BM_BF16, {2, {9, 7}}, "weight", 1, NULL},
+                  {"h0/attn/bias", BM_F16, {1, {9}}, "bias", 0, NULL},
+                  {"ln/weight", BM_F32, {1, {7}}, "norm", 1, NULL},
+                  {"lm_head/weight", BM_F32, {2, {50, 7}}, "embedding", 1, "wte/weight"}},
+        .optim =
+            {.name = "adamw", .type = "adamw", .t = 30, .slot = {"m", "v"}, .slots = 2, .hyper = hyper, .hypers = 2},
+        .desc = bm_ckpt_desc_default(),
+        .seed = 1000};
     m.desc.config_json = "{\"model\": {\"family\": \"gpt\"}}";
     m.desc.sched_json = "{\"last\": 3}";
     m.desc.provenance_json = "{\"gemm\": \"packed\"}";
@@ -43,7 +45,8 @@ static model make_model(void)
     m.desc.tokenizer_blob_bytes = sizeof blob;
     m.desc.params = 5;
     m.desc.optims = 1;
-    m.desc.state = (bm_ckpt_state){30, 12345, 360, 1, 2.5, rng[0], 2, "8b8be1f4-0000-4000-8000-000000000000", 9, 1, 77, 12};
+    m.desc.state =
+        (bm_ckpt_state){30, 12345, 360, 1, 2.5, rng[0], 2, "8b8be1f4-0000-4000-8000-000000000000", 9, 1, 77, 12};
     m.desc.history = (bm_ckpt_history){3, steps, column, 2};
     return m;
 }
@@ -89,7 +92,8 @@ static bm_status take(void *user, const bm_ckpt_tensor *t, const void *data, int
     while (strcmp(r->m->param[own.param].name, r->desc->param[t->param].name)) own.param++;
     if (t->optim >= 0) ck_assert_str_eq(r->desc->optim[t->optim].slot[t->slot], r->m->optim.slot[t->slot]);
     if (r->m->param[own.param].tied_to) own.param = 0;
-    size_t n = tensor_bytes(due, r->m, &own), size = bm_dtype_size(t->optim < 0 ? r->desc->param[t->param].dtype : BM_F32);
+    size_t n = tensor_bytes(due, r->m, &own),
+           size = bm_dtype_size(t->optim < 0 ? r->desc->param[t->param].dtype : BM_F32);
     ck_assert_int_eq(first, 0);
     ck_assert_uint_eq((size_t)count * size, n);
     ck_assert_int_eq(memcmp(due, data, n), 0);
@@ -108,7 +112,8 @@ static bm_status write_model(bm_content_id *id, const char *path, model *m)
 static void check_state(const bm_ckpt_desc *d)
 {
     const bm_ckpt_state *s = &d->state;
-    ck_assert(s->step == 30 && s->tokens_seen == 12345 && s->samples_seen == 360 && s->epoch == 1 && s->best_metric == 2.5);
+    ck_assert(s->step == 30 && s->tokens_seen == 12345 && s->samples_seen == 360 && s->epoch == 1 &&
+              s->best_metric == 2.5);
     ck_assert(s->rngs == 2 && !memcmp(s->rng, rng, sizeof rng));
     ck_assert_str_eq(s->dataset_uuid, "8b8be1f4-0000-4000-8000-000000000000");
     ck_assert(s->data_seed == 9 && s->data_epoch == 1 && s->data_sample == 77 && s->global_batch == 12);
@@ -201,7 +206,8 @@ START_TEST(weights_alone_are_a_checkpoint_too)
     test_ok(write_model(NULL, test_path("c.h5"), &m));
     test_ok(bm_checkpoint_open(&c, test_path("c.h5")));
     const bm_ckpt_desc *d = bm_checkpoint_desc(c);
-    ck_assert(d->optims == 0 && !d->tokenizer_json && d->history.rows == 0 && d->state.rngs == 0 && isnan(d->state.best_metric));
+    ck_assert(d->optims == 0 && !d->tokenizer_json && d->history.rows == 0 && d->state.rngs == 0 &&
+              isnan(d->state.best_metric));
     reader r = {&m, d, 0};
     test_ok(bm_checkpoint_read_all(c, take, &r));
     ck_assert_int_eq(r.tensors, 4);

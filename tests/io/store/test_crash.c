@@ -1,4 +1,5 @@
-/* A file is old or new, never half: under errors, short transfers, full disks, kills and power failures at every call. */
+/* A file is old or new, never half: under errors, short transfers, full disks, kills and power failures at every call.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -72,9 +73,12 @@ static int fail_every_call(sys_action action, int error, int with_reads)
         }
         int is_new = generation(path, hit);
         if (!status) ck_assert_msg(is_new, "%s %d: success was reported, the old file is there", hit, n);
-        if (status && strcmp(hit, "fsync of the folder")) ck_assert_msg(!is_new, "%s %d: %s, but the new file is there", hit, n, bm_error_text(status));
-        if (status && error == ENOSPC) ck_assert_msg(status == BM_ERR_NO_SPACE, "%s %d: %s", hit, n, bm_error_text(status));
-        if (strcmp(hit, "unlink")) ck_assert_msg(!test_count_names(test_folder(), ".it.h5.tmp"), "%s %d: the temporary file is left", hit, n);
+        if (status && strcmp(hit, "fsync of the folder"))
+            ck_assert_msg(!is_new, "%s %d: %s, but the new file is there", hit, n, bm_error_text(status));
+        if (status && error == ENOSPC)
+            ck_assert_msg(status == BM_ERR_NO_SPACE, "%s %d: %s", hit, n, bm_error_text(status));
+        if (strcmp(hit, "unlink"))
+            ck_assert_msg(!test_count_names(test_folder(), ".it.h5.tmp"), "%s %d: the temporary file is left", hit, n);
         ck_assert_msg(open_files() == files, "%s %d: %d files are left open", hit, n, open_files() - files);
         ck_assert_int_eq(bm_mem_get_stats().live, live);
         test_ok(test_store_write(NULL, path, OLD, 1));
@@ -211,8 +215,8 @@ static void apply(image *f, const sys_op *op, size_t bytes)
     if (op->kind == SYS_RESIZE || end > f->n) f->n = end;
 }
 
-/* The file `inode` as it is on the disk when power fails after the first k calls: what was synced, and as much of the rest
- * as `keep` says. */
+/* The file `inode` as it is on the disk when power fails after the first k calls: what was synced, and as much of the
+ * rest as `keep` says. */
 static void replay(image *f, const sys_op *ops, int k, uint64_t inode, int keep, int ignore_sync)
 {
     int synced = 0, other = 0;
@@ -228,8 +232,8 @@ static void replay(image *f, const sys_op *ops, int k, uint64_t inode, int keep,
     }
 }
 
-/* Every state that a power failure can leave; returns how many of them are bad. A rename is on the disk once its folder is synced,
- * and may be there before. */
+/* Every state that a power failure can leave; returns how many of them are bad. A rename is on the disk once its folder
+ * is synced, and may be there before. */
 static int bad_states(const sys_op *ops, int count, int ignore_sync, int *states)
 {
     static image f;

@@ -6,10 +6,10 @@
 
 #include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "io/store/dataset.h"
 #include "tests/lib/h5py.h"
 #include "tests/lib/storefile.h"
 #include "tests/lib/test.h"
-#include "io/store/dataset.h"
 
 static const unsigned char blob[] = {0, 1, 2, 0xff, 0};
 
@@ -62,7 +62,8 @@ static void check(const char *path, int64_t vocab, int64_t n, int64_t length, bm
     ck_assert_int_eq(bm_store_find(bm_tokens_store(t), "/tokens/ids")->dtype, stored);
     int32_t *ids = malloc((size_t)n * 4);
     test_ok(bm_tokens_read(t, ids, 0, n));
-    for (int64_t i = 0; i < n; i++) ck_assert_int_eq(ids[i], (int32_t)(bm_rng_at(9, 1, 0, (uint64_t)i) % (uint32_t)vocab));
+    for (int64_t i = 0; i < n; i++)
+        ck_assert_int_eq(ids[i], (int32_t)(bm_rng_at(9, 1, 0, (uint64_t)i) % (uint32_t)vocab));
     free(ids);
     test_ok(bm_tokens_split(&start, &count, t, "train"));
     ck_assert(start == 0 && count == n - n / 4);
@@ -85,7 +86,10 @@ START_TEST(ids_and_documents_come_back)
     static const struct {
         int64_t vocab, n, length;
         bm_dtype stored;
-    } c[] = {{257, 10007, 100, BM_U16}, {65536, 4000, 1000, BM_U16}, {65537, 4000, 7, BM_U32}, {200000, 600000, 599999, BM_U32}};
+    } c[] = {{257, 10007, 100, BM_U16},
+             {65536, 4000, 1000, BM_U16},
+             {65537, 4000, 7, BM_U32},
+             {200000, 600000, 599999, BM_U32}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         bm_tokens_opts o = options(c[i].vocab, 0.25);
         test_ok(make(NULL, test_path("t.h5"), &o, c[i].n, c[i].length));
@@ -162,7 +166,11 @@ static bm_status make_broken(const char *path, int what)
     uint64_t offsets[3] = {0, 2, 4}, down[3] = {0, 5, 4}, late[3] = {1, 2, 4};
     BM_TRY(bm_writer_create(&w, path, &(bm_writer_opts){.kind = BM_STORE_DATASET, .replace = 1}));
     BM_GO(bm_writer_numbers(w, "/tokens/ids", BM_U16, ids, 4));
-    BM_GO(bm_writer_numbers(w, "/tokens/doc_offsets", BM_U64, what == 0 ? down : what == 1 ? late : offsets, what == 2 ? 2 : 3));
+    BM_GO(bm_writer_numbers(w, "/tokens/doc_offsets", BM_U64,
+                            what == 0   ? down
+                            : what == 1 ? late
+                                        : offsets,
+                            what == 2 ? 2 : 3));
     BM_GO(bm_writer_attr_u32(w, "/tokens", "vocab_size", 257));
     if (what == 3) BM_GO(bm_writer_attr_u32(w, "/tokens", "eot_id", 257));
     BM_GO(bm_writer_group(w, "/splits/train"));

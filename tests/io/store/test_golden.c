@@ -1,5 +1,5 @@
-/* Files that released versions wrote are read for ever. Each lies in tests/fuzz/corpus/store; BM_TEST_GOLDEN=FOLDER makes those of
- * this version there. */
+/* Files that released versions wrote are read for ever. Each lies in tests/fuzz/corpus/store; BM_TEST_GOLDEN=FOLDER
+ * makes those of this version there. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +76,8 @@ START_TEST(a_checkpoint_of_1_0_is_read)
     const bm_ckpt_desc *d = bm_checkpoint_desc(c);
     test_ok(bm_checkpoint_read_all(c, take, &elements));
     ck_assert_int_eq(elements, 18);
-    ck_assert(d->params == 2 && d->optim[0].t == 2 && d->state.step == 2 && d->state.best_metric == 1.25 && d->state.rng[3] == 4);
+    ck_assert(d->params == 2 && d->optim[0].t == 2 && d->state.step == 2 && d->state.best_metric == 1.25 &&
+              d->state.rng[3] == 4);
     ck_assert(d->history.rows == 2 && d->history.column[0].value[1] == 1.25);
     ck_assert_str_eq(d->param[bm_checkpoint_find(c, "head/weight")].tied_to, "wte/weight");
     ck_assert_str_eq(d->config_json, "{\"model\": {\"family\": \"gpt\"}}");
@@ -92,7 +93,8 @@ START_TEST(a_dataset_of_1_0_is_read)
     const char *path = test_source("tests/fuzz/corpus/store/tokens-1.0.h5");
     test_ok(test_store_sound(path));
     test_ok(bm_tokens_open(&t, path));
-    ck_assert(bm_tokens_count(t) == 20 && bm_tokens_vocab(t) == 257 && bm_tokens_eot(t) == 256 && bm_tokens_documents(t) == 1);
+    ck_assert(bm_tokens_count(t) == 20 && bm_tokens_vocab(t) == 257 && bm_tokens_eot(t) == 256 &&
+              bm_tokens_documents(t) == 1);
     test_ok(bm_tokens_read(t, ids, 0, 20));
     for (int32_t i = 0; i < 20; i++) ck_assert_int_eq(ids[i], i % 2 ? i : 256 - i);
     test_ok(bm_tokens_split(&start, &count, t, "val"));

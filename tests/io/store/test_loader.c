@@ -30,7 +30,8 @@ static bm_tokens *make(const char *name, int64_t vocab, double val)
 }
 
 /* Row r of the batches after (epoch, sample) as the contract says it, from the ids themselves. */
-static void expect_row(const int32_t *inputs, const int32_t *targets, const bm_loader_opts *o, int64_t start, int64_t windows, uint64_t at)
+static void expect_row(const int32_t *inputs, const int32_t *targets, const bm_loader_opts *o, int64_t start,
+                       int64_t windows, uint64_t at)
 {
     uint64_t n = (uint64_t)windows, epoch = at / n, i = at % n;
     if (o->shuffle) i = bm_permute(n, o->seed, epoch, i);
@@ -132,7 +133,8 @@ START_TEST(one_pass_ends_with_a_short_batch)
             for (;;) {
                 test_ok(bm_loader_next(l, in, out, &rows));
                 if (!rows) break;
-                for (int64_t r = 0; r < rows; r++) expect_row(in + r * W, out + r * W, &o, 901, windows, (uint64_t)(seen + r));
+                for (int64_t r = 0; r < rows; r++)
+                    expect_row(in + r * W, out + r * W, &o, 901, windows, (uint64_t)(seen + r));
                 for (int64_t i = rows * W; i < B * W; i++) ck_assert(in[i] == 0 && out[i] == 0);
                 seen += rows;
             }
@@ -196,7 +198,9 @@ START_TEST(an_id_outside_the_vocabulary_is_found)
     bm_loader *l;
     test_ok(bm_loader_create(&l, t, &o));
     for (int i = 0; i < 6; i++) test_ok(bm_loader_next(l, in, out, NULL));
-    for (int i = 0; i < 2; i++) test_fails(bm_loader_next(l, in, out, NULL), BM_ERR_DAMAGED, "token 257 at 50 is outside the vocabulary of 257");
+    for (int i = 0; i < 2; i++)
+        test_fails(bm_loader_next(l, in, out, NULL), BM_ERR_DAMAGED,
+                   "token 257 at 50 is outside the vocabulary of 257");
     bm_loader_destroy(l);
     bm_tokens_close(t);
 }

@@ -59,7 +59,8 @@ START_TEST(what_is_written_is_read)
         free(due);
         free(got);
     }
-    for (int64_t i = 1; i < bm_store_count(s); i++) ck_assert_int_lt(strcmp(bm_store_at(s, i - 1)->path, bm_store_at(s, i)->path), 0);
+    for (int64_t i = 1; i < bm_store_count(s); i++)
+        ck_assert_int_lt(strcmp(bm_store_at(s, i - 1)->path, bm_store_at(s, i)->path), 0);
     test_ok(bm_store_verify(s, NULL));
     bm_store_close(s);
 }
@@ -86,7 +87,8 @@ START_TEST(attributes_keep_their_types)
     test_ok(bm_store_attr_f64(&x, s, "/alone", "half"));
     ck_assert(x == 1.0);
     const bm_attr *a = bm_store_attr(s, "/alone", "mean");
-    ck_assert(a && a->dtype == BM_F32 && a->shape.rank == 1 && a->shape.dim[0] == 3 && ((const float *)a->data)[2] == 3);
+    ck_assert(a && a->dtype == BM_F32 && a->shape.rank == 1 && a->shape.dim[0] == 3 &&
+              ((const float *)a->data)[2] == 3);
     test_fails(bm_store_attr_u64(&u, s, "/alone", "none"), BM_ERR_REFUSED, "missing");
     test_fails(bm_store_attr_u64(&u, s, "/alone", "lr"), BM_ERR_REFUSED, "another type");
     ck_assert(bm_store_has_group(s, "/alone") && !bm_store_has_group(s, "/state/a") && !bm_store_find(s, "/alone"));
