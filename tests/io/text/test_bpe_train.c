@@ -36,7 +36,7 @@ START_TEST(merges_are_those_of_a_plain_trainer)
     static const size_t pieces[] = {1, 7, 100000};
     uint32_t vocab, *merges;
     size_t n;
-    const char *text = text_training(&vocab, &merges, &n);
+    char *text = text_training(&vocab, &merges, &n);
     for (size_t i = 0; i < 3; i++) {
         bm_tokenizer *t = train(text, strlen(text), vocab, pieces[i]);
         ck_assert_uint_eq(bm_tokenizer_vocab_size(t), vocab);
@@ -44,6 +44,7 @@ START_TEST(merges_are_those_of_a_plain_trainer)
         bm_tokenizer_destroy(t);
     }
     free(merges);
+    free(text);
 }
 END_TEST
 
@@ -146,7 +147,7 @@ START_TEST(progress_can_stop_it)
 {
     uint32_t vocab, *merges, reached = 0;
     size_t n;
-    const char *text = text_training(&vocab, &merges, &n);
+    char *text = text_training(&vocab, &merges, &n);
     bm_bpe_train_opts opts = {1000, stop_at_200, &reached};
     bm_bpe_trainer *trainer;
     bm_tokenizer *t;
@@ -156,6 +157,7 @@ START_TEST(progress_can_stop_it)
     ck_assert_uint_eq(reached, 200);
     bm_bpe_trainer_destroy(trainer);
     free(merges);
+    free(text);
 }
 END_TEST
 

@@ -43,7 +43,7 @@ END_TEST
 START_TEST(ids_are_those_of_independent_encoders)
 {
     size_t n;
-    const text_case *cases = text_cases(&n, "gpt2");
+    text_case *cases = text_cases(&n, "gpt2");
     bm_tokenizer *t = gpt2();
     for (size_t i = 0; i < n; i++) {
         uint32_t *ids;
@@ -56,6 +56,7 @@ START_TEST(ids_are_those_of_independent_encoders)
         bm_free(ids);
         bm_free(text);
     }
+    text_cases_free(cases, n);
     bm_tokenizer_destroy(t);
 }
 END_TEST

@@ -50,7 +50,7 @@ START_TEST(it_is_the_vocabulary_that_was_trained)
     bm_tokenizer *t;
     uint32_t vocab, *merges, *text_id;
     size_t n_merges, bytes;
-    text_training(&vocab, &merges, &n_merges);
+    char *text = text_training(&vocab, &merges, &n_merges);
     test_ok(bm_tokenizer_import_gpt2(&t, test_source("tests/io/text/small_encoder.json"),
                                      test_source("tests/io/text/small_vocab.bpe")));
     ck_assert_uint_eq(bm_tokenizer_vocab_size(t), vocab);
@@ -79,6 +79,7 @@ START_TEST(it_is_the_vocabulary_that_was_trained)
     }
     free(text_id);
     free(merges);
+    free(text);
     bm_tokenizer_destroy(t);
 }
 END_TEST
