@@ -1,5 +1,6 @@
 #include "tests/lib/test.h"
 
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,15 @@ const char *test_source(const char *name)
     const char *folder = getenv("BM_TEST_SOURCE");
     ck_assert_msg(folder != NULL, "BM_TEST_SOURCE is not set: run the tests with ctest");
     return join(folder, name);
+}
+
+int test_set_comma_locale(void)
+{
+    const char *made = getenv("BM_TEST_LOCALE");
+    if (made) setenv("LOCPATH", made, 1);
+    int set = setlocale(LC_ALL, "de_DE.UTF-8") && localeconv()->decimal_point[0] == ',';
+    ck_assert_msg(set || !made, "the locale in %s cannot be set", made);
+    return set;
 }
 
 void test_text_holds(const char *text, const char *words)

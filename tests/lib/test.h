@@ -28,6 +28,9 @@ void test_fail_allocations(bm_status (*fn)(void *arg), void *arg);
         if (!(condition)) ck_abort_msg(__VA_ARGS__);                                                                   \
     } while (0)
 
+/* Sets a locale whose decimal mark is a comma: the one that the build made, or one of this machine; 0 when there is none. */
+int test_set_comma_locale(void);
+
 /* Asserts that `expr` is BM_OK, printing its error otherwise. */
 #define test_ok(expr)                                                                                                  \
     do {                                                                                                               \

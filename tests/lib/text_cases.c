@@ -30,9 +30,9 @@ static unsigned char hex(const char *at)
     return (unsigned char)strtol(digits, NULL, 16);
 }
 
-const text_case *text_cases(size_t *n, const char *vocabulary)
+text_case *text_cases(size_t *n, const char *vocabulary)
 {
-    json_t *list = json_object_get(read_json("tests/io/text/text_ids.json"), "cases");
+    json_t *root = read_json("tests/io/text/text_ids.json"), *list = json_object_get(root, "cases");
     *n = json_array_size(list);
     ck_assert_uint_ge(*n, 90);
     text_case *cases = keep(calloc(*n, sizeof *cases));
@@ -48,16 +48,29 @@ const text_case *text_cases(size_t *n, const char *vocabulary)
         c->ids = calloc(c->n_ids + 1, sizeof *c->ids);
         for (size_t k = 0; k < c->n_ids; k++) c->ids[k] = (uint32_t)json_integer_value(json_array_get(ids, k));
     }
+    json_decref(root);
     return cases;
 }
 
-const char *text_training(uint32_t *vocab_size, uint32_t **merges, size_t *n_merges)
+void text_cases_free(text_case *cases, size_t n)
 {
-    const json_t *root = read_json("tests/io/text/small_training.json"), *list = json_object_get(root, "merges");
+    for (size_t i = 0; i < n; i++) {
+        free(cases[i].text);
+        free(cases[i].ids);
+    }
+    free(cases);
+}
+
+char *text_training(uint32_t *vocab_size, uint32_t **merges, size_t *n_merges)
+{
+    json_t *root = read_json("tests/io/text/small_training.json");
+    const json_t *list = json_object_get(root, "merges");
     *vocab_size = (uint32_t)json_integer_value(json_object_get(root, "vocab_size"));
     *n_merges = json_array_size(list);
     *merges = keep(calloc(2 * *n_merges + 1, sizeof **merges));
     for (size_t k = 0; k < 2 * *n_merges; k++)
         (*merges)[k] = (uint32_t)json_integer_value(json_array_get(json_array_get(list, k / 2), k % 2));
-    return json_string_value(json_object_get(root, "text"));
+    char *text = strdup(json_string_value(json_object_get(root, "text")));
+    json_decref(root);
+    return text;
 }

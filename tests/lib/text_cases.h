@@ -12,10 +12,11 @@ typedef struct text_case {
     size_t n_ids;
 } text_case;
 
-/* All of them with the ids of one vocabulary, "small" or "gpt2"; they live as long as the program. */
-const text_case *text_cases(size_t *n, const char *vocabulary);
+/* All of them with the ids of one vocabulary, "small" or "gpt2". */
+text_case *text_cases(size_t *n, const char *vocabulary);
+void text_cases_free(text_case *cases, size_t n);
 
-/* The file as JSON members: the text and the merges that the small vocabulary was trained from. */
-const char *text_training(uint32_t *vocab_size, uint32_t **merges, size_t *n_merges);
+/* The text that the small vocabulary was trained from, and its merges; both are the caller's (free). */
+char *text_training(uint32_t *vocab_size, uint32_t **merges, size_t *n_merges);
 
 #endif

@@ -1,4 +1,3 @@
-#include <locale.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -136,19 +135,9 @@ START_TEST(real_numbers)
 }
 END_TEST
 
-/* A locale whose decimal mark is a comma: the one that the build made, or one of this machine. */
-static int set_comma_locale(void)
-{
-    const char *made = getenv("BM_TEST_LOCALE");
-    if (made) setenv("LOCPATH", made, 1);
-    int set = setlocale(LC_ALL, "de_DE.UTF-8") && localeconv()->decimal_point[0] == ',';
-    ck_assert_msg(set || !made, "the locale in %s cannot be set", made);
-    return set;
-}
-
 START_TEST(numbers_have_a_point_whatever_the_locale)
 {
-    if (!set_comma_locale()) printf("no locale with a decimal comma here: only the C locale was tried\n");
+    if (!test_set_comma_locale()) printf("no locale with a decimal comma here: only the C locale was tried\n");
     double x;
     char buf[32], theirs_before[32], theirs_after[32];
     snprintf(theirs_before, sizeof theirs_before, "%g", 1.5);

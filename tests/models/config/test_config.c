@@ -140,6 +140,7 @@ static const struct { const char *text; const char *words; } faults[] = {
     {"train: {lr: &a 1}\n", "anchors and aliases are not accepted"},
     {"train: *a\n", "anchors and aliases are not accepted"},
     {"train: {lr: !!float 1}\n", "t.yaml:1: tags are not accepted"},
+    {"model: gpt\n", "t.yaml:1: model: expected keys below it, found \"gpt\""},
     {"train: [1, 2]\n", "t.yaml:1: train: a list, but no key takes one"},
     {"train: {lr: [1]}\n", "train.lr: a list, but no key takes one"},
     {"train: {lr: {x: 1}}\n", "t.yaml:1: train.lr: a mapping, but a value is expected"},
@@ -179,6 +180,35 @@ START_TEST(deep_nesting_and_large_files_are_refused)
     ck_assert_int_ne(bm_config_load(c, path), BM_OK);
     bm_config_destroy(c);
     free(deep);
+}
+END_TEST
+
+START_TEST(a_section_may_be_empty)
+{
+    bm_config *c = loaded("train:\nmodel: {family: gpt}\ndata: {}\n");
+    ck_assert_int_eq(bm_config_i64(c, "train.steps"), 500);
+    bm_config_destroy(c);
+}
+END_TEST
+
+START_TEST(numbers_have_a_point_whatever_the_locale)
+{
+    char *yaml, *json;
+    if (!test_set_comma_locale()) printf("no locale with a decimal comma here: only the C locale was tried\n");
+    bm_config *c = loaded("model: {family: gpt}\ntrain: {lr: 2.5e-1, clip: 0.75}\n"), *d = config();
+    ck_assert_double_eq(bm_config_f64(c, "train.lr"), 0.25);
+    test_ok(bm_config_set(c, "train.beta1=0.5"));
+    test_fails(bm_config_set(c, "train.beta1=0,5"), BM_ERR_CONFIG, "0,5: expected a number");
+    test_ok(bm_config_to_yaml(&yaml, c));
+    test_text_holds(yaml, "  clip: 0.75\n");
+    test_ok(bm_config_to_json(&json, c));
+    test_text_holds(json, "\"lr\": 0.25,");
+    test_ok(bm_config_from_json(d, json, strlen(json), "json"));
+    ck_assert_double_eq(bm_config_f64(d, "train.beta1"), 0.5);
+    bm_free(yaml);
+    bm_free(json);
+    bm_config_destroy(c);
+    bm_config_destroy(d);
 }
 END_TEST
 
@@ -403,6 +433,8 @@ int main(void)
     tcase_add_test(t, a_file_sets_values_of_every_type);
     tcase_add_loop_test(t, a_fault_names_place_key_and_expectation, 0, sizeof faults / sizeof *faults);
     tcase_add_test(t, deep_nesting_and_large_files_are_refused);
+    tcase_add_test(t, a_section_may_be_empty);
+    tcase_add_test(t, numbers_have_a_point_whatever_the_locale);
     tcase_add_test(t, set_takes_key_and_value);
     tcase_add_test(t, where_points_into_the_file);
     tcase_add_test(t, a_family_brings_its_keys_and_defaults);
