@@ -1,7 +1,5 @@
 /* A program outside bm's tree that uses the installed library. */
-#include <core/base/rng.h>
-#include <core/base/shape.h>
-#include <core/base/status.h>
+#include <models/bm.h>
 #include <stdio.h>
 
 int main(void)

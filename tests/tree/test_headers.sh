@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # ctest: tree
 # Every header that is installed compiles alone, as C11 and as C++17, without any macro of bm's own build, and its guard
-# is BM_<PATH>_H. A planted bad one is refused.
+# is BM_<PATH>_H; models/bm.h names them all. A planted bad one is refused.
 set -euo pipefail
 cd "$BM_TEST_SOURCE"
 read -ra flags <<<"$(pkg-config --cflags hdf5 jansson)"
@@ -21,6 +21,10 @@ mapfile -t headers < <(find core cl io models -name '*.h' ! -name '*_priv.h' | s
 bad=0
 for header in "${headers[@]}"; do
   check . "$header" || { echo "$header does not stand alone"; bad=1; }
+done
+for header in "${headers[@]}"; do
+  [[ $header == models/bm.h ]] || grep -qxF "#include \"$header\"" models/bm.h ||
+    { echo "$header is installed and models/bm.h does not name it"; bad=1; }
 done
 ((bad == 0))
 
