@@ -110,7 +110,7 @@ double bm_session_measure_gemm(bm_session *s)
     char *path = cache_file(s, "gemm-rate"), text[48];
     if (path && best > 0) {
         strcat(bm_format_f64(text, sizeof text - 1, best, 6), "\n");
-        if (bm_file_replace(path, text, strlen(text)))
+        if (bm_folder_create(s->cache_dir) || bm_file_replace(path, text, strlen(text)))
             bm_log_once("gemm-rate", BM_LOG_WARN, "%s; the GEMM rate is measured again next time", bm_last_error()->text);
     }
     bm_free(path);

@@ -1,6 +1,7 @@
 #include "models/train/saver.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "core/base/mem.h"
@@ -94,6 +95,7 @@ struct bm_saver {
     void *user;
     pthread_t thread;
     int running;
+    atomic_int finished; /* the thread has nothing left to do */
     bm_error error; /* of the writing thread */
 };
 
@@ -173,6 +175,7 @@ static void *write_in_background(void *arg)
     if (!status && s->done) status = s->done(s->user);
     memset(&s->error, 0, sizeof s->error);
     if (status) s->error = *bm_last_error();
+    atomic_store(&s->finished, 1);
     return NULL;
 }
 
@@ -205,10 +208,16 @@ bm_status bm_saver_save(bm_saver *s, const char *path, const bm_ckpt_desc *desc,
     s->desc.optims = s->optimizer ? 1 : 0;
     s->done = done;
     s->user = user;
+    atomic_store(&s->finished, 0);
     int err = pthread_create(&s->thread, NULL, write_in_background, s);
     if (err) return bm_fail(BM_ERR_MEMORY, "no thread to write %s: %s", path, strerror(err));
     s->running = 1;
     return BM_OK;
+}
+
+int bm_saver_finished(const bm_saver *s)
+{
+    return !s->running || atomic_load(&s->finished);
 }
 
 bm_status bm_saver_wait(bm_saver *s)

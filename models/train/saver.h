@@ -23,6 +23,8 @@ BM_API void bm_saver_destroy(bm_saver *s); /* waits */
  * bm_saver_wait; its params and optims are filled in here. `done` (may be NULL) runs on the writing thread after the file is
  * there. Waits for a write under way, and returns its failure. */
 BM_API bm_status bm_saver_save(bm_saver *s, const char *path, const bm_ckpt_desc *desc, bm_status (*done)(void *user), void *user);
+/* Whether no write is under way any more: bm_saver_wait would not wait. */
+BM_API int bm_saver_finished(const bm_saver *s);
 /* Waits for the write under way; its status, each once. */
 BM_API bm_status bm_saver_wait(bm_saver *s);
 

@@ -187,6 +187,14 @@ static bm_status evaluate(bm_trainer *t, bm_metrics *m)
     return BM_OK;
 }
 
+/* Nothing is lost by a checkpoint that cannot be written but the way back to it: the next one is tried at its time. */
+static bm_status past_io_failure(bm_status s)
+{
+    if (s != BM_ERR_IO && s != BM_ERR_NO_SPACE) return s;
+    bm_log(BM_LOG_WARN, "%s; training goes on, the next checkpoint will be tried", bm_error_text(s));
+    return BM_OK;
+}
+
 /* A line that cannot be written (a full disk) ends the lines, not the training. */
 static void log_metrics(bm_trainer *t, const bm_metrics *m)
 {
@@ -216,7 +224,7 @@ static bm_status complete_step(bm_trainer *t)
         log_metrics(t, &m);
     }
     if (t->opts.on_metrics) t->opts.on_metrics(t->opts.user, &m);
-    return BM_OK;
+    return t->pending && bm_saver_finished(t->saver) ? past_io_failure(bm_trainer_saved(t)) : BM_OK;
 }
 
 static bm_status complete_all(bm_trainer *t)
@@ -225,20 +233,15 @@ static bm_status complete_all(bm_trainer *t)
     return BM_OK;
 }
 
-/* Nothing is lost by a checkpoint that cannot be written but the way back to it: the next one is tried at its time. */
 static bm_status save_on_the_way(bm_trainer *t)
 {
-    bm_status s = bm_trainer_save(t, 0);
-    if (s != BM_ERR_IO && s != BM_ERR_NO_SPACE) return s;
-    bm_log(BM_LOG_WARN, "%s; training goes on, the next checkpoint will be tried", bm_error_text(s));
-    return BM_OK;
+    return past_io_failure(bm_trainer_save(t, 0));
 }
 
 static bm_status stop_here(bm_trainer *t)
 {
     BM_TRY(complete_all(t));
-    bm_status s = bm_trainer_saved(t);
-    if (s && s != BM_ERR_IO && s != BM_ERR_NO_SPACE) return s;
+    BM_TRY(past_io_failure(bm_trainer_saved(t)));
     if (t->step && t->saved != t->step) BM_TRY(bm_trainer_save(t, 1));
     return bm_fail(BM_ERR_STOPPED, "stopped after step %lld of %lld", (long long)t->step,
                    (long long)bm_config_i64(t->task->config, "train.steps"));
