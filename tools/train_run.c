@@ -13,6 +13,8 @@
 #include "tools/session.h"
 #include "tools/signals.h"
 
+#define MOST_GEMM_BYTES (16 << 20)
+
 /* What the progress line needs to know. */
 typedef struct screen {
     int64_t steps, first;
@@ -56,21 +58,46 @@ static void show_checkpoint(void *user, const char *path)
 }
 
 /* The GEMM backend and choices that the run began with: bitwise resume must not hang on a stopwatch. */
-static bm_status take_gemm(bm_session *s, const bm_checkpoint *from, const char **backend)
+static bm_status take_gemm(bm_session *s, const json_t *gemm, const char **backend)
 {
-    const char *text = bm_checkpoint_desc(from)->provenance_json;
-    json_error_t e;
     bm_status status = BM_OK;
-    json_t *j = text ? json_loads(text, JSON_REJECT_DUPLICATES, &e) : NULL;
-    json_t *gemm = json_object_get(j, "gemm"), *choices = json_object_get(gemm, "choices");
+    const json_t *choices = json_object_get(gemm, "choices");
     const char *name = json_string_value(json_object_get(gemm, "backend"));
     for (const char *const *b = bm_gemm_backends(); !*backend && name && *b; b++)
         if (!strcmp(*b, name)) *backend = *b;
-    char *dump = NULL;
-    if (choices) status = bm_json_text(&dump, choices, 0);
-    if (dump) status = bm_gemm_tuning_from_json(s->engine, dump);
-    bm_free(dump);
+    char *text = NULL;
+    if (choices) status = bm_json_text(&text, choices, 0);
+    if (text) status = bm_gemm_tuning_from_json(s->engine, text);
+    bm_free(text);
+    return status;
+}
+
+static bm_status take_gemm_of_checkpoint(bm_session *s, const bm_checkpoint *from, const char **backend)
+{
+    const char *text = bm_checkpoint_desc(from)->provenance_json;
+    json_error_t e;
+    json_t *j = text ? json_loads(text, JSON_REJECT_DUPLICATES, &e) : NULL;
+    bm_status status = take_gemm(s, json_object_get(j, "gemm"), backend);
     json_decref(j);
+    return status;
+}
+
+/* From gemm.json of a run that ended before its first checkpoint. */
+static bm_status take_gemm_of_folder(bm_session *s, const char *run, const char **backend)
+{
+    json_error_t e;
+    size_t bytes;
+    bm_status status = BM_ERR_MEMORY;
+    json_t *j = NULL;
+    char *path = bm_path_join(run, "gemm.json"), *text = NULL;
+    if (!path) goto done;
+    BM_GO(bm_file_read(&text, &bytes, path, MOST_GEMM_BYTES));
+    j = json_loads(text, JSON_REJECT_DUPLICATES, &e);
+    status = j ? take_gemm(s, j, backend) : bm_fail(BM_ERR_DAMAGED, "%s: line %d: %s", path, e.line, e.text);
+done:
+    json_decref(j);
+    bm_free(text);
+    bm_free(path);
     return status;
 }
 
@@ -123,10 +150,11 @@ int bm_train_run_do(const bm_train_run *r)
     if (!r->resume) BM_GO(open_init(&init, r->config));
     bm_session_opts so = {.device = r->device, .config = bm_config_string(r->config, "device")};
     BM_GO(bm_session_open(&session, &so));
-    if (r->resume) BM_GO(take_gemm(&session, r->resume, &gemm));
+    if (r->resume) BM_GO(take_gemm_of_checkpoint(&session, r->resume, &gemm));
+    if (r->restart) BM_GO(take_gemm_of_folder(&session, r->run, &gemm));
     bm_signals_watch("\nbmtool: finishing the step and saving; once more stops at once\n");
     screen s = {.steps = bm_config_i64(r->config, "train.steps"), .val_loss = NAN, .start_s = bm_now_s()};
-    bm_trainer_opts o = {.run = r->run, .gemm = gemm, .resume = r->resume, .init = init, .stop = asked_to_stop,
+    bm_trainer_opts o = {.run = r->run, .restart = r->restart, .gemm = gemm, .resume = r->resume, .init = init, .stop = asked_to_stop,
                          .on_metrics = show_metrics, .on_checkpoint = show_checkpoint, .user = &s};
     o.gemm_flops = bm_session_gemm_flops(&session);
     BM_GO(bm_trainer_create(&trainer, session.engine, &task, &o));

@@ -13,6 +13,7 @@ typedef struct bm_train_run {
     const char *device;          /* --device, or NULL */
     const char *gemm;            /* --gemm; NULL: measured */
     const bm_checkpoint *resume; /* or NULL */
+    int restart;                 /* the run folder exists, but has no checkpoint */
 } bm_train_run;
 
 /* Trains to the end or a signal; returns bmtool's exit code. */

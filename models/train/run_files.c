@@ -38,7 +38,7 @@ done:
     return status;
 }
 
-/* What made the checkpoint: build, device, the GEMM choices and the data. */
+/* What made the checkpoint: build, device, the GEMM choices and the data. t->gemm_json, the choices, becomes its part "gemm". */
 static bm_status make_provenance(bm_trainer *t)
 {
     const bm_config *c = t->task->config;
@@ -55,6 +55,9 @@ static bm_status make_provenance(bm_trainer *t)
                           "data", "path", bm_config_string(c, "data.path"), "content_id", bm_config_string(c, "data.content_id"),
                           "parent", from ? parent : NULL);
     bm_status status = bm_json_text(&t->provenance_json, j, JSON_INDENT(1) | JSON_SORT_KEYS);
+    bm_free(t->gemm_json);
+    t->gemm_json = NULL;
+    if (!status) status = bm_json_text(&t->gemm_json, json_object_get(j, "gemm"), JSON_INDENT(1) | JSON_SORT_KEYS);
     json_decref(j);
     return status;
 }

@@ -101,7 +101,7 @@ bm_status bm_trainer_create(bm_trainer **out, bm_engine *e, bm_task *task, const
     t->opts = *opts;
     t->run = bm_strdup(opts->run);
     if (!t->run) goto done;
-    if (!opts->resume && bm_path_exists(opts->run)) {
+    if (!opts->resume && !opts->restart && bm_path_exists(opts->run)) {
         status = bm_fail(BM_ERR_EXISTS, "%s exists already: go on with it by `bmtool resume %s`, or name another with --run",
                          opts->run, opts->run);
         goto done;

@@ -1,6 +1,6 @@
 /* The training loop: data -> learner -> metrics, evaluation, checkpoints; stop at any instant and resume.
  *
- * The run folder: config.yaml (resolved), gemm.json (the choices it began with), metrics.jsonl, checkpoints/step-%08d.h5, LATEST.
+ * The run folder: config.yaml (resolved), gemm.json (the GEMM backend and choices it began with), metrics.jsonl, checkpoints/step-%08d.h5, LATEST.
  * It is made when the first step has gone well, so that a run which fails before leaves nothing. */
 #ifndef BM_MODELS_TRAIN_TRAINER_H
 #define BM_MODELS_TRAIN_TRAINER_H
@@ -18,6 +18,7 @@ typedef struct bm_trainer bm_trainer;
 
 typedef struct bm_trainer_opts {
     const char *run;             /* the run folder; must not exist for a new run */
+    int restart;                 /* a new run in a folder that exists: it ended before its first checkpoint */
     const char *gemm;            /* a forced GEMM backend, or NULL: the measured choice, or what the checkpoint had */
     const bm_checkpoint *resume; /* go on from here; NULL: a new run */
     const bm_checkpoint *init;   /* weights to start from (config.init); NULL: random ones */
