@@ -219,7 +219,7 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
     const long ld_rows = k_end - k_begin, along = ROWS;
     (void)lda, (void)offset_a;
 #else
-    __global const float *const rows = a + offset_a + batch * stride_a + k_begin;
+    __global const float *const rows = (__global const float *)a + offset_a + batch * stride_a + k_begin; /* f32, or not run */
     const long ld_rows = lda, along = 1;
 #endif
     b += offset_b + batch * stride_b + (TRANS_B ? col * ldb : col);
