@@ -190,7 +190,8 @@ static bm_status add_meta(bm_tokens_writer *w)
         BM_GO(tokenizer_hash(hex, &w->opts));
         bad |= json_object_set_new(meta, "tokenizer_xxh128", json_string(hex));
     }
-    BM_GO(bad ? bm_fail(BM_ERR_MEMORY, "%s: no memory for its description", w->path) : bm_json_text(&text, meta, JSON_INDENT(1) | JSON_ENSURE_ASCII));
+    BM_GO(bad ? bm_fail(BM_ERR_MEMORY, "%s: no memory for its description", w->path)
+              : bm_json_text(&text, meta, JSON_INDENT(1) | JSON_ENSURE_ASCII));
     status = bm_writer_bytes(w->writer, "/meta/json", text, strlen(text));
 done:
     bm_free(text);

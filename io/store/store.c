@@ -67,6 +67,7 @@ static bm_status read_all(bm_store *s, int64_t bytes)
     BM_TRY(bm_h5_tree_read(&s->tree, s->fd, bytes));
     BM_TRY(read_root(s));
     BM_TRY(bm_manifest_read(&s->manifest, &s->tree, s->kind, s->fd));
+    BM_TRY(bm_checker_create(&s->checker, s->manifest.leaves));
     s->hidden = bm_h5_tree_find(&s->tree, BM_MANIFEST_HEAD);
     if (fstat(s->fd, &st)) return bm_fail(BM_ERR_IO, "cannot look at it: %s", strerror(errno));
     if (st.st_size != bytes) return bm_fail(BM_ERR_DAMAGED, "damaged: its size changed while it was opened");
@@ -101,6 +102,7 @@ void bm_store_close(bm_store *s)
     if (!s) return;
     if (s->map) munmap(s->map, (size_t)s->tree.file_bytes);
     if (s->fd >= 0) close(s->fd);
+    bm_checker_destroy(s->checker);
     bm_manifest_finish(&s->manifest);
     bm_h5_tree_finish(&s->tree);
     pthread_mutex_destroy(&s->lock);
@@ -207,6 +209,7 @@ bm_status bm_store_read(const bm_store *s, const bm_entry *e, void *data, int64_
     if (first < 0 || count < 0 || first > all || count > all - first)
         return bm_fail(BM_ERR_USAGE, "%s: %s has %" PRId64 " elements; %" PRId64 " from %" PRId64 " were asked for",
                        s->path, e->path, all, count, first);
+    BM_TRY(bm_store_check(s, e, first * size, count * size));
     return bm_pread_all(s->fd, data, (size_t)(count * size), e->offset + first * size, s->path);
 }
 
@@ -219,11 +222,8 @@ bm_status bm_store_load(void **out, const bm_store *s, const bm_entry *e, int64_
                               "%s", s->path);
     char *data = bm_alloc((size_t)e->bytes + 1);
     if (!data) return BM_ERR_MEMORY;
-    bm_status status = bm_pread_all(s->fd, data, (size_t)e->bytes, e->offset, s->path);
+    bm_status status = bm_store_read(s, e, data, 0, e->bytes / (int64_t)bm_dtype_size(e->dtype));
     data[e->bytes] = 0;
-    int64_t leaf = s->manifest.first[bm_store_place(s, e)];
-    for (int64_t at = 0; !status && at < e->bytes; at += BM_LEAF_MOST, leaf++)
-        status = bm_store_check_leaf(s, e, leaf, data + at);
     if (status)
         bm_free(data);
     else
@@ -236,6 +236,7 @@ bm_status bm_store_map(const void **out, bm_store *s, const bm_entry *e)
     bm_status status = BM_OK;
     *out = NULL;
     if (!e->bytes) return BM_OK;
+    BM_TRY(bm_store_check(s, e, 0, e->bytes));
     pthread_mutex_lock(&s->lock);
     if (!s->map) {
         void *p = mmap(NULL, (size_t)s->tree.file_bytes, PROT_READ, MAP_SHARED, s->fd, 0);

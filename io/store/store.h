@@ -2,7 +2,8 @@
  *
  * The reader is strict: it parses exactly the HDF5 that bm writes, with its own code, and never runs libhdf5 on the
  * file. Anything else is refused, and the message names the rule. Once open, all that is not tensor data has been
- * checked against the manifest. An open store never changes and may be shared between threads.
+ * checked against the manifest; tensor data are when they are first read. An open store never changes and may be shared
+ * between threads.
  *
  * Errors of opening: BM_ERR_NOT_FOUND; BM_ERR_DAMAGED (truncated, a checksum or hash that does not fit); BM_ERR_REFUSED
  * (not HDF5, outside the profile, a newer major version); BM_ERR_IO. */
@@ -81,8 +82,9 @@ BM_API bm_status bm_store_attr_u64(uint64_t *out, const bm_store *s, const char 
 BM_API bm_status bm_store_attr_f64(double *out, const bm_store *s, const char *object, const char *name);
 BM_API bm_status bm_store_attr_text(const char **out, const bm_store *s, const char *object, const char *name);
 
-/* Elements [first, first + count) into data, by pread; BM_ERR_USAGE when they are not all there. The bytes are not
- * checked against the manifest: bm_store_stream does that, and bm_store_verify. */
+/* Elements [first, first + count) into data, by pread; BM_ERR_USAGE when they are not all there. A leaf of 16 MiB is
+ * checked against its hash when a byte of it is first asked for: BM_ERR_DAMAGED names dataset and offset. So the first
+ * read of a leaf costs the whole of it, later ones nothing more than pread. */
 BM_API bm_status bm_store_read(const bm_store *s, const bm_entry *e, void *data, int64_t first, int64_t count);
 
 /* Hands over the whole of e in pieces, in order: elements [first, first + count) at data, which is valid during the
@@ -90,12 +92,11 @@ BM_API bm_status bm_store_read(const bm_store *s, const bm_entry *e, void *data,
  * failure of `take` ends it. `buffer` holds at least BM_LEAF_MOST bytes, or is NULL: then one is allocated. */
 typedef bm_status (*bm_store_take)(void *user, const bm_entry *e, const void *data, int64_t first, int64_t count);
 BM_API bm_status bm_store_stream(const bm_store *s, const bm_entry *e, void *buffer, bm_store_take take, void *user);
-/* The same for a small one: all its bytes, checked, NUL-terminated beyond them; bm_free. Refuses more than `most`
- * bytes. */
+/* The whole of a small one, NUL-terminated beyond its bytes; bm_free. Refuses more than `most` bytes. */
 BM_API bm_status bm_store_load(void **out, const bm_store *s, const bm_entry *e, int64_t most);
 
-/* A read-only view of e's bytes, 4096-aligned for 4 KiB and more; valid until the store is closed. NULL when e is
- * empty. A read error of the disk becomes SIGBUS: where that must not be, read. */
+/* A read-only view of e's bytes, checked before; 4096-aligned for 4 KiB and more; valid until the store is closed. NULL
+ * when e is empty. A read error of the disk becomes SIGBUS: where that must not be, read. */
 BM_API bm_status bm_store_map(const void **out, bm_store *s, const bm_entry *e);
 
 /* Every byte of the file against its leaf. `damage` is called for each damaged piece (path

@@ -19,6 +19,57 @@ bm_status bm_store_check_leaf(const bm_store *s, const bm_entry *e, int64_t leaf
     return bm_hash_equal(&h, &l->hash) ? BM_OK : leaf_damaged(s, e->path, l);
 }
 
+bm_status bm_checker_create(bm_checker **out, int64_t leaves)
+{
+    *out = NULL;
+    bm_checker *c = bm_calloc(1, sizeof *c);
+    if (!c) return BM_ERR_MEMORY;
+    pthread_mutex_init(&c->lock, NULL);
+    c->buffer = bm_alloc(BM_PIECE_BYTES);
+    c->sound = bm_calloc((size_t)leaves + 1, sizeof *c->sound);
+    bm_status status = c->buffer && c->sound ? bm_hasher_create(&c->hasher) : BM_ERR_MEMORY;
+    if (status)
+        bm_checker_destroy(c);
+    else
+        *out = c;
+    return status;
+}
+
+void bm_checker_destroy(bm_checker *c)
+{
+    if (!c) return;
+    bm_hasher_destroy(c->hasher);
+    bm_free(c->buffer);
+    bm_free(c->sound);
+    pthread_mutex_destroy(&c->lock);
+    bm_free(c);
+}
+
+static bm_status check_first_use(const bm_store *s, const bm_entry *e, int64_t i)
+{
+    bm_checker *c = s->checker;
+    const bm_leaf *leaf = s->manifest.leaf + i;
+    bm_status status = BM_OK;
+    bm_hash128 h;
+    pthread_mutex_lock(&c->lock);
+    if (!atomic_load(&c->sound[i])) {
+        status = bm_fail_prefix(bm_leaf_hash(&h, s->fd, leaf, c->buffer, c->hasher), "%s", s->path);
+        if (!status && !bm_hash_equal(&h, &leaf->hash)) status = leaf_damaged(s, e->path, leaf);
+        if (!status) atomic_store(&c->sound[i], 1);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return status;
+}
+
+bm_status bm_store_check(const bm_store *s, const bm_entry *e, int64_t at, int64_t bytes)
+{
+    int64_t first = s->manifest.first[bm_store_place(s, e)];
+    if (!bytes || s->manifest.leaf[first].kind == BM_LEAF_MANIFEST) return BM_OK;
+    for (int64_t i = first + at / BM_LEAF_MOST; i <= first + (at + bytes - 1) / BM_LEAF_MOST; i++)
+        if (!atomic_load_explicit(&s->checker->sound[i], memory_order_acquire)) BM_TRY(check_first_use(s, e, i));
+    return BM_OK;
+}
+
 bm_status bm_store_stream(const bm_store *s, const bm_entry *e, void *buffer, bm_store_take take, void *user)
 {
     int64_t size = (int64_t)bm_dtype_size(e->dtype), leaf = s->manifest.first[bm_store_place(s, e)];

@@ -13,6 +13,7 @@
 
 #include "core/base/file.h"
 #include "core/base/mem.h"
+#include "core/base/rng.h"
 #include "io/store/tempfile_priv.h"
 #include "tests/lib/storefile.h"
 #include "tests/lib/syscalls.h"
@@ -168,16 +169,17 @@ START_TEST(killed_at_any_call_it_is_old_or_new)
 }
 END_TEST
 
+/* BM_TEST_KILLS=10000 asks for more; by itself a slow disk ends it sooner. */
 START_TEST(killed_at_any_time_it_is_old_or_new)
 {
-    enum { KILLS = 150 };
-    int count[2] = {0, 0};
+    const char *asked = getenv("BM_TEST_KILLS");
+    int kills = asked ? atoi(asked) : 150, count[2] = {0, 0};
     double start = bm_now_s();
     for (int i = 0; i < 4; i++) test_ok(test_store_write(NULL, path, OLD, 1));
     double write_s = (bm_now_s() - start) / 4;
-    for (int i = 0; i < KILLS; i++) {
+    for (int i = 0; i < kills && (asked || bm_now_s() - start < 20); i++) {
         int status;
-        double wait_s = 2 * write_s * i / KILLS;
+        double wait_s = 2 * write_s * (bm_rng_at(8, 1, 0, (uint64_t)i) % 1000) / 1000;
         struct timespec wait = {(time_t)wait_s, (long)((wait_s - (double)(time_t)wait_s) * 1e9)};
         fflush(NULL);
         pid_t pid = fork();
@@ -193,7 +195,8 @@ START_TEST(killed_at_any_time_it_is_old_or_new)
         test_ok(bm_temp_clean(test_folder()));
         if (is_new) test_ok(test_store_write(NULL, path, OLD, 1));
     }
-    ck_assert_msg(count[0] > 5 && count[1] > 5, "%d old, %d new: the kills miss the write", count[0], count[1]);
+    ck_assert_msg(count[0] > 0 && count[1] > 0, "%d old, %d new: the kills miss the write", count[0], count[1]);
+    if (asked) fprintf(stderr, "%d kills: %d old, %d new, none else\n", count[0] + count[1], count[0], count[1]);
 }
 END_TEST
 

@@ -38,6 +38,12 @@ static int damage_is_found(const char *path)
         test_bytes(due, (size_t)e->bytes, SEED + (uint64_t)i);
         bm_status status = bm_store_stream(s, e, leaf, compare_piece, due);
         ck_assert(status == BM_OK || status == BM_ERR_DAMAGED);
+        if (e->bytes) { /* a single element too */
+            size_t size = bm_dtype_size(e->dtype);
+            bm_status read = bm_store_read(s, e, leaf, e->bytes / (int64_t)size - 1, 1);
+            ck_assert_int_eq(read, status);
+            if (!read) ck_assert_int_eq(memcmp(leaf, due + (size_t)e->bytes - size, size), 0);
+        }
         streams += status != BM_OK;
     }
     bm_status status = bm_store_verify(s, NULL);

@@ -7,6 +7,7 @@
 #include "core/base/rng.h"
 #include "io/store/loader.h"
 #include "io/store/writer.h"
+#include "tests/lib/storefile.h"
 #include "tests/lib/test.h"
 
 enum { W = 8, N = 1001, VOCAB = 70000 };
@@ -206,6 +207,29 @@ START_TEST(an_id_outside_the_vocabulary_is_found)
 }
 END_TEST
 
+START_TEST(a_changed_bit_is_found_before_its_window_is_used)
+{
+    bm_tokens *t = make("h.h5", 257, 0);
+    size_t n;
+    char path[4096];
+    int32_t in[W], out[W];
+    int64_t offset = bm_store_find(bm_tokens_store(t), "/tokens/ids")->offset;
+    bm_tokens_close(t);
+    snprintf(path, sizeof path, "%s", test_path("h.h5"));
+    unsigned char *data = test_read_file(&n, path);
+    data[offset + 500] ^= 1; /* still inside the vocabulary */
+    test_write_file(path, data, n);
+    free(data);
+    test_ok(bm_tokens_open(&t, path));
+    bm_loader_opts o = options(0, 2, 1);
+    bm_loader *l;
+    test_ok(bm_loader_create(&l, t, &o));
+    test_fails(bm_loader_next(l, in, out, NULL), BM_ERR_DAMAGED, "/tokens/ids");
+    bm_loader_destroy(l);
+    bm_tokens_close(t);
+}
+END_TEST
+
 START_TEST(nothing_is_allocated_by_a_batch)
 {
     bm_tokens *t = make("f.h5", 257, 0);
@@ -248,6 +272,7 @@ int main(void)
     tcase_add_test(t, one_pass_ends_with_a_short_batch);
     tcase_add_test(t, the_last_target_is_inside_the_split);
     tcase_add_test(t, an_id_outside_the_vocabulary_is_found);
+    tcase_add_test(t, a_changed_bit_is_found_before_its_window_is_used);
     tcase_add_test(t, nothing_is_allocated_by_a_batch);
     tcase_add_test(t, every_failing_allocation_is_survived);
     suite_add_tcase(suite, t);
