@@ -5,7 +5,7 @@
  *     transpose    y[b, j, i] = x[b, i, j]           x [batch, rows, cols] words
  *
  * copy, cast: a work-item does FLAT_BLOCK elements. transpose: a work-group does a tile of 16 x 16 through local memory (16 x 17
- * words, work-items (16, 4)); in the cpu form a work-item does 16 columns of x in turn, in vectors. Options: WORD, FROM, TO,
+ * words, work-items (16, 4)); in the cpu form a work-item transposes four of them in registers. Options: WORD, FROM, TO,
  * CPU (grid.clh). */
 
 #include "grid.clh"
@@ -46,23 +46,44 @@ __kernel void cast(__global const STORED(FROM) *x, __global STORED(TO) *y, const
 }
 
 #if CPU
-/* Work-items (tiles of 64 columns, tiles of 16 rows, batch): each pair of them reads whole lines and writes whole lines. */
+#define SIDE 16
+
+/* Transposes 16 rows of 16 in registers: four times, rows i and i + 8 are interleaved into rows 2 i and 2 i + 1. */
+FN void transpose_tile(word16 *rows)
+{
+    word16 next[SIDE];
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+#pragma unroll
+        for (int i = 0; i < SIDE / 2; i++) {
+            next[2 * i].even = rows[i].lo;
+            next[2 * i].odd = rows[i + SIDE / 2].lo;
+            next[2 * i + 1].even = rows[i].hi;
+            next[2 * i + 1].odd = rows[i + SIDE / 2].hi;
+        }
+#pragma unroll
+        for (int i = 0; i < SIDE; i++) rows[i] = next[i];
+    }
+}
+
+/* Work-items (64 columns, 16 rows, batch): four tiles, which read and write whole lines. */
 __kernel void transpose(__global const word *x, __global word *y, const long rows, const long cols)
 {
-    const size_t base = get_global_id(2) * rows * cols, r0 = get_global_id(1) * 16, c0 = get_global_id(0) * 64;
-    const size_t r1 = min(r0 + 16, (size_t)rows), c1 = min(c0 + 64, (size_t)cols);
-    for (size_t c = c0; c < c1; c++) {
-        __global const word *from = x + base + r0 * cols + c;
-        __global word *to = y + base + c * rows + r0;
-        if (r1 - r0 == 16) {
-            const word16 v = (word16)(from[0], from[cols], from[2 * cols], from[3 * cols], from[4 * cols], from[5 * cols],
-                                      from[6 * cols], from[7 * cols], from[8 * cols], from[9 * cols], from[10 * cols],
-                                      from[11 * cols], from[12 * cols], from[13 * cols], from[14 * cols], from[15 * cols]);
-            vstore16(v, 0, to);
-        } else {
-            for (size_t k = 0; k < r1 - r0; k++) to[k] = from[k * cols];
-        }
+    const size_t base = get_global_id(2) * rows * cols, r0 = get_global_id(1) * SIDE;
+    const size_t high = min((size_t)SIDE, rows - r0), c1 = min((get_global_id(0) + 1) * 64, (size_t)cols);
+    size_t c = get_global_id(0) * 64;
+    __global const word *from = x + base + r0 * cols;
+    __global word *to = y + base + r0;
+    for (; high == SIDE && c + SIDE <= c1; c += SIDE) {
+        word16 tile[SIDE];
+#pragma unroll
+        for (int i = 0; i < SIDE; i++) tile[i] = vload16(0, from + i * cols + c);
+        transpose_tile(tile);
+#pragma unroll
+        for (int i = 0; i < SIDE; i++) vstore16(tile[i], 0, to + (c + i) * rows);
     }
+    for (; c < c1; c++)
+        for (size_t i = 0; i < high; i++) to[c * rows + i] = from[i * cols + c];
 }
 #else
 __kernel void transpose(__global const word *x, __global word *y, const long rows, const long cols)
