@@ -1,0 +1,97 @@
+/* What holds for every builder: a missing operand makes nothing, a failed allocation leaks nothing, and costs are counted. */
+#include "cl/ops/ops.h"
+#include "tests/lib/test.h"
+
+/* A small net with every op of the files beside this one, and its gradients, norm and update. */
+static bm_value *net(bm_graph *g)
+{
+    bm_value *x = bm_graph_input(g, "x", BM_F32, BM_SHAPE(4, 6)), *s = bm_graph_input(g, "s", BM_F32, BM_SHAPE(1));
+    bm_value *w = bm_graph_param(g, "w", BM_F32, BM_SHAPE(6, 6), 0), *b = bm_graph_param(g, "b", BM_F32, BM_SHAPE(6), 1), *sum;
+    bm_value *h = bm_linear(g, bm_layernorm(g, x, b, b, 1e-5f), w, b, BM_ACT_GELU_TANH);
+    h = bm_add_norm(g, &sum, h, bm_activate(g, bm_sub(g, x, bm_scale(g, x, 2)), BM_ACT_SILU), b, NULL, 1e-5f, 1);
+    h = bm_add(g, bm_mul(g, sum, h), bm_add_bias(g, bm_rmsnorm(g, h, b, 1e-5f), b));
+    h = bm_mul_scalar(g, bm_copy(g, h), s);
+    h = bm_matmul(g, bm_transpose(g, h), bm_cast(g, bm_cast(g, h, BM_F16), BM_F32), 0, 0);
+    h = bm_add(g, bm_sum_rows(g, h), bm_sum_last(g, h));
+    return bm_add(g, bm_sum(g, h), bm_mean(g, h));
+}
+
+static bm_status build(void *arg)
+{
+    bm_graph *g = NULL;
+    bm_graph_opts opts = bm_graph_opts_with_ops();
+    const bm_adamw_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .clip = 1};
+    bm_cost *cost = arg;
+    BM_TRY(bm_graph_create(&g, &opts));
+    bm_value *loss = net(g);
+    bm_status s = loss ? bm_graph_gradients(g, loss) : bm_graph_status(g);
+    bm_value *norm = s ? NULL : bm_grad_norm(g, 2);
+    if (norm) s = bm_adamw(g, 0, norm, &o);
+    else if (!s) s = bm_graph_status(g);
+    if (!s) bm_graph_output(g, loss, "loss");
+    if (!s) *cost = bm_graph_cost(g);
+    if (!s) s = bm_graph_status(g);
+    bm_graph_destroy(g);
+    return s;
+}
+
+START_TEST(failing_allocations_leak_nothing)
+{
+    bm_cost cost = {0};
+    test_fail_allocations(build, &cost);
+    /* At least the products: 4 x 6 x 6 forward and twice backward, 6 x 6 x 4 the same. */
+    ck_assert_double_ge(cost.flops, 2.0 * 3 * (4 * 6 * 6 + 6 * 6 * 4));
+    ck_assert_double_ge(cost.bytes, 1000);
+}
+END_TEST
+
+/* The i-th builder with an operand missing; the others are sound. */
+static bm_value *broken(int i, bm_graph *g, bm_value *x, bm_value *v)
+{
+    bm_value *sum = x;
+    switch (i) {
+    case 0: return bm_add(g, x, NULL);
+    case 1: return bm_sub(g, NULL, x);
+    case 2: return bm_mul(g, x, NULL);
+    case 3: return bm_scale(g, NULL, 2);
+    case 4: return bm_add_bias(g, x, NULL);
+    case 5: return bm_mul_scalar(g, NULL, v);
+    case 6: return bm_activate(g, NULL, BM_ACT_RELU);
+    case 7: return bm_copy(g, NULL);
+    case 8: return bm_cast(g, NULL, BM_F16);
+    case 9: return bm_transpose(g, NULL);
+    case 10: return bm_sum(g, NULL);
+    case 11: return bm_mean(g, NULL);
+    case 12: return bm_sum_rows(g, NULL);
+    case 13: return bm_sum_last(g, NULL);
+    case 14: return bm_all_finite(g, NULL);
+    case 15: return bm_linear(g, x, NULL, NULL, BM_ACT_NONE);
+    case 16: return bm_matmul(g, NULL, x, 0, 0);
+    case 17: return bm_layernorm(g, x, NULL, NULL, 1e-5f);
+    case 18: return bm_rmsnorm(g, NULL, v, 1e-5f);
+    default: bm_add_norm(g, &sum, x, NULL, v, NULL, 1e-5f, 0); return sum;
+    }
+}
+
+START_TEST(a_missing_operand_makes_nothing)
+{
+    bm_graph *g = NULL;
+    bm_graph_opts opts = bm_graph_opts_with_ops();
+    test_ok(bm_graph_create(&g, &opts));
+    bm_value *x = bm_graph_input(g, "x", BM_F32, BM_SHAPE(6, 6)), *v = bm_graph_input(g, "v", BM_F32, BM_SHAPE(6));
+    test_ok(bm_graph_status(g));
+    ck_assert(broken(_i, g, x, v) == NULL);
+    test_fails(bm_graph_status(g), BM_ERR_USAGE, "is missing");
+    bm_graph_destroy(g);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("builders");
+    TCase *c = tcase_create("builders");
+    tcase_add_test(c, failing_allocations_leak_nothing);
+    tcase_add_loop_test(c, a_missing_operand_makes_nothing, 0, 20);
+    suite_add_tcase(s, c);
+    return test_run(s);
+}
