@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/checked.h"
+#include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/device/cl_api.h"
 #include "core/device/engine_priv.h"
@@ -40,6 +41,7 @@ struct bm_ticket {
     pthread_cond_t passed;
     int pending;
     cl_int err;
+    double passed_s;
     char after[160]; /* the commands before the point */
 };
 
@@ -330,6 +332,7 @@ static void CL_CALLBACK on_passed(cl_event event, cl_int state, void *user)
     pthread_mutex_lock(&t->lock);
     t->pending = 0;
     t->err = state < 0 ? state : CL_SUCCESS;
+    t->passed_s = bm_now_s();
     pthread_cond_broadcast(&t->passed);
     pthread_mutex_unlock(&t->lock);
 }
@@ -416,4 +419,13 @@ int bm_ticket_done(const bm_ticket *t)
     int done = !locked->pending;
     pthread_mutex_unlock(&locked->lock);
     return done;
+}
+
+double bm_ticket_passed_s(const bm_ticket *t)
+{
+    bm_ticket *locked = (bm_ticket *)t;
+    pthread_mutex_lock(&locked->lock);
+    double s = locked->passed_s;
+    pthread_mutex_unlock(&locked->lock);
+    return s;
 }

@@ -40,6 +40,8 @@ BM_API bm_status bm_queue_read_ticket(bm_queue *q, cl_mem m, int64_t offset, voi
 BM_API bm_status bm_queue_mark(bm_queue *q, bm_ticket *t);
 BM_API bm_status bm_ticket_wait(bm_ticket *t); /* returns at once for a ticket that marks nothing */
 BM_API int bm_ticket_done(const bm_ticket *t);
+/* When the last point it marked was passed, on bm_now_s()'s clock; 0 before the first. */
+BM_API double bm_ticket_passed_s(const bm_ticket *t);
 
 /* With opts.profile: one row per `what`, in order of first use; times from event profiling, after a finish. */
 typedef struct bm_profile_row {

@@ -5,7 +5,6 @@
 
 #include "cl/ops/ops.h"
 #include "core/base/checked.h"
-#include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/graph/scalars.h"
 
@@ -237,7 +236,7 @@ bm_status bm_learner_collect(bm_learner *l, bm_step_result *out)
     if (status) return status;
     double loss = 0;
     for (int64_t m = 0; m < l->micros; m++) loss += s->loss[m];
-    *out = (bm_step_result){s->step, loss, s->norm, bm_now_s()};
+    *out = (bm_step_result){s->step, loss, s->norm, bm_ticket_passed_s(s->done)};
     return BM_OK;
 }
 

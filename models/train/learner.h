@@ -32,7 +32,7 @@ typedef struct bm_step_result {
     int64_t step;
     double loss;      /* mean nats over the tokens of the batch, before the update */
     double grad_norm; /* before clipping */
-    double done_s;    /* bm_now_s() when it was found to be complete */
+    double done_s;    /* when the device completed it, on bm_now_s()'s clock */
 } bm_step_result;
 
 /* Enqueues step n (from 1) on inputs and targets [batch, window] i32, which may be reused at once. At most

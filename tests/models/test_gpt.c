@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/file.h"
+#include "core/device/queue.h"
 #include "models/train/learner.h"
 #include "tests/lib/device.h"
 #include "tests/lib/h5fixture.h"
@@ -301,6 +303,28 @@ START_TEST(an_update_is_the_same_each_time)
 }
 END_TEST
 
+/* A step's time is when the device completed it, not when somebody came to look. */
+START_TEST(a_step_is_over_when_the_device_is_done)
+{
+    int32_t *inputs = h5fixture_i32(fixture, "/inputs", NULL), *targets = h5fixture_i32(fixture, "/targets", NULL);
+    bm_learner *l = NULL;
+    bm_step_result r[2];
+    test_ok(bm_learner_create(&l, engine, bm_model_find("gpt"), config, "tiled"));
+    load(bm_learner_params(l));
+    double began = bm_now_s();
+    for (int n = 1; n <= 2; n++) test_ok(bm_learner_step(l, n, 1e-3, inputs, targets));
+    test_ok(bm_queue_finish(bm_engine_queue(engine)));
+    double over = bm_now_s();
+    while (bm_now_s() < over + 0.3) continue;
+    for (int i = 0; i < 2; i++) test_ok(bm_learner_collect(l, &r[i]));
+    ck_assert(began < r[0].done_s && r[0].done_s < r[1].done_s);
+    ck_assert_double_lt(r[1].done_s, over + 0.2);
+    bm_learner_destroy(l);
+    free(inputs);
+    free(targets);
+}
+END_TEST
+
 START_TEST(heads_that_do_not_divide_the_width_are_named)
 {
     set("model.heads=5");
@@ -322,6 +346,7 @@ int main(void)
     tcase_add_loop_test(t, recomputed_blocks_make_no_difference, 0, 2);
     tcase_add_test(t, recomputed_blocks_take_less_memory);
     tcase_add_test(t, an_update_is_the_same_each_time);
+    tcase_add_test(t, a_step_is_over_when_the_device_is_done);
     tcase_add_test(t, heads_that_do_not_divide_the_width_are_named);
     suite_add_tcase(s, t);
     return test_run(s);
