@@ -5,14 +5,16 @@
 #include "cl/gemm/gemm_priv.h"
 #include "core/base/checked.h"
 
-#define RUN 256                     /* k of a panel: 32 columns of f32 are 32 KiB, within a first-level cache */
+#define RUN 384                     /* k of a panel: 32 columns of f32 are 48 KiB, about a first-level cache */
 #define RUN_WIDE 1024               /* with a 16-bit D, so that its sums rarely need a buffer of their own */
-#define PACK_K 512                  /* k of the packed rows of A */
+#define PACK_K 384                  /* k of the packed rows of A */
 #define DIRECT_K 4096               /* k of one launch on A where it lies: its block stays in the last-level cache */
-#define TILES_BYTES (4ll << 20)     /* packed rows of A */
+#define TILES_BYTES (2ll << 20)     /* packed rows of A: they are read again before they leave the caches */
 #define PART_BYTES (32ll << 20)     /* sums of a 16-bit D */
 #define BLOCKS_PER_UNIT 8           /* work-items for each core, so that the last ones end together */
 #define LEAST_BLOCK_ROWS 64
+#define PANELS 4                    /* for each work-item where there are rows enough to share out as well */
+#define PANEL_ROWS 512
 
 /* Rows that gemm_few takes. */
 #define FEW 8
@@ -140,21 +142,31 @@ static void launch_pack(bm_gemm_emit *out, const part *p)
     out->kernel(out->target, &k);
 }
 
-/* Rows of D for each work-item: all of them, or fewer where the columns alone do not keep every core busy. */
-static int64_t block_rows(const part *p, const bm_limits *limits)
+/* How D is shared out: columns of panels, and rows where the columns alone do not keep every core busy. */
+typedef struct sharing {
+    int64_t panels, rows, columns;
+} sharing;
+
+static sharing share_out(const part *p, const bm_limits *limits)
 {
     const int64_t wanted = (int64_t)BLOCKS_PER_UNIT * most(limits->compute_units, 1);
-    const int64_t columns = bm_ceil_div(p->d->n, p->b->cols) * p->batch;
-    if (columns >= wanted) return p->m;
-    const int64_t rows = bm_round_up(bm_ceil_div(p->m, bm_ceil_div(wanted, columns)), p->b->rows);
-    return most(rows, bm_round_up(LEAST_BLOCK_ROWS, p->b->rows));
+    const int64_t all = bm_ceil_div(p->d->n, p->b->cols), panel_bytes = 4 * p->b->run * p->b->cols;
+    sharing s = {1, p->m, all};
+    if (p->m >= PANEL_ROWS) s.panels = most(1, least(least(PANELS, all), limits->local_bytes / panel_bytes));
+    s.columns = bm_ceil_div(all, s.panels);
+    s.panels = bm_ceil_div(all, s.columns);
+    if (s.columns * p->batch < wanted) {
+        const int64_t rows = bm_round_up(bm_ceil_div(p->m, bm_ceil_div(wanted, s.columns * p->batch)), p->b->rows);
+        s.rows = most(rows, bm_round_up(LEAST_BLOCK_ROWS, p->b->rows));
+    }
+    return s;
 }
 
 static void launch_block(bm_gemm_emit *out, const part *p)
 {
     const bm_gemm_desc *d = p->d;
     const blocking *b = p->b;
-    const int64_t rows = block_rows(p, bm_engine_limits(out->engine));
+    const sharing s = share_out(p, bm_engine_limits(out->engine));
     const int64_t at_a = b->a_packed ? 0 : d->offset_a + p->batch0 * d->stride_a + p->m0 * d->lda;
     const int64_t at_b = d->offset_b + p->batch0 * d->stride_b;
     const int64_t at_d = d->offset_d + p->batch0 * d->stride_d + p->m0 * d->ldd;
@@ -162,14 +174,14 @@ static void launch_block(bm_gemm_emit *out, const part *p)
         bm_arg_mem(b->a_packed ? p->tiles : p->args->a), bm_arg_mem(p->args->b), bm_arg_mem(p->args->d),
         bm_arg_mem(p->args->bias), bm_arg_mem(p->args->pre),
         /* A product in one run never touches the sums, whatever D's type. */
-        bm_arg_mem(b->needs_part ? p->sums : p->args->d), bm_arg_local((size_t)(b->run * b->cols * 4)),
+        bm_arg_mem(b->needs_part ? p->sums : p->args->d), bm_arg_local((size_t)(s.panels * b->run * b->cols * 4)),
         bm_arg_i64(p->m), bm_arg_i64(d->n), bm_arg_i64(p->k0), bm_arg_i64(p->k1), bm_arg_i64(d->k), bm_arg_i64(b->run),
-        bm_arg_i64(rows), bm_arg_i64(d->lda), bm_arg_i64(d->ldb), bm_arg_i64(d->ldd), bm_arg_i64(b->needs_part ? d->n : d->ldd),
+        bm_arg_i64(s.panels), bm_arg_i64(s.rows), bm_arg_i64(d->lda), bm_arg_i64(d->ldb), bm_arg_i64(d->ldd), bm_arg_i64(b->needs_part ? d->n : d->ldd),
         bm_arg_i64(at_a), bm_arg_i64(at_b), bm_arg_i64(at_d), bm_arg_i64(b->needs_part ? 0 : at_d),
         bm_arg_i64(b->a_packed ? b->tiles_stride : d->stride_a), bm_arg_i64(d->stride_b), bm_arg_i64(d->stride_d),
         bm_arg_i64(b->needs_part ? b->part_stride : d->stride_d), bm_arg_f32(d->alpha), bm_arg_f32(d->beta)};
     const bm_kernel_launch k = {"gemm/packed", "gemm_block", p->options, 3,
-                                {(size_t)bm_ceil_div(d->n, b->cols), (size_t)bm_ceil_div(p->m, rows), (size_t)p->batch},
+                                {(size_t)s.columns, (size_t)bm_ceil_div(p->m, s.rows), (size_t)p->batch},
                                 {1, 1, 1}, args, sizeof args / sizeof args[0]};
     out->kernel(out->target, &k);
 }

@@ -1,10 +1,10 @@
 /* D [M, N] = act(alpha op(A) op(B) + beta D + bias), for devices that run one work-item at full speed (CPUs).
  *
- * After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (ACM TOMS 34-3, 2008). A work-item makes COLS
- * columns by `block_rows` rows of D. For each run of `kc` of the k in [k_begin, k_end) it copies the panel op(B) [kc, COLS]
- * into local memory, 4 kc COLS bytes, and multiplies every ROWS rows of op(A) with it: their ROWS * 2 vectors stay in
- * registers. B is therefore read once from memory for each block of rows, and never copied as a whole. The sums of earlier runs
- * lie in `part`, f32: D's own memory when D is f32.
+ * After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (ACM TOMS 34-3, 2008). A work-item makes
+ * COLS columns, `panels` times, by `block_rows` rows of D. For each run of `kc` of the k in [k_begin, k_end) it copies the panels
+ * op(B) [kc, COLS] into local memory, 4 kc COLS bytes each, and multiplies every ROWS rows of op(A) with them: the ROWS * 2
+ * vectors of a tile stay in registers. B is therefore read once from memory for each block of rows, and never copied as a whole.
+ * The sums of earlier runs lie in `part`, f32: D's own memory when D is f32.
  *
  *     gemm_block    global (column blocks, row blocks, batch)
  *     pack_rows     op(A) [M, K] -> f32 [M / ROWS][K][ROWS], zeros beyond M, for an A whose rows are not runs of f32;
@@ -204,14 +204,17 @@ FN void multiply_tile(const target *t, __global const float *a, long lda, __loca
     }
 }
 
+/* Rows that meet one panel after the other while they are in a cache. */
+#define CHUNK (16 * ROWS)
+
 __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, __global STORED(TYPE_D) *d,
                          __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, __global float *part,
-                         __local float *panel, long m, long n, long k_begin, long k_end, long k_all, long kc, long block_rows,
-                         long lda, long ldb, long ldd, long ld_part, long offset_a, long offset_b, long offset_d,
-                         long offset_part, long stride_a, long stride_b, long stride_d, long stride_part, float alpha,
-                         float beta)
+                         __local float *packed, long m, long n, long k_begin, long k_end, long k_all, long kc, long panels,
+                         long block_rows, long lda, long ldb, long ldd, long ld_part, long offset_a, long offset_b,
+                         long offset_d, long offset_part, long stride_a, long stride_b, long stride_d, long stride_part,
+                         float alpha, float beta)
 {
-    const long col = (long)get_group_id(0) * COLS, cols = min(n - col, (long)COLS);
+    const long col0 = (long)get_group_id(0) * panels * COLS, col_end = min(n, col0 + panels * COLS);
     const long first = (long)get_group_id(1) * block_rows, end = min(first + block_rows, m);
     const long batch = (long)get_group_id(2);
 #if A_PACKED
@@ -222,7 +225,7 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
     __global const float *const rows = (__global const float *)a + offset_a + batch * stride_a + k_begin; /* f32, or not run */
     const long ld_rows = lda, along = 1;
 #endif
-    b += offset_b + batch * stride_b + (TRANS_B ? col * ldb : col);
+    b += offset_b + batch * stride_b;
     target t;
     t.d = d + offset_d + batch * stride_d;
     t.pre = HAS_PRE ? pre + offset_d + batch * stride_d : 0;
@@ -235,9 +238,13 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
     for (long k = k_begin; k < k_end; k += kc) {
         const long run = min(kc, k_end - k);
         t.steps = (k > 0 ? ADD_PART : beta != 0.0f ? ADD_OLD : 0) | (k + run == k_all ? LAST : 0);
-        pack_panel(panel, b + (TRANS_B ? k : k * ldb), ldb, run, cols);
-        for (long row = first; row < end; row += ROWS)
-            multiply_tile(&t, rows + row * ld_rows + (k - k_begin) * along, ld_rows, panel, run, row, end - row, col, cols);
+        for (long col = col0; col < col_end; col += COLS)
+            pack_panel(packed + (col - col0) * kc, b + (TRANS_B ? col * ldb + k : k * ldb + col), ldb, run, col_end - col);
+        for (long chunk = first; chunk < end; chunk += CHUNK)
+            for (long col = col0; col < col_end; col += COLS)
+                for (long row = chunk; row < min(chunk + CHUNK, end); row += ROWS)
+                    multiply_tile(&t, rows + row * ld_rows + (k - k_begin) * along, ld_rows, packed + (col - col0) * kc, run, row,
+                                  end - row, col, col_end - col);
     }
 }
 
@@ -265,7 +272,20 @@ __kernel void pack_rows(__global const STORED(TYPE_A) *a, __global float *tiles,
     const long batch = (long)get_group_id(2);
     a += offset_a + batch * stride_a;
     tiles += batch * stride_tiles + k0 * ROWS;
-    for (long row = first; row < end; row += ROWS) {
+    long row = first;
+#if TRANS_A && ROWS == 8
+    /* Two tiles at once: whole cache lines. */
+    for (; row + 16 <= end; row += 16) {
+        __global const STORED(TYPE_A) *const from = a + (k_begin + k0) * lda + row;
+        __global float *const lo = tiles + row * k_count, *const hi = lo + ROWS * k_count;
+        for (long k = 0; k < run; k++) {
+            const float16 x = LOAD16(TYPE_A, from, k * lda);
+            vstore8(x.lo, 0, lo + k * ROWS);
+            vstore8(x.hi, 0, hi + k * ROWS);
+        }
+    }
+#endif
+    for (; row < end; row += ROWS) {
         __global float *const tile = tiles + row * k_count;
         __global const STORED(TYPE_A) *const from = a + (TRANS_A ? (k_begin + k0) * lda + row : row * lda + k_begin + k0);
         const long rows = end - row;

@@ -45,7 +45,7 @@ void gemm_tile(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *
                float beta)
 {
     __local float rows[DEPTH * ROW], cols[DEPTH * ROW];
-    const int x = (int)get_local_id(0), y = (int)get_local_id(1), self = y * SIDE + x;
+    const uint x = get_local_id(0), y = get_local_id(1), self = y * SIDE + x;
     const long col0 = (long)get_group_id(0) * TILE, row0 = (long)get_group_id(1) * TILE, batch = (long)get_group_id(2);
     a += offset_a + batch * stride_a;
     b += offset_b + batch * stride_b;
@@ -55,10 +55,10 @@ void gemm_tile(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *
 
     for (long k0 = 0; k0 < k_all; k0 += DEPTH) {
         barrier(CLK_LOCAL_MEM_FENCE); /* the last run was read by all */
-        for (int e = self; e < DEPTH * TILE; e += SIDE * SIDE) {
+        for (uint e = self; e < DEPTH * TILE; e += SIDE * SIDE) {
             /* Neighbours read neighbours, whichever way the operand lies. */
-            const int at_a = TRANS_A ? e % TILE : e / DEPTH, ka = TRANS_A ? e / TILE : e % DEPTH;
-            const int at_b = TRANS_B ? e / DEPTH : e % TILE, kb = TRANS_B ? e % DEPTH : e / TILE;
+            const uint at_a = TRANS_A ? e % TILE : e / DEPTH, ka = TRANS_A ? e / TILE : e % DEPTH;
+            const uint at_b = TRANS_B ? e / DEPTH : e % TILE, kb = TRANS_B ? e % DEPTH : e / TILE;
             const long row = row0 + at_a, col = col0 + at_b;
             rows[ka * ROW + at_a] = row < m && k0 + ka < k_all
                                         ? LOAD1(TYPE_A, a, TRANS_A ? (k0 + ka) * lda + row : row * lda + k0 + ka)
