@@ -56,9 +56,9 @@ START_TEST(dropout_keeps_what_the_generator_says)
     check("nothing", 0, (drop){0.5f, 1, 0});
     check("one", 1, (drop){0.5f, 1, 0});
     check("three", 3, (drop){0.3f, 2, 7});
-    check("a block less one", 63, (drop){0.1f, 3, 1});
-    check("a block", 64, (drop){0.9f, 3, 2});
-    check("a block and one", 65, (drop){0.1f, 0xffffffffu, 0xffffffffu});
+    check("a block less one", 31, (drop){0.1f, 3, 1});
+    check("a block", 32, (drop){0.9f, 3, 2});
+    check("a block and one", 33, (drop){0.1f, 0xffffffffu, 0xffffffffu});
     if (optest_small()) return;
     check("a work-item's share and more", 4099, (drop){0.25f, 5, 3});
     check("several shares", 65537, (drop){0.1f, 6, 4});
@@ -116,48 +116,40 @@ START_TEST(dropout_keeps_its_share_and_changes_with_step_and_stream)
 }
 END_TEST
 
+/* The 32 draws from `block` on, as the cpu form takes them, and as the plain one does. */
 static const char draws_kernels[] =
-    "\n__kernel void draws(__global uint *one, __global uint *sixteen, uint lo, uint hi, uint stream, uint step, ulong block)\n"
+    "\n__kernel void draws(__global uint *out, uint lo, uint hi, uint stream, uint step, ulong block, int cpu)\n"
     "{\n"
-    "    const philox16 d = draws16(lo, hi, stream, step, block);\n"
-    "    vstore16(d.x, 0, sixteen);\n"
-    "    vstore16(d.y, 1, sixteen);\n"
-    "    vstore16(d.z, 2, sixteen);\n"
-    "    vstore16(d.w, 3, sixteen);\n"
-    "    for (int i = 0; i < 16; i++) {\n"
-    "        const philox1 s = draws1(lo, hi, stream, step, block + i);\n"
-    "        vstore4((uint4)(s.x, s.y, s.z, s.w), i, one);\n"
+    "    if (cpu) {\n"
+    "        uint16 a, b;\n"
+    "        draws32(&a, &b, lo, hi, stream, step, block);\n"
+    "        vstore16(a, 0, out);\n"
+    "        vstore16(b, 1, out);\n"
+    "    } else {\n"
+    "        for (int i = 0; i < 8; i++) vstore4(draws4(lo, hi, stream, step, block + i), i, out);\n"
     "    }\n"
     "}\n";
 
-static void compare_draws(bm_engine *e, uint32_t stream, uint32_t step, uint64_t block)
+static void compare_draws(bm_engine *e, int form, uint32_t stream, uint32_t step, uint64_t block)
 {
-    const int64_t bytes[] = {4096};
-    const cl_uint lo = (cl_uint)SEED, hi = (cl_uint)(SEED >> 32);
-    uint32_t one[64], sixteen[64];
+    const int64_t bytes[] = {128};
+    const cl_uint words[] = {(cl_uint)SEED, (cl_uint)(SEED >> 32), stream, step};
+    const cl_int cpu = form == BM_FORM_CPU;
+    const size_t size = 1;
+    uint32_t out[32];
     bm_region *r = NULL;
-    cl_mem m[2];
+    cl_mem m = NULL;
     cl_kernel k = NULL;
     test_ok(bm_region_create(&r, e, "draws", bytes, 1, 0));
-    test_ok(bm_region_piece(&m[0], r, 0, 0, 256));
-    test_ok(bm_region_piece(&m[1], r, 0, 2048, 256));
+    test_ok(bm_region_piece(&m, r, 0, 0, sizeof out));
     test_ok(bm_kernel_create(&k, e, "draws", "", "draws"));
-    ck_assert_int_eq(bm_cl.SetKernelArg(k, 0, sizeof m[0], &m[0]), 0);
-    ck_assert_int_eq(bm_cl.SetKernelArg(k, 1, sizeof m[1], &m[1]), 0);
-    ck_assert_int_eq(bm_cl.SetKernelArg(k, 2, 4, &lo), 0);
-    ck_assert_int_eq(bm_cl.SetKernelArg(k, 3, 4, &hi), 0);
-    ck_assert_int_eq(bm_cl.SetKernelArg(k, 4, 4, &stream), 0);
-    ck_assert_int_eq(bm_cl.SetKernelArg(k, 5, 4, &step), 0);
-    ck_assert_int_eq(bm_cl.SetKernelArg(k, 6, 8, &block), 0);
-    const size_t size = 1;
+    ck_assert_int_eq(bm_cl.SetKernelArg(k, 0, sizeof m, &m), 0);
+    for (cl_uint i = 0; i < 4; i++) ck_assert_int_eq(bm_cl.SetKernelArg(k, 1 + i, sizeof words[i], &words[i]), 0);
+    ck_assert_int_eq(bm_cl.SetKernelArg(k, 5, sizeof block, &block), 0);
+    ck_assert_int_eq(bm_cl.SetKernelArg(k, 6, sizeof cpu, &cpu), 0);
     test_ok(bm_queue_launch(bm_engine_queue(e), k, 1, &size, &size, "draws"));
-    test_ok(bm_queue_read(bm_engine_queue(e), m[0], 0, one, sizeof one));
-    test_ok(bm_queue_read(bm_engine_queue(e), m[1], 0, sixteen, sizeof sixteen));
-    for (int i = 0; i < 64; i++) {
-        const uint32_t want = bm_rng_at(SEED, stream, step, 4 * block + (uint64_t)i);
-        ck_assert_uint_eq(one[i], want);
-        ck_assert_uint_eq(sixteen[i % 4 * 16 + i / 4], want);
-    }
+    test_ok(bm_queue_read(bm_engine_queue(e), m, 0, out, sizeof out));
+    for (int i = 0; i < 32; i++) ck_assert_uint_eq(out[i], bm_rng_at(SEED, stream, step, 4 * block + (uint64_t)i));
     bm_cl.ReleaseKernel(k);
     bm_region_destroy(r);
 }
@@ -176,10 +168,12 @@ START_TEST(devices_draw_the_bits_of_the_host)
     opts.sources = (bm_source_table){&source, 1};
     opts.cl_dir = NULL;
     bm_engine *e = test_engine_open_with(&opts);
-    compare_draws(e, 0, 0, 0);
-    compare_draws(e, 7, 3, 12345);
-    compare_draws(e, 0xffffffffu, 0x80000000u, 0xfffffff8u); /* the lanes carry into the high word */
-    compare_draws(e, 1, 2, 0x123456789abu);
+    EACH_FORM(form) {
+        compare_draws(e, form, 0, 0, 0);
+        compare_draws(e, form, 7, 3, 12345);
+        compare_draws(e, form, 0xffffffffu, 0x80000000u, 0xfffffffcu); /* the lanes carry into the high word */
+        compare_draws(e, form, 1, 2, 0x123456789abu);
+    }
     bm_engine_close(e);
     free(text);
 }
