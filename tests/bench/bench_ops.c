@@ -104,6 +104,33 @@ static void build_norm_backward(bm_graph *g, const subject *s)
     keep(g, bm_graph_gradient(g, w));
     keep(g, bm_graph_gradient(g, b));
 }
+static void build_softmax(bm_graph *g, const subject *s) { (void)s; keep(g, bm_softmax(g, tensor(g, "x"))); }
+static void build_softmax_backward(bm_graph *g, const subject *s)
+{
+    bm_value *x = tensor(g, "x");
+    (void)s;
+    differentiate(g, bm_softmax(g, x), x);
+}
+static void build_dropout(bm_graph *g, const subject *s) { (void)s; keep(g, bm_dropout(g, tensor(g, "x"), 0.1f, 1)); }
+/* GPT-2's vocabulary, as many rows as a tensor has room for; act: with the gradient. */
+static void build_xent(bm_graph *g, const subject *s)
+{
+    const int64_t V = 50257, R = rows * WIDTH / V;
+    bm_value *x = bm_graph_input(g, "x", BM_F32, BM_SHAPE(R, V)), *loss;
+    if (s->act) bm_graph_want_gradient(g, x);
+    loss = bm_softmax_xent(g, NULL, x, bm_graph_input(g, "ids", BM_I32, BM_SHAPE(R)), 1.0f);
+    keep(g, loss);
+    if (!s->act) return;
+    must(bm_graph_gradients(g, loss));
+    keep(g, bm_graph_gradient(g, x));
+}
+/* Rows of a table as large as the result; act: the gradient, which reads and writes rows of the table. */
+static void build_embedding(bm_graph *g, const subject *s)
+{
+    bm_value *table = tensor(g, "x"), *y = bm_embedding(g, table, bm_graph_input(g, "ids", BM_I32, BM_SHAPE(rows)));
+    if (s->act) differentiate(g, y, table);
+    else keep(g, y);
+}
 /* The two that work on banks: one parameter, its gradient an input. */
 static void build_update(bm_graph *g, const subject *s)
 {
@@ -138,6 +165,13 @@ static const subject subjects[] = {
     {"rmsnorm", "norm", 2, build_norm, 1, 0},
     {"add_norm", "norm", 4, build_add_norm, 0, 0},
     {"layernorm, backward", "norm_backward", 3, build_norm_backward, 0, 0},
+    {"softmax", "softmax", 2, build_softmax, 0, 0},
+    {"softmax, backward", "softmax_backward", 3, build_softmax_backward, 0, 0.5},
+    {"xent", "softmax_xent", 1, build_xent, 0, 0},
+    {"xent with gradient", "softmax_xent", 2, build_xent, 1, 0},
+    {"dropout", "dropout", 2, build_dropout, 0, 0},
+    {"embedding", "embedding", 2, build_embedding, 0, 0},
+    {"embedding, backward", "scatter", 3, build_embedding, 1, 0},
     {"grad_norm", "grad_norm", 1, build_update, 0, 0},
     {"adamw", "adamw", 7, build_update, 1, 0.75},
 };
@@ -158,6 +192,13 @@ static void run_write(const run *r)
         const bm_value *v = bm_graph_find(r->graph, BM_PLACE_INPUT, names[i]);
         if (v) must(bm_plan_write(r->plan, v, x));
     }
+    const bm_value *v = bm_graph_find(r->graph, BM_PLACE_INPUT, "ids");
+    const int64_t ids = v ? bm_shape_elements(&v->shape) : 0;
+    int32_t *id = malloc((size_t)(ids + 1) * sizeof *id);
+    if (!id) must(bm_fail(BM_ERR_MEMORY, "no memory for %lld ids", (long long)ids));
+    for (int64_t i = 0; i < ids; i++) id[i] = (int32_t)(i * 7919 % ids);
+    if (v) must(bm_plan_write(r->plan, v, id));
+    free(id);
 }
 
 static void run_open(run *r, const subject *s)
