@@ -2,18 +2,25 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "core/base/checked.h"
 #include "core/base/mem.h"
 #include "io/store/dataset_priv.h"
 
+enum { FREE, READING, READY };
+
+/* A look at a slot costs some nanoseconds, putting a thread to sleep and waking it some thousands: so the caller looks
+ * for about as long as reading a batch from the page cache takes before it sleeps. */
+enum { LOOKS = 4000 };
+
 /* A batch as it lies in the file: [batch, window + 1] ids, u16 or u32. */
 typedef struct slot {
     uint8_t *raw;
-    uint64_t batch; /* its number since the last set_cursor; valid while state is not FREE */
-    enum { FREE, READING, READY } state;
-    bm_error error; /* of the reader; status BM_OK: none */
+    uint64_t batch;   /* its number since the last set_cursor; valid while state is not FREE */
+    atomic_int state; /* FREE, READING or READY; written under the lock, once looked at without it */
+    bm_error error;   /* of the reader; status BM_OK: none */
 } slot;
 
 struct bm_loader {
@@ -235,8 +242,13 @@ bm_status bm_loader_next(bm_loader *l, int32_t *inputs, int32_t *targets, int64_
     slot *s = l->ring + l->to_take % (uint64_t)l->opts.ahead;
     pthread_mutex_lock(&l->lock);
     if (l->to_read == l->to_take) fill_next(l); /* no thread has begun it: quicker than to wait for one */
-    while (s->state != READY) pthread_cond_wait(&l->ready, &l->lock);
     pthread_mutex_unlock(&l->lock);
+    for (int i = 0; i < LOOKS && atomic_load_explicit(&s->state, memory_order_acquire) != READY; i++) continue;
+    if (atomic_load_explicit(&s->state, memory_order_acquire) != READY) {
+        pthread_mutex_lock(&l->lock);
+        while (s->state != READY) pthread_cond_wait(&l->ready, &l->lock);
+        pthread_mutex_unlock(&l->lock);
+    }
 
     status = s->error.status ? bm_error_restore(&s->error) : widen_batch(l, s, rows, inputs, targets);
     if (status) return status; /* the cursor stays: the same batch fails again */
@@ -244,7 +256,8 @@ bm_status bm_loader_next(bm_loader *l, int32_t *inputs, int32_t *targets, int64_
     pthread_mutex_lock(&l->lock);
     s->state = FREE;
     l->to_take++;
-    pthread_cond_signal(&l->work);
+    /* Readers sleep when the ring is full and are woken when half of it is free: each wake is worth several batches. */
+    if ((l->to_read - l->to_take) * 2 <= (uint64_t)l->opts.ahead) pthread_cond_broadcast(&l->work);
     pthread_mutex_unlock(&l->lock);
     return BM_OK;
 }

@@ -101,10 +101,10 @@ static void bench_windows(void)
             (int64_t)bm_permute((uint64_t)windows, 1, (uint64_t)(i / windows), (uint64_t)(i % windows)) * WINDOW * 2;
     for (int round = 0; round < 25; round++) {
         raw = least(raw, raw_windows_s(t, offset, n));
-        for (int k = 1; k <= 2; k++) ours[k] = least(ours[k], loader_windows_s(t, k));
+        for (int k = 0; k <= 2; k++) ours[k] = least(ours[k], loader_windows_s(t, k));
     }
     printf("%d shuffled windows of %d u16 tokens: raw pread %.2f us a window\n", (int)n, WINDOW, raw / (double)n * 1e6);
-    for (int k = 1; k <= 2; k++)
+    for (int k = 0; k <= 2; k++)
         printf("  loader, %d thread%s  %.2f us   %.2f x raw\n", k, k > 1 ? "s" : " ", ours[k] / (double)n * 1e6,
                ours[k] / raw);
     free(offset);
@@ -207,7 +207,7 @@ static void bench_save(void)
     uint8_t *data = malloc(bytes);
     double raw = 1e9, ours = 1e9;
     for (size_t i = 0; i < bytes; i++) data[i] = (uint8_t)(i * 2654435761u >> 13);
-    for (int round = 0; round < 5; round++) {
+    for (int round = 0; round < 12; round++) {
         raw = least(raw, raw_save_s(data, bytes));
         ours = least(ours, save_s(data, bytes));
     }

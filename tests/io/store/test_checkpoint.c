@@ -260,6 +260,69 @@ START_TEST(what_does_not_fit_the_schema_is_refused)
 }
 END_TEST
 
+/* The file again, without the dataset `left_out` and with a small f32 one at `added`. */
+static void rewrite(const char *from, const char *to, const char *left_out, const char *added)
+{
+    bm_store *s;
+    bm_writer *w;
+    const float x[2] = {0};
+    test_ok(bm_store_open(&s, from));
+    test_ok(bm_writer_create(&w, to, &(bm_writer_opts){.replace = 1}));
+    for (int64_t i = 0; i < bm_store_group_count(s); i++)
+        if (strncmp(bm_store_group_at(s, i), "/manifest", 9)) test_ok(bm_writer_group(w, bm_store_group_at(s, i)));
+    for (int64_t i = 0; i < bm_store_count(s); i++) {
+        const bm_entry *e = bm_store_at(s, i);
+        if (strcmp(e->path, left_out)) test_ok(bm_writer_dataset(NULL, w, e->path, e->dtype, &e->shape));
+    }
+    if (added[0]) test_ok(bm_writer_numbers(w, added, BM_F32, x, 2));
+    for (int64_t i = 0; i < bm_store_attr_count(s); i++) {
+        const bm_attr *a = bm_store_attr_at(s, i);
+        if (!strcmp(a->object, "/") || !strcmp(a->object, left_out)) continue;
+        test_ok(a->is_text ? bm_writer_attr_text(w, a->object, a->name, a->data)
+                           : bm_writer_attr(w, a->object, a->name, a->dtype, &a->shape, a->data));
+    }
+    test_ok(bm_writer_begin(w));
+    for (int64_t i = 0, index = 0; i < bm_store_count(s); i++) {
+        const bm_entry *e = bm_store_at(s, i);
+        void *data;
+        if (!strcmp(e->path, left_out)) continue;
+        test_ok(bm_store_load(&data, s, e, 1 << 20));
+        test_ok(bm_writer_put(w, index++, data, 0, e->bytes / (int64_t)bm_dtype_size(e->dtype)));
+        bm_free(data);
+    }
+    test_ok(bm_writer_commit(NULL, w));
+    bm_writer_destroy(w);
+    bm_store_close(s);
+}
+
+START_TEST(a_tensor_too_many_or_too_few_is_refused)
+{
+    static const struct {
+        const char *left_out, *added, *words;
+    } change[] = {{"", "/optim/adamw/other/m", "no parameter"},
+                  {"/optim/adamw/ln/weight/v", "", "/optim/adamw/ln/weight/v"},
+                  {"/optim/adamw/ln/weight/v", "/optim/adamw/ln/weight/v", "is due"}, /* of another shape */
+                  {"/params/wte/weight", "", "tied"},
+                  {"", "/params/new", "missing"}, /* without its attributes */
+                  {"/state/step", "", "/state/step"},
+                  {"/history/loss", "/history/loss", "/history/loss"},
+                  {"/config/json", "", "/config/json"}};
+    model m = make_model();
+    bm_checkpoint *c;
+    char from[4096], to[4096];
+    snprintf(from, sizeof from, "%s", test_path("g.h5"));
+    snprintf(to, sizeof to, "%s", test_path("h.h5"));
+    test_ok(write_model(NULL, from, &m));
+    rewrite(from, to, "", "");
+    test_ok(bm_checkpoint_open(&c, to));
+    bm_checkpoint_close(c);
+    for (size_t i = 0; i < sizeof change / sizeof *change; i++) {
+        rewrite(from, to, change[i].left_out, change[i].added);
+        test_fails(bm_checkpoint_open(&c, to), BM_ERR_REFUSED, change[i].words);
+    }
+}
+END_TEST
+
 static bm_status write_and_read(void *path)
 {
     model m = make_model();
@@ -291,6 +354,7 @@ int main(void)
     tcase_add_test(t, weights_alone_are_a_checkpoint_too);
     tcase_add_test(t, a_failing_source_leaves_the_old_file);
     tcase_add_test(t, what_does_not_fit_the_schema_is_refused);
+    tcase_add_test(t, a_tensor_too_many_or_too_few_is_refused);
     tcase_add_test(t, every_failing_allocation_is_survived);
     suite_add_tcase(suite, t);
     return test_run(suite);

@@ -137,6 +137,27 @@ START_TEST(verify_names_every_damaged_dataset)
 }
 END_TEST
 
+START_TEST(a_changed_manifest_is_found_by_opening)
+{
+    const char *path = test_path("manifest.h5");
+    bm_store *s;
+    size_t n;
+    test_ok(test_store_write(NULL, path, SEED, 1));
+    test_ok(bm_store_open(&s, path));
+    int64_t leaves = bm_store_find(s, "/manifest/leaves")->offset, head = bm_store_find(s, "/manifest/head")->offset;
+    bm_store_close(s);
+    unsigned char *data = test_read_file(&n, path);
+    data[leaves + 20] ^= 1; /* the hash of the first leaf */
+    test_write_file(path, data, n);
+    test_fails(bm_store_open(&s, path), BM_ERR_DAMAGED, "root hash");
+    data[leaves + 20] ^= 1;
+    data[head + 4000] ^= 1; /* padding */
+    test_write_file(path, data, n);
+    test_fails(bm_store_open(&s, path), BM_ERR_DAMAGED, "CRC");
+    free(data);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("io/store/damage");
@@ -145,6 +166,7 @@ int main(void)
     tcase_add_test(t, zeroed_and_swapped_pieces_are_found);
     tcase_add_test(t, every_truncation_is_refused);
     tcase_add_test(t, verify_names_every_damaged_dataset);
+    tcase_add_test(t, a_changed_manifest_is_found_by_opening);
     suite_add_tcase(suite, t);
     return test_run(suite);
 }
