@@ -55,7 +55,7 @@
 #include "models/nn/model.h"
 #include "models/nn/nn.h"
 #include "models/nn/params.h"
-#include "models/nn/program.h"
+#include "models/nn/network.h"
 #include "models/train/evaluate.h"
 #include "models/train/forecast.h"
 #include "models/train/history.h"

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "models/nn/program.h"
+#include "models/nn/network.h"
 #include "models/train/saver.h"
 
 bm_status bm_use_open(bm_use *u, const char *path)
@@ -25,7 +25,7 @@ done:
 
 bm_status bm_use_load(bm_use *u, const char *device, const char *gemm)
 {
-    bm_program p = {0};
+    bm_network p = {0};
     bm_session_opts so = {.device = device, .config = bm_config_string(u->config, "device")};
     u->gemm = gemm;
     bm_status status = bm_session_open(&u->session, &so);
@@ -33,11 +33,11 @@ bm_status bm_use_load(bm_use *u, const char *device, const char *gemm)
     /* One window is enough to know the parameters. */
     bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .loss_scale = 1.0f};
     bm_params_opts po = {0};
-    BM_GO(bm_program_build(&p, u->model, u->config, &r, 0));
+    BM_GO(bm_network_build(&p, u->model, u->config, &r, 0));
     BM_GO(bm_params_create(&u->params, u->session.engine, p.nn, p.graph, &po));
     BM_GO(bm_params_load(u->params, u->checkpoint, NULL));
 done:
-    bm_program_finish(&p);
+    bm_network_finish(&p);
     return status;
 }
 

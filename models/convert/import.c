@@ -9,14 +9,14 @@
 #include "io/store/checkpoint.h"
 #include "models/convert/convert.h"
 #include "models/convert/names_priv.h"
-#include "models/nn/program.h"
+#include "models/nn/network.h"
 
 typedef struct import {
     const bm_convert_opts *opts;
     bm_safetensors *in;
     bm_config *config;
     const bm_model *model;
-    bm_program program;    /* its parameters say what is wanted */
+    bm_network network;    /* its parameters say what is wanted */
     bm_ckpt_param *param;  /* [n] */
     const bm_safetensor **from;
     int *transposed;
@@ -79,8 +79,8 @@ static bm_status make_config(import *m, const char *path)
 static bm_status match_param(import *m, int i, const char *path)
 {
     char theirs[BM_NAME_BYTES], have[BM_SHAPE_TEXT], want[BM_SHAPE_TEXT];
-    const bm_nn_param *p = bm_nn_at(m->program.nn, i);
-    const bm_value *v = bm_graph_param_find(m->program.graph, p->name);
+    const bm_nn_param *p = bm_nn_at(m->network.nn, i);
+    const bm_value *v = bm_graph_param_find(m->network.graph, p->name);
     bm_shape shape = *bm_value_shape(v), stored = shape;
     m->param[i] = (bm_ckpt_param){p->name, BM_F32, shape, bm_semantic_name(p->semantic), 1, NULL};
     if (bm_names_theirs(theirs, &m->transposed[i], m->model, p->name))
@@ -109,7 +109,7 @@ static int is_known_extra(const import *m, const char *name)
 
 static bm_status match_all(import *m, const char *path)
 {
-    m->n = bm_nn_count(m->program.nn);
+    m->n = bm_nn_count(m->network.nn);
     m->param = bm_calloc((size_t)m->n + 1, sizeof *m->param);
     m->from = bm_calloc((size_t)m->n + 1, sizeof *m->from);
     m->transposed = bm_calloc((size_t)m->n + 1, sizeof *m->transposed);
@@ -181,7 +181,7 @@ bm_status bm_convert_import(const char *in, const char *out, const bm_convert_op
     bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .loss_scale = 1.0f};
     BM_GO(bm_safetensors_open(&m.in, in));
     BM_GO(make_config(&m, in));
-    BM_GO(bm_program_build(&m.program, m.model, m.config, &r, 0));
+    BM_GO(bm_network_build(&m.network, m.model, m.config, &r, 0));
     BM_GO(match_all(&m, in));
     BM_GO(write_checkpoint(&m, out));
 done:
@@ -190,7 +190,7 @@ done:
     bm_free(m.param);
     bm_free((void *)m.from);
     bm_free(m.transposed);
-    bm_program_finish(&m.program);
+    bm_network_finish(&m.network);
     bm_config_destroy(m.config);
     bm_safetensors_close(m.in);
     return status;

@@ -8,7 +8,7 @@
 #define CHUNK 32 /* tokens of a prompt read at a time */
 
 struct bm_generator {
-    bm_program one, many; /* a token, and up to `chunk` of them */
+    bm_network one, many; /* a token, and up to `chunk` of them */
     bm_layout *cache_layout;
     bm_bank *cache;
     bm_bank **banks;
@@ -22,9 +22,9 @@ struct bm_generator {
 static bm_status plan(bm_generator *g, bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params, const char *gemm)
 {
     bm_model_request r = {.mode = BM_MODEL_DECODE, .batch = 1, .window = 1, .loss_scale = 1.0f};
-    BM_TRY(bm_program_build(&g->one, m, c, &r, 0));
+    BM_TRY(bm_network_build(&g->one, m, c, &r, 0));
     r.window = g->chunk;
-    BM_TRY(bm_program_build(&g->many, m, c, &r, 0));
+    BM_TRY(bm_network_build(&g->many, m, c, &r, 0));
     BM_TRY(bm_layout_create(&g->cache_layout, g->one.graph, BM_PLACE_CACHE, bm_engine_limits(e)));
     BM_TRY(bm_bank_create(&g->cache, e, g->cache_layout, BM_PLACE_CACHE));
     bm_plan_opts o = {.gemm = gemm};
@@ -34,9 +34,9 @@ static bm_status plan(bm_generator *g, bm_engine *e, const bm_model *m, const bm
     memcpy(g->banks, weights, (size_t)o.n_banks * sizeof *weights);
     g->banks[o.n_banks++] = g->cache;
     o.banks = g->banks;
-    BM_TRY(bm_program_plan(&g->many, e, &o));
+    BM_TRY(bm_network_plan(&g->many, e, &o));
     o.share_temps = g->many.plan;
-    return bm_program_plan(&g->one, e, &o);
+    return bm_network_plan(&g->one, e, &o);
 }
 
 bm_status bm_generator_create(bm_generator **out, bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params,
@@ -63,8 +63,8 @@ done:
 void bm_generator_destroy(bm_generator *g)
 {
     if (!g) return;
-    bm_program_finish(&g->one);
-    bm_program_finish(&g->many);
+    bm_network_finish(&g->one);
+    bm_network_finish(&g->many);
     bm_bank_destroy(g->cache);
     bm_layout_destroy(g->cache_layout);
     bm_free(g->banks);
@@ -87,7 +87,7 @@ void bm_generator_reset(bm_generator *g)
 /* The ids [at, at + n) of g->ids through one plan; they are in the cache afterwards. */
 static bm_status run(bm_generator *g, int64_t at, int64_t n)
 {
-    bm_program *p = n == 1 ? &g->one : &g->many;
+    bm_network *p = n == 1 ? &g->one : &g->many;
     memcpy(g->input, g->ids + at, (size_t)n * sizeof *g->input);
     if (n > 1) memset(g->input + n, 0, (size_t)(g->chunk - n) * sizeof *g->input);
     bm_plan_set_u32(p->plan, BM_RT_POSITION, (uint32_t)at);

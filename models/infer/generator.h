@@ -3,7 +3,7 @@
 #define BM_MODELS_INFER_GENERATOR_H
 
 #include "models/nn/params.h"
-#include "models/nn/program.h"
+#include "models/nn/network.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -15,7 +15,7 @@ typedef struct output {
 typedef struct predictor {
     const bm_predict_opts *opts;
     const bm_tokens *data;
-    bm_program program;
+    bm_network network;
     bm_writer *writer;
     output out[2];
     int n_out;
@@ -27,7 +27,7 @@ static bm_status add_output(predictor *p, const char *path, bm_value *v)
 {
     if (!v) return bm_fail(BM_ERR_UNSUPPORTED, "%s: this model has none", path);
     output *o = &p->out[p->n_out++];
-    o->value = bm_graph_output(p->program.graph, v, path);
+    o->value = bm_graph_output(p->network.graph, v, path);
     o->width = bm_shape_last(bm_value_shape(v));
     o->data = bm_calloc((size_t)bm_shape_elements(bm_value_shape(v)) + 1, sizeof *o->data);
     if (!o->value || !o->data) return BM_ERR_MEMORY;
@@ -40,13 +40,13 @@ static bm_status run_batch(predictor *p, int64_t first, int64_t n)
     int64_t window = p->opts->window, cells = p->opts->batch * window;
     memset(p->ids, 0, (size_t)cells * sizeof *p->ids);
     BM_TRY(bm_tokens_read(p->data, p->ids, first * window, n * window));
-    BM_TRY(bm_plan_write(p->program.plan, p->program.io.inputs, p->ids));
+    BM_TRY(bm_plan_write(p->network.plan, p->network.io.inputs, p->ids));
     memset(p->ids, 0xff, (size_t)cells * sizeof *p->ids); /* targets of -1: no loss is asked for */
-    BM_TRY(bm_plan_write(p->program.plan, p->program.io.targets, p->ids));
-    BM_TRY(bm_plan_run(p->program.plan));
+    BM_TRY(bm_plan_write(p->network.plan, p->network.io.targets, p->ids));
+    BM_TRY(bm_plan_run(p->network.plan));
     for (int i = 0; i < p->n_out; i++) {
         output *o = &p->out[i];
-        BM_TRY(bm_plan_peek(p->program.plan, o->value, 0, o->data, n * window * o->width * 4));
+        BM_TRY(bm_plan_peek(p->network.plan, o->value, 0, o->data, n * window * o->width * 4));
         BM_TRY(bm_writer_put(p->writer, o->index, o->data, first * window * o->width, n * window * o->width));
     }
     return BM_OK;
@@ -75,9 +75,9 @@ bm_status bm_predict(bm_engine *e, const bm_model *m, const bm_config *c, bm_par
     wo.replace = opts->replace;
     BM_GO(bm_writer_create(&p.writer, path, &wo));
     bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = opts->batch, .window = opts->window, .loss_scale = 1.0f};
-    BM_GO(bm_program_build(&p.program, m, c, &r, 0));
-    if (opts->logits) BM_GO(add_output(&p, "/outputs/logits", p.program.io.logits));
-    if (opts->hidden) BM_GO(add_output(&p, "/outputs/hidden", p.program.io.hidden));
+    BM_GO(bm_network_build(&p.network, m, c, &r, 0));
+    if (opts->logits) BM_GO(add_output(&p, "/outputs/logits", p.network.io.logits));
+    if (opts->hidden) BM_GO(add_output(&p, "/outputs/hidden", p.network.io.hidden));
     BM_GO(bm_writer_attr_u64(p.writer, "/outputs", "window", (uint64_t)opts->window));
     p.ids = bm_calloc((size_t)(opts->batch * opts->window), sizeof *p.ids);
     if (!p.ids) {
@@ -86,13 +86,13 @@ bm_status bm_predict(bm_engine *e, const bm_model *m, const bm_config *c, bm_par
     }
     bm_plan_opts po = {.gemm = opts->gemm};
     po.banks = bm_params_banks(params, &po.n_banks);
-    BM_GO(bm_program_plan(&p.program, e, &po));
+    BM_GO(bm_network_plan(&p.network, e, &po));
     BM_GO(bm_writer_begin(p.writer));
     BM_GO(run_all(&p));
     BM_GO(bm_writer_commit(NULL, p.writer));
 done:
     bm_writer_destroy(p.writer);
-    bm_program_finish(&p.program);
+    bm_network_finish(&p.network);
     for (int i = 0; i < 2; i++) bm_free(p.out[i].data);
     bm_free(p.ids);
     return status;

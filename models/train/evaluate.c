@@ -5,7 +5,7 @@
 #include "io/store/loader.h"
 
 struct bm_evaluator {
-    bm_program program;
+    bm_network network;
     bm_loader *loader;
     int64_t batch, window, windows;
     int32_t *inputs, *targets; /* [batch, window] */
@@ -39,10 +39,10 @@ bm_status bm_evaluator_create(bm_evaluator **out, bm_engine *e, const bm_model *
     if (!v->inputs || !v->targets) goto done;
     BM_GO(make_loader(v, data, opts));
     bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = opts->batch, .window = opts->window, .loss_scale = 1.0f};
-    BM_GO(bm_program_build(&v->program, m, c, &r, 0));
+    BM_GO(bm_network_build(&v->network, m, c, &r, 0));
     bm_plan_opts plan = {.gemm = opts->gemm, .share_temps = opts->share_temps};
     plan.banks = bm_params_banks(params, &plan.n_banks);
-    BM_GO(bm_program_plan(&v->program, e, &plan));
+    BM_GO(bm_network_plan(&v->network, e, &plan));
 done:
     if (status) bm_evaluator_destroy(v);
     else *out = v;
@@ -52,7 +52,7 @@ done:
 void bm_evaluator_destroy(bm_evaluator *v)
 {
     if (!v) return;
-    bm_program_finish(&v->program);
+    bm_network_finish(&v->network);
     bm_loader_destroy(v->loader);
     bm_free(v->inputs);
     bm_free(v->targets);
@@ -74,11 +74,11 @@ bm_status bm_evaluator_run(bm_evaluator *v, bm_evaluation *out, int (*stop)(void
         BM_TRY(bm_loader_next(v->loader, v->inputs, v->targets, NULL));
         int64_t rows = left < v->batch ? left : v->batch;
         for (int64_t i = rows * v->window; i < v->batch * v->window; i++) v->targets[i] = -1; /* a short last batch */
-        BM_TRY(bm_plan_write(v->program.plan, v->program.io.inputs, v->inputs));
-        BM_TRY(bm_plan_write(v->program.plan, v->program.io.targets, v->targets));
-        BM_TRY(bm_plan_run(v->program.plan));
+        BM_TRY(bm_plan_write(v->network.plan, v->network.io.inputs, v->inputs));
+        BM_TRY(bm_plan_write(v->network.plan, v->network.io.targets, v->targets));
+        BM_TRY(bm_plan_run(v->network.plan));
         float loss;
-        BM_TRY(bm_plan_read(v->program.plan, v->program.io.loss, &loss));
+        BM_TRY(bm_plan_read(v->network.plan, v->network.io.loss, &loss));
         sum += loss;
     }
     out->tokens = v->windows * v->window;

@@ -4,7 +4,7 @@
 
 #include "io/store/dataset.h"
 #include "models/nn/params.h"
-#include "models/nn/program.h"
+#include "models/nn/network.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -7,7 +7,7 @@
 #include "core/base/checked.h"
 #include "core/graph/graph_priv.h"
 #include "core/graph/memplan.h"
-#include "models/nn/program.h"
+#include "models/nn/network.h"
 #include "models/train/optimizer.h"
 
 /* Adds a plan: its inputs, and temporaries where they do not fit those of `share`. */
@@ -24,7 +24,7 @@ static bm_status add_plan(bm_forecast *f, bm_memplan **keep, bm_graph *g, const 
     return BM_OK;
 }
 
-static bm_status add_update(bm_forecast *f, const bm_task *task, const bm_program *first, const bm_limits *limits,
+static bm_status add_update(bm_forecast *f, const bm_task *task, const bm_network *first, const bm_limits *limits,
                             const bm_memplan *share)
 {
     bm_status status;
@@ -32,7 +32,7 @@ static bm_status add_update(bm_forecast *f, const bm_task *task, const bm_progra
     bm_value *norm;
     bm_graph_opts o = bm_graph_opts_with_ops();
     BM_GO(bm_graph_create(&g, &o));
-    BM_GO(bm_program_declare(g, first));
+    BM_GO(bm_network_declare(g, first));
     BM_GO(bm_optimizer_build(&norm, g, task->config));
     BM_GO(add_plan(f, NULL, g, limits, share));
     bm_cost cost = bm_graph_cost(g);
@@ -45,16 +45,16 @@ done:
 
 static bm_status add_evaluation(bm_forecast *f, const bm_task *task, const bm_limits *limits, int64_t micro, const bm_memplan *share)
 {
-    bm_program p = {0};
+    bm_network p = {0};
     int64_t start, count = 0;
     if (!bm_config_i64(task->config, "train.eval_every")) return BM_OK;
     if (task->data && !bm_tokens_has_split(task->data, "val")) return BM_OK;
     if (task->data) BM_TRY(bm_tokens_split(&start, &count, task->data, "val"));
     if (task->data && count < task->window + 1) return BM_OK;
     bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = micro, .window = task->window, .loss_scale = 1.0f};
-    bm_status status = bm_program_build(&p, task->model, task->config, &r, 0);
+    bm_status status = bm_network_build(&p, task->model, task->config, &r, 0);
     if (!status) status = add_plan(f, NULL, p.graph, limits, share);
-    bm_program_finish(&p);
+    bm_network_finish(&p);
     return status;
 }
 
@@ -74,7 +74,7 @@ static bm_status add_banks(bm_forecast *f, const bm_graph *g, const bm_task *tas
 bm_status bm_forecast_training(bm_forecast *f, const bm_task *task, const bm_limits *limits)
 {
     bm_status status;
-    bm_program first = {0}, more = {0};
+    bm_network first = {0}, more = {0};
     bm_memplan *plan = NULL;
     memset(f, 0, sizeof *f);
     const bm_config *c = task->config;
@@ -84,7 +84,7 @@ bm_status bm_forecast_training(bm_forecast *f, const bm_task *task, const bm_lim
     f->tokens = batch * task->window;
     bm_model_request r = {.mode = BM_MODEL_TRAIN, .batch = micro, .window = task->window,
                           .loss_scale = 1.0f / (float)f->tokens, .recompute = bm_config_bool(c, "train.recompute")};
-    BM_GO(bm_program_build(&first, task->model, c, &r, 0));
+    BM_GO(bm_network_build(&first, task->model, c, &r, 0));
     BM_GO(add_banks(f, first.graph, task, limits));
     BM_GO(add_plan(f, &plan, first.graph, limits, NULL));
     bm_cost cost = bm_graph_cost(first.graph);
@@ -94,7 +94,7 @@ bm_status bm_forecast_training(bm_forecast *f, const bm_task *task, const bm_lim
     f->peak_bytes = plan->sizes.temp_need;
     if (plan->sizes.peak_node >= 0) snprintf(f->peak, sizeof f->peak, "%s", first.graph->nodes[plan->sizes.peak_node]->name);
     if (micros > 1) {
-        BM_GO(bm_program_build(&more, task->model, c, &r, 1));
+        BM_GO(bm_network_build(&more, task->model, c, &r, 1));
         BM_GO(add_plan(f, NULL, more.graph, limits, plan));
     }
     BM_GO(add_update(f, task, &first, limits, plan));
@@ -102,7 +102,7 @@ bm_status bm_forecast_training(bm_forecast *f, const bm_task *task, const bm_lim
     f->total_bytes = f->weight_bytes + f->gradient_bytes + f->state_bytes + f->temp_bytes + f->input_bytes;
 done:
     bm_memplan_destroy(plan);
-    bm_program_finish(&first);
-    bm_program_finish(&more);
+    bm_network_finish(&first);
+    bm_network_finish(&more);
     return status;
 }

@@ -22,8 +22,8 @@ struct bm_learner {
     const bm_config *config;
     const bm_optimizer *optimizer;
     bm_params *params;
-    bm_program first;  /* writes the gradients */
-    bm_program more;   /* adds to them; only with several micro-batches */
+    bm_network first;  /* writes the gradients */
+    bm_network more;   /* adds to them; only with several micro-batches */
     bm_graph *update_graph;
     bm_plan *update;
     bm_value *norm;
@@ -37,7 +37,7 @@ static bm_status build_update(bm_learner *l)
 {
     bm_graph_opts opts = bm_graph_opts_with_ops();
     BM_TRY(bm_graph_create(&l->update_graph, &opts));
-    BM_TRY(bm_program_declare(l->update_graph, &l->first));
+    BM_TRY(bm_network_declare(l->update_graph, &l->first));
     return bm_optimizer_build(&l->norm, l->update_graph, l->config);
 }
 
@@ -46,16 +46,16 @@ static bm_status build_plans(bm_learner *l, const bm_model *m, const char *gemm)
     bm_model_request r = {.mode = BM_MODEL_TRAIN, .batch = l->micro, .window = l->window,
                           .loss_scale = 1.0f / (float)(l->batch * l->window),
                           .recompute = bm_config_bool(l->config, "train.recompute")};
-    BM_TRY(bm_program_build(&l->first, m, l->config, &r, 0));
-    if (l->micros > 1) BM_TRY(bm_program_build(&l->more, m, l->config, &r, 1));
+    BM_TRY(bm_network_build(&l->first, m, l->config, &r, 0));
+    if (l->micros > 1) BM_TRY(bm_network_build(&l->more, m, l->config, &r, 1));
     BM_TRY(build_update(l));
     bm_params_opts po = {.gradients = 1, .states = l->optimizer->slots};
     BM_TRY(bm_params_create(&l->params, l->engine, l->first.nn, l->first.graph, &po));
     bm_plan_opts o = {.gemm = gemm};
     o.banks = bm_params_banks(l->params, &o.n_banks);
-    BM_TRY(bm_program_plan(&l->first, l->engine, &o));
+    BM_TRY(bm_network_plan(&l->first, l->engine, &o));
     o.share_temps = l->first.plan;
-    if (l->micros > 1) BM_TRY(bm_program_plan(&l->more, l->engine, &o));
+    if (l->micros > 1) BM_TRY(bm_network_plan(&l->more, l->engine, &o));
     return bm_plan_create(&l->update, l->engine, l->update_graph, &o);
 }
 
@@ -113,8 +113,8 @@ void bm_learner_destroy(bm_learner *l)
     }
     bm_plan_destroy(l->update);
     bm_graph_destroy(l->update_graph);
-    bm_program_finish(&l->more);
-    bm_program_finish(&l->first);
+    bm_network_finish(&l->more);
+    bm_network_finish(&l->first);
     bm_params_destroy(l->params);
     bm_free(l->padded);
     bm_free(l);
@@ -184,7 +184,7 @@ static void micro_batch(bm_learner *l, int64_t m, const int32_t **inputs, const 
 }
 
 /* Writes what micro-batch m of step n reads. */
-static bm_status feed(bm_learner *l, bm_program *p, int64_t n, int64_t m, const int32_t *inputs, const int32_t *targets)
+static bm_status feed(bm_learner *l, bm_network *p, int64_t n, int64_t m, const int32_t *inputs, const int32_t *targets)
 {
     uint64_t seed = (uint64_t)bm_config_i64(l->config, "train.seed");
     micro_batch(l, m, &inputs, &targets);
@@ -212,7 +212,7 @@ bm_status bm_learner_step(bm_learner *l, int64_t n, double lr, const int32_t *in
     slot *s = &l->slots[(l->oldest + l->under_way) % BM_LEARNER_AHEAD];
     s->step = n;
     for (int64_t m = 0; m < l->micros; m++) {
-        bm_program *p = m ? &l->more : &l->first;
+        bm_network *p = m ? &l->more : &l->first;
         BM_TRY(feed(l, p, n, m, inputs, targets));
         BM_TRY(bm_plan_run(p->plan));
         BM_TRY(bm_plan_read_ticket(p->plan, p->io.loss, &s->loss[m], s->tickets[m]));
@@ -268,7 +268,7 @@ bm_status bm_learner_find_not_finite(bm_learner *l, const char **node, int64_t n
     *node = NULL;
     bm_status s = BM_OK;
     for (int64_t m = 0; m < l->micros && !s; m++) {
-        bm_program *p = m ? &l->more : &l->first;
+        bm_network *p = m ? &l->more : &l->first;
         BM_TRY(feed(l, p, n, m, inputs, targets));
         s = bm_plan_run_checked(p->plan, check_finite, node);
     }

@@ -4,7 +4,7 @@
 #define BM_MODELS_TRAIN_LEARNER_H
 
 #include "models/nn/params.h"
-#include "models/nn/program.h"
+#include "models/nn/network.h"
 #include "models/train/optimizer.h"
 
 #ifdef __cplusplus

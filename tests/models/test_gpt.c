@@ -165,17 +165,17 @@ static void one_pass(const char *gemm)
     free(loss);
     bm_learner_destroy(l);
 
-    bm_program p;
+    bm_network p;
     bm_params *params = NULL;
     memset(&p, 0, sizeof p);
     bm_model_request request = {.mode = BM_MODEL_EVAL, .batch = batch, .window = window, .loss_scale = 1};
-    test_ok(bm_program_build(&p, bm_model_find("gpt"), config, &request, 0));
+    test_ok(bm_network_build(&p, bm_model_find("gpt"), config, &request, 0));
     bm_graph_output(p.graph, p.io.logits, "logits");
     test_ok(bm_params_create(&params, engine, p.nn, p.graph, &(bm_params_opts){0}));
     load(params);
     bm_plan_opts opts = {.gemm = gemm};
     opts.banks = bm_params_banks(params, &opts.n_banks);
-    test_ok(bm_program_plan(&p, engine, &opts));
+    test_ok(bm_network_plan(&p, engine, &opts));
     test_ok(bm_plan_write(p.plan, p.io.inputs, inputs));
     test_ok(bm_plan_write(p.plan, p.io.targets, targets));
     test_ok(bm_plan_run(p.plan));
@@ -186,7 +186,7 @@ static void one_pass(const char *gemm)
     free(want);
     free(inputs);
     free(targets);
-    bm_program_finish(&p);
+    bm_network_finish(&p);
     bm_params_destroy(params);
 }
 
@@ -254,15 +254,15 @@ END_TEST
 
 static int64_t temporary_bytes(int recompute)
 {
-    bm_program p;
+    bm_network p;
     memset(&p, 0, sizeof p);
     bm_model_request request = {.mode = BM_MODEL_TRAIN, .batch = batch, .window = window, .loss_scale = 1, .recompute = recompute};
     bm_limits limits = bm_limits_default(BM_DEVICE_CPU, (int64_t)1 << 34);
     bm_plan_memory m;
-    test_ok(bm_program_build(&p, bm_model_find("gpt"), config, &request, 0));
+    test_ok(bm_network_build(&p, bm_model_find("gpt"), config, &request, 0));
     test_ok(bm_plan_memory_of(&m, p.graph, &limits));
     ck_assert_int_le(100 * m.temp_bytes, 105 * m.temp_need);
-    bm_program_finish(&p);
+    bm_network_finish(&p);
     return m.temp_bytes;
 }
 

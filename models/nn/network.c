@@ -1,10 +1,10 @@
-#include "models/nn/program.h"
+#include "models/nn/network.h"
 
 #include <string.h>
 
 #include "cl/ops/ops.h"
 
-bm_status bm_program_build(bm_program *p, const bm_model *m, const bm_config *c, const bm_model_request *r, int accumulate)
+bm_status bm_network_build(bm_network *p, const bm_model *m, const bm_config *c, const bm_model_request *r, int accumulate)
 {
     bm_status status;
     memset(p, 0, sizeof *p);
@@ -18,16 +18,16 @@ bm_status bm_program_build(bm_program *p, const bm_model *m, const bm_config *c,
     if (r->mode == BM_MODEL_DECODE) bm_graph_output(p->graph, p->io.logits, "logits");
     status = bm_graph_status(p->graph);
 done:
-    if (status) bm_program_finish(p);
+    if (status) bm_network_finish(p);
     return status;
 }
 
-bm_status bm_program_plan(bm_program *p, bm_engine *e, const bm_plan_opts *opts)
+bm_status bm_network_plan(bm_network *p, bm_engine *e, const bm_plan_opts *opts)
 {
     return bm_plan_create(&p->plan, e, p->graph, opts);
 }
 
-bm_status bm_program_declare(bm_graph *to, const bm_program *from)
+bm_status bm_network_declare(bm_graph *to, const bm_network *from)
 {
     for (int i = 0; i < bm_nn_count(from->nn); i++) {
         const bm_value *v = bm_graph_param_find(from->graph, bm_nn_at(from->nn, i)->name);
@@ -36,7 +36,7 @@ bm_status bm_program_declare(bm_graph *to, const bm_program *from)
     return bm_graph_status(to);
 }
 
-void bm_program_finish(bm_program *p)
+void bm_network_finish(bm_network *p)
 {
     bm_plan_destroy(p->plan);
     bm_nn_destroy(p->nn);
