@@ -1,0 +1,88 @@
+#!/usr/bin/python3
+"""What test_use.sh asks of numpy:
+check_use.py loss DATA OUTPUTS EVAL.json | greedy DATA OUTPUTS PROMPT | safetensors CKPT FILE BACK | json FILE KEY..."""
+import json
+import struct
+import sys
+
+import h5py
+import numpy as np
+
+
+def log_softmax(x):
+    x = x.astype(np.float64)
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+def ids_and_logits(data, outputs):
+    with h5py.File(data, "r") as d, h5py.File(outputs, "r") as o:
+        return d["/tokens/ids"][()].astype(np.int64), o["/outputs/logits"][()], o["/outputs"].get("hidden")
+
+
+def loss(data, outputs, result):
+    with h5py.File(outputs, "r") as o:
+        assert o["/outputs/hidden"].shape == o["/outputs/logits"].shape[:2] + (64,)
+    ids, logits, _ = ids_and_logits(data, outputs)
+    s, w, _ = logits.shape
+    assert (s, w) == (len(ids) // 64, 64), logits.shape
+    n = (len(ids) - 1) // w
+    logp = log_softmax(logits[:n].reshape(n * w, -1))
+    want = -logp[np.arange(n * w), ids[1 : n * w + 1]].mean()
+    with open(result) as f:
+        got = json.load(f)
+    assert got["tokens"] == n * w, got
+    assert abs(got["loss"] - want) < 1e-5 * want, (got, want)
+    assert abs(got["perplexity"] - np.exp(want)) < 1e-4 * np.exp(want), got
+
+
+def greedy(data, outputs, prompt):
+    """Position i of the full pass predicts byte i + 1; equal up to rounding, the end of text left out."""
+    ids, logits, _ = ids_and_logits(data, outputs)
+    n = len(ids) - 1  # the last is the end of text
+    for i in range(int(prompt) - 1, n - 1):
+        row = logits[0, i, :256]
+        assert row[ids[i + 1]] >= row.max() - 1e-4, (i, ids[i + 1], int(row.argmax()))
+
+
+def safetensors(checkpoint, path, back):
+    with open(path, "rb") as f:
+        (n,) = struct.unpack("<Q", f.read(8))
+        header, data = json.loads(f.read(n)), f.read()
+    header.pop("__metadata__")
+    with h5py.File(checkpoint, "r") as a, h5py.File(back, "r") as b:
+
+        def ours(name):
+            x, y = a["/params/" + name][()], b["/params/" + name][()]
+            assert x.tobytes() == y.tobytes(), name
+            return x
+
+        def theirs(name):
+            e = header.pop("transformer." + name)
+            assert e["dtype"] == "F32"
+            return np.frombuffer(data[slice(*e["data_offsets"])], np.float32).reshape(e["shape"])
+
+        pairs = [("wte.weight", "token/weight"), ("wpe.weight", "position/weight"), ("ln_f.weight", "norm/weight"),
+                 ("ln_f.bias", "norm/bias")]
+        for i in range(2):
+            for t, o in (("ln_1", "norm1"), ("attn.c_attn", "attn/qkv"), ("attn.c_proj", "attn/proj"), ("ln_2", "norm2"),
+                         ("mlp.c_fc", "mlp/fc"), ("mlp.c_proj", "mlp/proj")):
+                pairs += [(f"h.{i}.{t}.{p}", f"h{i}/{o}/{p}") for p in ("weight", "bias")]
+        for t, o in pairs:
+            x = ours(o)
+            turned = ".c_" in t and t.endswith("weight")  # Conv1D stores [in, out]
+            assert np.array_equal(theirs(t), x.T if turned else x), t
+    assert not header, f"more tensors: {list(header)}"
+
+
+def json_keys(path, *keys):
+    with open(path) as f:
+        root = json.load(f)
+    for key in keys:
+        x = root
+        for part in key.split("."):
+            x = x[part]
+        assert x or x == 0, key
+
+
+globals()[{"json": "json_keys"}.get(sys.argv[1], sys.argv[1])](*sys.argv[2:])

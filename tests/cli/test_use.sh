@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Using a trained model: what eval, predict, generate and convert say of one checkpoint fits together, checked by numpy.
+. "$BM_TEST_SOURCE/tests/cli/common.sh"
+need_python
+make_data data.h5
+config c.yaml data.h5
+expect 0 "$bmtool" train c.yaml --run run
+check() { "$python" "$here/check_use.py" "$@" >out 2>err || fail "$*"; }
+
+# A text without a validation part: its samples for predict are the windows of eval, in order.
+head -c 3000 text.txt >some.txt
+expect 0 "$bmtool" data text some.txt -o some.h5 --tokenizer byte --val-fraction 0
+expect 0 "$bmtool" predict run --input some.h5 --output some-out.h5 --outputs logits,hidden --batch 5
+expect 0 "$bmtool" eval run --data some.h5 --split train --json
+cp out eval.json
+check loss some.h5 some-out.h5 eval.json
+
+# Decoding with the cache takes the likeliest token of the full forward pass, for prompts of one piece and of several.
+letters=$(tr -cd a-z <some.txt)
+for length in 1 20 45; do
+  prompt=${letters:0:length}
+  expect 0 "$bmtool" generate run --prompt "$prompt" --tokens $((63 - length)) --temperature 0
+  cp out said.txt
+  (($(stat -c %s said.txt) == 63)) || fail "generate wrote $(stat -c %s said.txt) bytes, not 63"
+  expect 0 "$bmtool" data text said.txt -o said.h5 --tokenizer byte --val-fraction 0 --force
+  expect 0 "$bmtool" predict run --input said.h5 --output said-out.h5 --force
+  check greedy said.h5 said-out.h5 "$length"
+done
+# Beyond the context it goes on, and the same seed says the same.
+expect 0 "$bmtool" generate run --prompt x --tokens 200 --seed 3
+cp out first.txt
+(($(stat -c %s first.txt) == 201)) || fail "generate wrote $(stat -c %s first.txt) bytes, not 201"
+expect 0 "$bmtool" generate run --prompt x --tokens 200 --seed 3
+cmp out first.txt || fail "one seed, two texts"
+
+# Out and in again: names and layouts of GPT-2 in the transformers library, and the same weights bit for bit.
+expect 0 "$bmtool" convert run out.safetensors --print-config
+cp out config.json
+expect 0 "$bmtool" convert out.safetensors back.h5 --config config.json
+check safetensors run/checkpoints/step-00000060.h5 out.safetensors back.h5
+expect 3 "$bmtool" convert run out.safetensors
+says 'exists'
+expect 0 "$bmtool" eval back.h5 --data some.h5 --split train --json
+cmp out eval.json || fail "the converted model has another loss"
+
+# The tables of the machine, small.
+expect 0 "$bmtool" bench c.yaml --set model.vocab=257 --steps 1 --json
+mv out bench.json
+check json bench.json device.name read_gb_per_s copy_gb_per_s gemm_gflops gemm train_step.share_of_limit
+expect 0 "$bmtool" plan c.yaml --json
+mv out plan.json
+check json plan.json memory.total parameters flops_per_step
