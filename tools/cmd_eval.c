@@ -9,10 +9,14 @@
 #include "tools/signals.h"
 #include "tools/use.h"
 
-static int asked_to_stop(void *user)
+static bm_status show_progress(void *user, int64_t done, int64_t all)
 {
+    char line[80];
     (void)user;
-    return bm_signals_stopped();
+    if (bm_signals_stopped()) return bm_fail(BM_ERR_STOPPED, "stopped while evaluating");
+    snprintf(line, sizeof line, "%lld of %lld windows", (long long)done, (long long)all);
+    bm_out_progress(line);
+    return BM_OK;
 }
 
 static bm_status check_vocab(const bm_use *u, const bm_tokens *data, const char *path)
@@ -58,7 +62,8 @@ static int do_eval(const eval_args *a)
                                                                                 : bm_config_i64(u.config, "data.window")};
     bm_signals_watch("\nbmtool: stopping\n");
     BM_GO(bm_evaluator_create(&evaluator, u.session.engine, u.model, u.config, u.params, data, &o));
-    BM_GO(bm_evaluator_run(evaluator, &v, asked_to_stop, NULL));
+    BM_GO(bm_evaluator_run(evaluator, &v, show_progress, NULL));
+    bm_out_progress("");
     code = print_result(&v, a->json);
 done:
     if (status) code = bm_out_error(status);

@@ -49,7 +49,9 @@ static bm_status generate(const generate_args *a, bm_generator *g, bm_sampler *s
     uint32_t *ids = NULL;
     size_t n = 0;
     BM_TRY(encode_prompt(&ids, &n, t, a->prompt));
+    bm_out_progress("reading the prompt");
     bm_status status = bm_generator_feed(g, (const int32_t *)ids, (int64_t)n, &logits);
+    bm_out_progress("");
     bm_free(ids);
     BM_TRY(status);
     fputs(a->prompt, stdout);

@@ -7,13 +7,13 @@
 #include "tools/commands.h"
 #include "tools/out.h"
 
-/* BM_LOG=debug or info shows more than warnings. */
+/* BM_LOG=debug or info shows more than warnings and the work under way. */
 static bm_log_level log_level(void)
 {
     const char *wanted = getenv("BM_LOG");
     if (wanted && strcmp(wanted, "debug") == 0) return BM_LOG_DEBUG;
     if (wanted && strcmp(wanted, "info") == 0) return BM_LOG_INFO;
-    return BM_LOG_WARN;
+    return BM_LOG_PROGRESS;
 }
 
 static int run(int argc, char **argv)

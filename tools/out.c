@@ -5,8 +5,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "core/base/file.h"
 #include "io/text/utf8.h"
 
 static int progress_shown;
@@ -63,10 +65,30 @@ int bm_out_help(const bm_cmd *cmd)
     return 0;
 }
 
+/* "building kernels: attention (12 s)": how long the program has prepared so far, once that is a second or more. */
+static void show_work(const char *line)
+{
+    static double start_s;
+    char text[200];
+    if (start_s == 0) start_s = bm_now_s();
+    double s = bm_now_s() - start_s;
+    if (s < 1) snprintf(text, sizeof text, "%s", line);
+    else snprintf(text, sizeof text, "%s (%.0f s)", line, s);
+    bm_out_progress(text);
+}
+
 void bm_out_log(void *user, bm_log_level level, const char *line)
 {
     (void)user;
-    print_line(level == BM_LOG_WARN ? ": warning" : "", line, "");
+    if (level == BM_LOG_PROGRESS) show_work(line);
+    else print_line(level == BM_LOG_WARN ? ": warning" : "", line, "");
+}
+
+/* The columns of the terminal but one, so that the cursor stays in the line. */
+static int line_columns(void)
+{
+    struct winsize w;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 1 ? w.ws_col - 1 : 79;
 }
 
 void bm_out_progress(const char *line)
@@ -74,13 +96,22 @@ void bm_out_progress(const char *line)
     if (!bm_out_is_terminal(stderr)) return;
     end_progress();
     if (!line[0]) return;
-    fputs(line, stderr);
+    bm_str s;
+    bm_str_init(&s);
+    bm_str_add_shown(&s, line, strlen(line));
+    const char *text = bm_str_status(&s) ? "" : bm_str_text(&s);
+    int n = (int)strlen(text), columns = line_columns();
+    if (n > columns)
+        for (n = columns; n && ((unsigned char)text[n] & 0xc0) == 0x80;) n--; /* a line that wraps could not be taken away */
+    fprintf(stderr, "%.*s", n, text);
     progress_shown = 1;
+    bm_str_finish(&s);
 }
 
 int bm_out_json(json_t *root)
 {
     if (!root) return bm_out_error(bm_fail(BM_ERR_MEMORY, "out of host memory while making JSON"));
+    end_progress();
     int failed = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9) | JSON_ENCODE_ANY);
     json_decref(root);
     if (failed && !ferror(stdout)) return bm_out_error(bm_fail(BM_ERR_MEMORY, "out of host memory while writing JSON"));

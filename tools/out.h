@@ -20,10 +20,11 @@ int bm_out_usage(const bm_cmd *cmd, const char *fmt, ...) BM_PRINTF(2, 3);
 void bm_out_note(const char *fmt, ...) BM_PRINTF(1, 2);
 /* The help of a command on stdout; returns 0. */
 int bm_out_help(const bm_cmd *cmd);
-/* For bm_log_set: warnings and errors of the library on stderr. */
+/* For bm_log_set: warnings and errors of the library on stderr, work under way as a progress line. */
 void bm_out_log(void *user, bm_log_level level, const char *line);
 
-/* Shows a line in place on stderr when that is a terminal, and does nothing otherwise; "" takes it away. */
+/* Shows a line in place on stderr when that is a terminal, as much of it as fits, and does nothing otherwise; "" takes it
+ * away. */
 void bm_out_progress(const char *line);
 
 /* Prints a document on stdout with a newline and releases it: floats with 9 digits, keys in their order. Returns the

@@ -28,16 +28,17 @@ static int asked_to_stop(void *user)
     return bm_signals_stopped();
 }
 
-/* "step 120/500  loss 1.8123  val 1.9001  lr 9.7e-04  12,345 tok/s  71 % of GEMM  212.4 MiB  3 min 02 s left" */
+/* "step 120/500  loss 1.8123  val 1.9001  3 min 02 s left  12,345 tok/s  71 % of GEMM  lr 9.7e-04  212.40 MiB": what a narrow
+ * terminal cuts off is what changes least. */
 static void write_line(char *line, size_t bytes, const screen *s, const bm_metrics *m)
 {
     char rate[BM_OUT_NUMBER], mem[BM_OUT_NUMBER], left[BM_OUT_NUMBER], val[40] = "", share[40] = "";
     double per_step = (bm_now_s() - s->start_s) / (double)(m->step - s->first);
     if (isfinite(s->val_loss)) snprintf(val, sizeof val, "  val %.4f", s->val_loss);
     if (isfinite(m->mfu)) snprintf(share, sizeof share, "  %.0f %% of GEMM", m->mfu * 100);
-    snprintf(line, bytes, "step %lld/%lld  loss %.4f%s  lr %.2e  %s tok/s%s  %s  %s left", (long long)m->step,
-             (long long)s->steps, m->loss, val, m->lr, bm_out_count(rate, (int64_t)m->tokens_per_s), share,
-             bm_out_bytes(mem, m->mem_bytes), bm_out_seconds(left, per_step * (double)(s->steps - m->step)));
+    snprintf(line, bytes, "step %lld/%lld  loss %.4f%s  %s left  %s tok/s%s  lr %.1e  %s", (long long)m->step,
+             (long long)s->steps, m->loss, val, bm_out_seconds(left, per_step * (double)(s->steps - m->step)),
+             bm_out_count(rate, (int64_t)m->tokens_per_s), share, m->lr, bm_out_bytes(mem, m->mem_bytes));
 }
 
 static void show_metrics(void *user, const bm_metrics *m)
@@ -162,6 +163,7 @@ int bm_train_run_do(const bm_train_run *r)
     s.first = bm_trainer_step(trainer);
     s.every = s.steps / 20 > 0 ? s.steps / 20 : 1;
     s.start_s = bm_now_s();
+    bm_out_progress("the first step: the driver makes the kernels ready");
     code = report(r, bm_trainer_run(trainer), trainer);
     status = BM_OK;
 done:

@@ -115,6 +115,8 @@ static bm_status measure(const bm_gemm_backend **out, bm_engine *e, const bm_gem
     bm_status status = BM_OK;
     bm_gemm_trial *t = NULL;
     if (!trial_fits(&d, bm_engine_limits(e))) return BM_OK;
+    char text[BM_GEMM_TEXT];
+    bm_log(BM_LOG_PROGRESS, "measuring GEMM backends: %s", bm_gemm_text(&d, text, sizeof text));
     BM_GO(bm_gemm_trial_create(&t, e, &d));
     for (int i = 0; i < n; i++) BM_GO(admit(&c[i], t, e, &d));
     BM_GO(time_all(c, n, t));

@@ -8,7 +8,8 @@
 extern "C" {
 #endif
 
-typedef enum bm_log_level { BM_LOG_DEBUG, BM_LOG_INFO, BM_LOG_WARN, BM_LOG_ERROR } bm_log_level;
+/* PROGRESS names work that has begun and may take seconds; a program shows it until the next line, or not at all. */
+typedef enum bm_log_level { BM_LOG_DEBUG, BM_LOG_INFO, BM_LOG_PROGRESS, BM_LOG_WARN, BM_LOG_ERROR } bm_log_level;
 
 /* Called with one line without a newline. May come from any thread; calls are serialised. */
 typedef void (*bm_log_fn)(void *user, bm_log_level level, const char *line);

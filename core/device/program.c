@@ -141,6 +141,7 @@ static bm_status build(cl_program *out, bm_programs *p, const char *name, const 
 {
     const bm_engine *e = p->engine;
     cl_int err = CL_SUCCESS;
+    bm_log(BM_LOG_PROGRESS, "building kernels: %s", name);
     cl_program cl = bm_cl.CreateProgramWithSource(e->context, 1, &source, NULL, &err);
     if (err) return bm_fail_cl(bm_cl_status(err), err, "kernel source %s: %s", name, bm_cl_error_name(err));
     err = bm_cl.BuildProgram(cl, 1, &e->device, options, NULL, NULL);

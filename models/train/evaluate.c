@@ -64,13 +64,14 @@ int64_t bm_evaluator_windows(const bm_evaluator *v)
     return v->windows;
 }
 
-bm_status bm_evaluator_run(bm_evaluator *v, bm_evaluation *out, int (*stop)(void *user), void *user)
+bm_status bm_evaluator_run(bm_evaluator *v, bm_evaluation *out,
+                           bm_status (*progress)(void *user, int64_t done, int64_t all), void *user)
 {
     double sum = 0;
     const bm_cursor start = {0, 0};
     BM_TRY(bm_loader_set_cursor(v->loader, start));
     for (int64_t left = v->windows; left > 0; left -= v->batch) {
-        if (stop && stop(user)) return bm_fail(BM_ERR_STOPPED, "stopped while evaluating");
+        if (progress) BM_TRY(progress(user, v->windows - left, v->windows));
         BM_TRY(bm_loader_next(v->loader, v->inputs, v->targets, NULL));
         int64_t rows = left < v->batch ? left : v->batch;
         for (int64_t i = rows * v->window; i < v->batch * v->window; i++) v->targets[i] = -1; /* a short last batch */

@@ -30,9 +30,10 @@ typedef struct bm_evaluation {
 BM_API bm_status bm_evaluator_create(bm_evaluator **out, bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params,
                                      const bm_tokens *data, const bm_evaluator_opts *opts);
 BM_API void bm_evaluator_destroy(bm_evaluator *v);
-/* Windows in file order, each once; blocks. Allocates nothing. `stop` (may be NULL) is asked between batches:
- * BM_ERR_STOPPED when it says so. */
-BM_API bm_status bm_evaluator_run(bm_evaluator *v, bm_evaluation *out, int (*stop)(void *user), void *user);
+/* Windows in file order, each once; blocks. Allocates nothing. `progress` (may be NULL) is called before each batch with the
+ * windows done and all of them; what it returns other than BM_OK ends the evaluation with that. */
+BM_API bm_status bm_evaluator_run(bm_evaluator *v, bm_evaluation *out,
+                                  bm_status (*progress)(void *user, int64_t done, int64_t all), void *user);
 BM_API int64_t bm_evaluator_windows(const bm_evaluator *v);
 
 #ifdef __cplusplus

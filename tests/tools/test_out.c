@@ -1,8 +1,10 @@
+#include <fcntl.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core/base/mem.h"
@@ -185,6 +187,49 @@ START_TEST(files_get_no_colour_and_no_progress)
 }
 END_TEST
 
+/* What a terminal of 21 columns got while its stderr was ours. */
+static const char *seen_by_terminal(void (*fn)(void))
+{
+    static char text[4000];
+    struct winsize w = {.ws_row = 24, .ws_col = 21};
+    const int host = posix_openpt(O_RDWR | O_NOCTTY);
+    ck_assert_int_ge(host, 0);
+    ck_assert_int_eq(grantpt(host) | unlockpt(host), 0);
+    const int terminal = open(ptsname(host), O_RDWR | O_NOCTTY), err = dup(2);
+    ck_assert_int_ge(terminal, 0);
+    ck_assert_int_eq(ioctl(terminal, TIOCSWINSZ, &w), 0);
+    dup2(terminal, 2);
+    fn();
+    fflush(stderr);
+    dup2(err, 2);
+    const ssize_t n = read(host, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    close(err);
+    close(terminal);
+    close(host);
+    return text;
+}
+
+static void show_lines(void)
+{
+    bm_out_progress("a tensor named \033[31m, with a long tail");
+    bm_out_progress("nineteen letters: \xc3\xbc\xc3\xbc\xc3\xbc");
+    bm_out_progress("");
+    bm_out_log(NULL, BM_LOG_PROGRESS, "building kernels");
+    bm_out_note("done");
+}
+
+START_TEST(a_progress_line_stays_in_its_line_and_goes)
+{
+    ck_assert_str_eq(seen_by_terminal(show_lines), "a tensor named \\x1b["
+                                                   "\r\033[K"
+                                                   "nineteen letters: \xc3\xbc"
+                                                   "\r\033[K"
+                                                   "building kernels"
+                                                   "\r\033[Kbmtool: done\r\n");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("tools/out");
@@ -196,6 +241,7 @@ int main(void)
     tcase_add_test(t, tables_align_by_characters);
     tcase_add_test(t, tables_without_memory_are_an_error);
     tcase_add_test(t, files_get_no_colour_and_no_progress);
+    tcase_add_test(t, a_progress_line_stays_in_its_line_and_goes);
     suite_add_tcase(s, t);
     return test_run(s);
 }
