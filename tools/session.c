@@ -97,27 +97,42 @@ static double read_rate(const char *path)
     return rate;
 }
 
+/* FLOP/s of one backend: the best of some medians, so that a busy moment of the machine does not count. */
+static double backend_rate(bm_engine *e, const char *backend, const bm_gemm_desc *d)
+{
+    const char *why;
+    double best = 0, seconds;
+    if (!bm_gemm_backend_takes(backend, e, d, &why)) return 0;
+    for (int i = 0; i < 5 && !bm_gemm_measure(&seconds, e, backend, d, 3); i++)
+        if (bm_gemm_flops(d) / seconds > best) best = bm_gemm_flops(d) / seconds;
+    return best;
+}
+
 double bm_session_measure_gemm(bm_session *s)
 {
     bm_gemm_desc d = bm_gemm_desc_default(1024, 1024, 1024);
-    double best = 0, seconds;
+    double best = 0;
     d.trans_b = 1;
+    bm_log(BM_LOG_PROGRESS, "measuring the GEMM rate");
     /* tiled, which is slow, counts only where nothing else runs. */
     for (int slow = 0; slow < 2 && best == 0; slow++)
         for (const char *const *b = bm_gemm_backends(); *b; b++) {
-            const char *why;
-            if ((strcmp(*b, "tiled") == 0) != slow) continue;
-            if (!bm_gemm_backend_takes(*b, s->engine, &d, &why) || bm_gemm_measure(&seconds, s->engine, *b, &d, 5)) continue;
-            if (bm_gemm_flops(&d) / seconds > best) best = bm_gemm_flops(&d) / seconds;
+            double rate = (strcmp(*b, "tiled") == 0) == slow ? backend_rate(s->engine, *b, &d) : 0;
+            if (rate > best) best = rate;
         }
+    bm_session_keep_gemm(s, best);
+    return best;
+}
+
+void bm_session_keep_gemm(bm_session *s, double rate)
+{
     char *path = cache_file(s, "gemm-rate"), text[48];
-    if (path && best > 0) {
-        strcat(bm_format_f64(text, sizeof text - 1, best, 6), "\n");
+    if (path && rate > 0) {
+        strcat(bm_format_f64(text, sizeof text - 1, rate, 6), "\n");
         if (bm_folder_create(s->cache_dir) || bm_file_replace(path, text, strlen(text)))
             bm_log_once("gemm-rate", BM_LOG_WARN, "%s; the GEMM rate is measured again next time", bm_last_error()->text);
     }
     bm_free(path);
-    return best;
 }
 
 double bm_session_gemm_flops(bm_session *s)

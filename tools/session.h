@@ -24,6 +24,8 @@ void bm_session_close(bm_session *s); /* a session of zeros is fine */
 double bm_session_gemm_flops(bm_session *s);
 /* Measures it anew and keeps it. */
 double bm_session_measure_gemm(bm_session *s);
+/* Keeps a better one, seen elsewhere; a cache that cannot be written is said once. */
+void bm_session_keep_gemm(bm_session *s, double rate);
 
 /* Refuses an unknown name for --gemm (NULL is fine): 0, or prints the mistake and returns 2. */
 struct bm_cmd;
