@@ -2,14 +2,16 @@
 #include <string.h>
 
 #include "core/base/str.h"
+#include "models/nn/network.h"
 #include "models/train/forecast.h"
 #include "tools/cmd.h"
 #include "tools/opt.h"
 #include "tools/out.h"
+#include "tools/session.h"
 #include "tools/table.h"
 
 typedef struct plan_args {
-    const char *config, *device, *memory;
+    const char *config, *device, *memory, *graph;
     bm_opt_list sets;
     double gflops;
     int no_data, json;
@@ -33,8 +35,9 @@ static int parse_bytes(int64_t *out, const char *text)
     return 0;
 }
 
-/* The limits to plan for: those of a device that is there, or of one that is described. No OpenCL is loaded for the latter. */
-static bm_status find_limits(bm_limits *out, char *name, size_t bytes, const plan_args *a)
+/* The limits to plan for: those of a device that is there, and its GEMM rate where that was measured before, or of one that is
+ * described. No OpenCL is loaded for the latter. */
+static bm_status find_limits(bm_limits *out, char *name, size_t bytes, plan_args *a)
 {
     int64_t memory = (int64_t)16 << 30;
     if (a->memory && parse_bytes(&memory, a->memory))
@@ -57,22 +60,24 @@ static bm_status find_limits(bm_limits *out, char *name, size_t bytes, const pla
     BM_GO(bm_device_select(&d, &n, 1, list, a->device));
     *out = *bm_device_limits(d);
     if (a->memory) out->global_bytes = memory;
+    if (a->gflops <= 0) a->gflops = bm_session_kept_gemm(d) / 1e9;
     snprintf(name, bytes, "%s", bm_device_name(d));
 done:
     bm_device_list_destroy(list);
     return status;
 }
 
-static int print_json(const bm_forecast *f, const bm_limits *l, const char *device)
+static int print_json(const bm_forecast *f, const bm_limits *l, const char *device, double gflops)
 {
     return bm_out_json(json_pack(
-        "{s:i, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:b, s:{s:s, s:I}, s:I, s:f, s:f, s:I}", "version", 1,
+        "{s:i, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:b, s:{s:s, s:I}, s:I, s:f, s:f, s:I, s:o}", "version", 1,
         "device", device, "parameters", (json_int_t)f->parameters, "memory", "weights", (json_int_t)f->weight_bytes, "gradients",
         (json_int_t)f->gradient_bytes, "optimizer", (json_int_t)f->state_bytes, "temporaries", (json_int_t)f->temp_bytes,
         "inputs", (json_int_t)f->input_bytes, "total", (json_int_t)f->total_bytes, "snapshot_bytes",
         (json_int_t)f->snapshot_bytes, "device_bytes", (json_int_t)l->global_bytes, "fits", f->total_bytes <= l->global_bytes,
         "peak", "op", f->peak, "bytes", (json_int_t)f->peak_bytes, "tokens_per_step", (json_int_t)f->tokens, "flops_per_step",
-        f->flops, "bytes_per_step", f->bytes, "nodes", (json_int_t)f->nodes));
+        f->flops, "bytes_per_step", f->bytes, "nodes", (json_int_t)f->nodes, "least_s_per_step",
+        gflops > 0 ? json_real(f->flops / 1e9 / gflops) : json_null()));
 }
 
 static void row(bm_table *t, const char *what, int64_t bytes, const char *why)
@@ -104,11 +109,32 @@ static bm_status print_table(const bm_forecast *f, const bm_limits *l, const cha
     printf("\nhost memory for a checkpoint being written: %s\n", bm_out_bytes(a, f->snapshot_bytes));
     printf("a step: %.4g GFLOP, %s moved\n", f->flops / 1e9, bm_out_bytes(a, (int64_t)f->bytes));
     if (gflops > 0) printf("at %g GFLOP/s: at least %s a step\n", gflops, bm_out_seconds(b, f->flops / 1e9 / gflops));
-    else printf("time: give the device's rate with --gflops (bmtool bench measures it)\n");
+    else printf("time: give the device (--device) or its rate (--gflops); bmtool bench measures it\n");
     return BM_OK;
 }
 
-static bm_status do_plan(const plan_args *a, int *code)
+/* The forward and backward pass of a micro-batch. */
+static bm_status print_graph(const bm_task *task, const char *format)
+{
+    bm_status status;
+    bm_network n = {0};
+    bm_str text;
+    bm_str_init(&text);
+    int64_t batch = bm_config_i64(task->config, "train.batch"), micro = bm_config_i64(task->config, "train.micro_batch");
+    bm_model_request r = {.mode = BM_MODEL_TRAIN, .batch = micro < batch ? micro : batch, .window = task->window,
+                          .loss_scale = 1, .recompute = bm_config_bool(task->config, "train.recompute")};
+    BM_GO(bm_network_build(&n, task->model, task->config, &r, 0));
+    if (!strcmp(format, "dot")) bm_graph_dump_dot(n.graph, &text);
+    else bm_graph_dump_text(n.graph, &text);
+    BM_GO(bm_str_status(&text));
+    fputs(bm_str_text(&text), stdout);
+done:
+    bm_str_finish(&text);
+    bm_network_finish(&n);
+    return status;
+}
+
+static bm_status do_plan(plan_args *a, int *code)
 {
     bm_status status;
     size_t n;
@@ -123,9 +149,13 @@ static bm_status do_plan(const plan_args *a, int *code)
     for (int i = 0; i < a->sets.count; i++) BM_GO(bm_config_set(c, a->sets.item[i]));
     if (a->no_data && !bm_config_given(c, "data.path")) BM_GO(bm_config_set_string(c, "data.path", "none"));
     BM_GO(bm_task_open(&task, c, a->no_data));
+    if (a->graph) {
+        status = print_graph(&task, a->graph);
+        goto done;
+    }
     BM_GO(find_limits(&limits, device, sizeof device, a));
     BM_GO(bm_forecast_training(&f, &task, &limits));
-    if (a->json) *code = print_json(&f, &limits, device);
+    if (a->json) *code = print_json(&f, &limits, device, a->gflops);
     else BM_GO(print_table(&f, &limits, device, a->gflops));
 done:
     bm_task_close(&task);
@@ -139,11 +169,13 @@ static int run_plan(int argc, char **argv)
     const bm_opt opts[] = {
         {"set", 's', BM_OPT_LIST, &a.sets, 0},        {"device", 'd', BM_OPT_STRING, &a.device, 0},
         {"memory", 0, BM_OPT_STRING, &a.memory, 0},   {"no-data", 0, BM_OPT_FLAG, &a.no_data, 0},
-        {"gflops", 0, BM_OPT_F64, &a.gflops, 0},      {"json", 'j', BM_OPT_FLAG, &a.json, 0},
-        {NULL, 0, BM_OPT_FLAG, NULL, 0},
+        {"gflops", 0, BM_OPT_F64, &a.gflops, 0},      {"graph", 0, BM_OPT_STRING, &a.graph, 0},
+        {"json", 'j', BM_OPT_FLAG, &a.json, 0},       {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_plan, opts, 1, 1);
     if (code >= 0) return code;
+    if (a.graph && strcmp(a.graph, "text") && strcmp(a.graph, "dot"))
+        return bm_out_usage(&bm_cmd_plan, "--graph %s: there is text and dot", a.graph);
     a.config = argv[0];
     code = 0;
     bm_status s = do_plan(&a, &code);
@@ -158,6 +190,7 @@ const bm_cmd bm_cmd_plan = {
             "  bmtool plan gpt.yaml\n"
             "  bmtool plan gpt.yaml --device gpu --set train.micro_batch=4\n"
             "  bmtool plan big.yaml --device any-gpu --memory 24G --no-data --set model.vocab=50257 --json\n"
+            "  bmtool plan gpt.yaml --graph dot | dot -Tsvg -o gpt.svg\n"
             "\n"
             "usage: bmtool plan CONFIG.yaml [options]\n"
             "  -s, --set KEY=VALUE  set a key of the configuration; may be repeated\n"
@@ -165,7 +198,9 @@ const bm_cmd bm_cmd_plan = {
             "                       stand for a CPU and a GPU that need not be there\n"
             "      --memory SIZE    its memory, such as 24G (default: 16G, or what the device has)\n"
             "      --no-data        do not open the data set; model.vocab must be given\n"
-            "      --gflops X       the device's GEMM rate, for the least time of a step\n"
+            "      --gflops X       the device's GEMM rate, for the least time of a step (default: with --device, as measured\n"
+            "                       there by bench or train)\n"
+            "      --graph FORMAT   text or dot: the training graph of a micro-batch instead (dot is for Graphviz)\n"
             "  -j, --json           one object; bytes and FLOP\n"
             "\n"
             "Nothing is allocated, and without --device no OpenCL library is loaded.\n",

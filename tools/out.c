@@ -189,6 +189,8 @@ char *bm_out_seconds(char buf[BM_OUT_NUMBER], double s)
 {
     if (!(s >= 0) || s > 1e9)
         snprintf(buf, BM_OUT_NUMBER, "?");
+    else if (s > 0 && s < 0.9995)
+        snprintf(buf, BM_OUT_NUMBER, "%.3g ms", s * 1e3);
     else if (s < 60)
         snprintf(buf, BM_OUT_NUMBER, "%.1f s", s);
     else if (s < 3600)

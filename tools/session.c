@@ -75,13 +75,13 @@ void bm_session_close(bm_session *s)
     memset(s, 0, sizeof *s);
 }
 
-/* The file in the cache folder that keeps a number of this device; NULL: none. */
-static char *cache_file(const bm_session *s, const char *what)
+/* The file that keeps the GEMM rate of the device with this key; NULL: none. */
+static char *rate_file(const char *cache_dir, const char *key)
 {
     char name[80];
-    if (!s->cache_dir) return NULL;
-    snprintf(name, sizeof name, "%s-%s.txt", what, bm_engine_key(s->engine));
-    return bm_path_join(s->cache_dir, name);
+    if (!cache_dir) return NULL;
+    snprintf(name, sizeof name, "gemm-rate-%s.txt", key);
+    return bm_path_join(cache_dir, name);
 }
 
 /* The rate kept in a file, 0 for none. */
@@ -126,7 +126,7 @@ double bm_session_measure_gemm(bm_session *s)
 
 void bm_session_keep_gemm(bm_session *s, double rate)
 {
-    char *path = cache_file(s, "gemm-rate"), text[48];
+    char *path = rate_file(s->cache_dir, bm_engine_key(s->engine)), text[48];
     if (path && rate > 0) {
         strcat(bm_format_f64(text, sizeof text - 1, rate, 6), "\n");
         if (bm_folder_create(s->cache_dir) || bm_file_replace(path, text, strlen(text)))
@@ -137,10 +137,19 @@ void bm_session_keep_gemm(bm_session *s, double rate)
 
 double bm_session_gemm_flops(bm_session *s)
 {
-    char *path = cache_file(s, "gemm-rate");
+    char *path = rate_file(s->cache_dir, bm_engine_key(s->engine));
     double rate = read_rate(path);
     bm_free(path);
     return rate > 0 ? rate : bm_session_measure_gemm(s);
+}
+
+double bm_session_kept_gemm(const bm_device *d)
+{
+    char key[33], *dir = find_cache_dir(), *path = bm_device_key(key, d) ? NULL : rate_file(dir, key);
+    double rate = read_rate(path);
+    bm_free(path);
+    bm_free(dir);
+    return rate;
 }
 
 int bm_session_check_gemm(const bm_cmd *cmd, const char *backend)

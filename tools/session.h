@@ -24,6 +24,8 @@ void bm_session_close(bm_session *s); /* a session of zeros is fine */
 double bm_session_gemm_flops(bm_session *s);
 /* Measures it anew and keeps it. */
 double bm_session_measure_gemm(bm_session *s);
+/* The one kept of a device that is not opened, 0 for none. */
+double bm_session_kept_gemm(const bm_device *d);
 /* Keeps a better one, seen elsewhere; a cache that cannot be written is said once. */
 void bm_session_keep_gemm(bm_session *s, double rate);
 

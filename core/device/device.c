@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/hash.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/device/cl_api.h"
@@ -361,3 +362,15 @@ const char *bm_device_platform_name(const bm_device *d) { return d->platform_nam
 const char *bm_device_short_name(const bm_device *d) { return d->short_name; }
 int bm_device_platform(const bm_device *d) { return d->platform; }
 const bm_limits *bm_device_limits(const bm_device *d) { return &d->limits; }
+
+bm_status bm_device_key(char out[33], const bm_device *d)
+{
+    bm_hasher *h = NULL;
+    BM_TRY(bm_hasher_create(&h));
+    const char *part[] = {d->platform_name, d->name, d->vendor, d->version, d->driver};
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) bm_hasher_add(h, part[i], strlen(part[i]) + 1);
+    bm_hash128 digest = bm_hasher_digest(h);
+    bm_hasher_destroy(h);
+    bm_hash_hex(out, &digest);
+    return BM_OK;
+}

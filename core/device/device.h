@@ -51,6 +51,8 @@ BM_API const char *bm_device_vendor(const bm_device *d);
 BM_API const char *bm_device_version(const bm_device *d);   /* "OpenCL 1.2 pocl ..." */
 BM_API const char *bm_device_c_version(const bm_device *d);
 BM_API const char *bm_device_driver(const bm_device *d);
+/* Names this device and driver in file names and keys: 32 hex digits of a hash over platform, device and driver. */
+BM_API bm_status bm_device_key(char out[33], const bm_device *d);
 BM_API const char *bm_device_extensions(const bm_device *d);
 BM_API const char *bm_device_platform_name(const bm_device *d);
 BM_API const char *bm_device_short_name(const bm_device *d); /* "pocl:0": what --device takes */

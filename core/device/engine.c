@@ -24,18 +24,6 @@ static bm_status copy_text(char **out, const char *text)
     return text && !*out ? BM_ERR_MEMORY : BM_OK;
 }
 
-static bm_status make_key(char out[33], const bm_device *d)
-{
-    bm_hasher *h = NULL;
-    BM_TRY(bm_hasher_create(&h));
-    const char *part[] = {d->platform_name, d->name, d->vendor, d->version, d->driver};
-    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) bm_hasher_add(h, part[i], strlen(part[i]) + 1);
-    bm_hash128 digest = bm_hasher_digest(h);
-    bm_hasher_destroy(h);
-    bm_hash_hex(out, &digest);
-    return BM_OK;
-}
-
 static bm_status create_context(bm_engine *e, cl_platform_id platform)
 {
     cl_context_properties property[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)platform, 0};
@@ -76,7 +64,7 @@ bm_status bm_engine_open(bm_engine **out, const bm_device *d, const bm_engine_op
     BM_GO(copy_text(&e->platform, d->platform_name));
     BM_GO(copy_text(&e->cl_dir, opts->cl_dir));
     BM_GO(copy_text(&e->cache_dir, opts->cache_dir));
-    BM_GO(make_key(e->key, d));
+    BM_GO(bm_device_key(e->key, d));
     BM_GO(platform_of(&platform, d->id));
     BM_GO(create_context(e, platform));
     BM_GO(bm_queue_create(&e->queue, e, opts->profile));

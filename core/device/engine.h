@@ -41,8 +41,7 @@ BM_API bm_form bm_engine_form(const bm_engine *e); /* never AUTO */
 BM_API const char *bm_engine_device_name(const bm_engine *e);
 BM_API const char *bm_engine_driver(const bm_engine *e);
 BM_API const char *bm_engine_platform_name(const bm_engine *e);
-/* Names this device and driver in file names and keys: 32 hex digits of a hash over platform, device and driver. */
-BM_API const char *bm_engine_key(const bm_engine *e);
+BM_API const char *bm_engine_key(const bm_engine *e);       /* as bm_device_key */
 BM_API const char *bm_engine_cache_dir(const bm_engine *e); /* NULL if none */
 BM_API cl_context bm_engine_context(const bm_engine *e);    /* borrowed, for backends such as CLBlast */
 BM_API cl_device_id bm_engine_cl_device(const bm_engine *e);

@@ -147,7 +147,7 @@ bm_status bm_run_prune(const char *run, int64_t keep, uint64_t best)
 {
     uint64_t *steps;
     int64_t n;
-    if (keep < 2) keep = 2;
+    if (keep < 1) keep = 1;
     BM_TRY(bm_run_steps(&steps, &n, run));
     bm_status status = BM_OK;
     for (int64_t i = 0; i < n - keep && !status; i++) {

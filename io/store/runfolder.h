@@ -25,7 +25,7 @@ BM_API bm_status bm_run_set_latest(const char *run, uint64_t step);
 
 /* The steps there are, ascending; *steps with bm_free. */
 BM_API bm_status bm_run_steps(uint64_t **steps, int64_t *count, const char *run);
-/* Removes all but the last `keep` (at least 2) and the step `best` (0: none). Call it only after a new one was
+/* Removes all but the last `keep` (at least 1) and the step `best` (0: none). Call it only after a new one was
  * committed. */
 BM_API bm_status bm_run_prune(const char *run, int64_t keep, uint64_t best);
 /* Removes temporary files in RUN and RUN/checkpoints that no living process writes. */

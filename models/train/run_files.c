@@ -74,8 +74,7 @@ static bm_status after_write(void *user)
 {
     bm_trainer *t = user;
     BM_TRY(bm_run_set_latest(t->run, t->pending_step));
-    int64_t keep = bm_config_i64(t->task->config, "train.keep_last");
-    return bm_run_prune(t->run, keep < 2 ? 2 : keep, t->pending_best);
+    return bm_run_prune(t->run, bm_config_i64(t->task->config, "train.keep_last"), t->pending_best);
 }
 
 bm_status bm_trainer_saved(bm_trainer *t)

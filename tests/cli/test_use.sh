@@ -11,7 +11,7 @@ check() { "$python" "$here/check_use.py" "$@" >out 2>err || fail "$*"; }
 head -c 3000 text.txt >some.txt
 expect 0 "$bmtool" data text some.txt -o some.h5 --tokenizer byte --val-fraction 0
 expect 0 "$bmtool" predict run --input some.h5 --output some-out.h5 --outputs logits,hidden --batch 5
-expect 0 "$bmtool" eval run --data some.h5 --split train --json
+expect 0 "$bmtool" eval run --data some.h5 --split train --batch 4 --json
 cp out eval.json
 check loss some.h5 some-out.h5 eval.json
 
@@ -40,13 +40,19 @@ expect 0 "$bmtool" convert out.safetensors back.h5 --config config.json
 check safetensors run/checkpoints/step-00000060.h5 out.safetensors back.h5
 expect 3 "$bmtool" convert run out.safetensors
 says 'exists'
-expect 0 "$bmtool" eval back.h5 --data some.h5 --split train --json
+expect 0 "$bmtool" eval back.h5 --data some.h5 --split train --batch 4 --json
 cmp out eval.json || fail "the converted model has another loss"
 
 # The tables of the machine, small.
 expect 0 "$bmtool" bench c.yaml --set model.vocab=257 --steps 1 --json
 mv out bench.json
 check json bench.json device.name read_gb_per_s copy_gb_per_s gemm_gflops gemm train_step.share_of_limit
-expect 0 "$bmtool" plan c.yaml --json
+expect 0 "$bmtool" plan c.yaml --gflops 100 --json
 mv out plan.json
-check json plan.json memory.total parameters flops_per_step
+check json plan.json memory.total parameters flops_per_step least_s_per_step
+expect 0 "$bmtool" plan c.yaml --graph text
+grep -q '= weight h1/mlp/proj/weight$' out && grep -q -- '-> grad h0/attn/qkv/weight' out || fail "no weight, no gradient in the graph"
+expect 0 "$bmtool" plan c.yaml --graph dot
+[[ $(head -n 1 out) == 'digraph bm {' && $(tail -n 1 out) == '}' ]] || fail "this is not DOT"
+expect 2 "$bmtool" plan c.yaml --graph svg
+says 'text and dot'

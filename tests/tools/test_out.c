@@ -53,6 +53,9 @@ START_TEST(numbers_for_people)
     ck_assert_str_eq(bm_out_count(b, 999999), "999,999");
     ck_assert_str_eq(bm_out_count(b, 124439808), "124.4 M");
     ck_assert_str_eq(bm_out_count(b, 1557611200), "1.6 G");
+    ck_assert_str_eq(bm_out_seconds(b, 0), "0.0 s");
+    ck_assert_str_eq(bm_out_seconds(b, 0.01389), "13.9 ms");
+    ck_assert_str_eq(bm_out_seconds(b, 0.9999), "1.0 s");
     ck_assert_str_eq(bm_out_seconds(b, 3.24), "3.2 s");
     ck_assert_str_eq(bm_out_seconds(b, 62), "1 min 02 s");
     ck_assert_str_eq(bm_out_seconds(b, 3720), "1 h 02 min");

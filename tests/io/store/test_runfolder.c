@@ -98,9 +98,13 @@ START_TEST(the_last_and_the_best_are_kept)
     test_ok(bm_run_steps(&steps, &n, run));
     ck_assert(n == 4 && steps[0] == 20 && steps[1] == 60 && steps[2] == 70 && steps[3] == 80);
     bm_free(steps);
-    test_ok(bm_run_prune(run, 0, 0)); /* two at least */
+    test_ok(bm_run_prune(run, 2, 0));
     test_ok(bm_run_steps(&steps, &n, run));
     ck_assert(n == 2 && steps[0] == 70 && steps[1] == 80);
+    bm_free(steps);
+    test_ok(bm_run_prune(run, 0, 0)); /* never the newest */
+    test_ok(bm_run_steps(&steps, &n, run));
+    ck_assert(n == 1 && steps[0] == 80);
     bm_free(steps);
     ck_assert_int_eq(access(test_path("run/checkpoints/other.h5"), F_OK), 0);
 }
