@@ -134,7 +134,8 @@ static void start_hash(bm_hasher *h, const char *path, bm_dtype dtype, const bm_
 static int covers(bm_store_kind kind, const char *path)
 {
     if (kind == BM_STORE_CHECKPOINT)
-        return starts_with(path, "/params/") || starts_with(path, "/optim/") || starts_with(path, "/state/");
+        return starts_with(path, "/params/") || starts_with(path, "/optim/") ||
+               (starts_with(path, "/state/") && strcmp(path, "/state/best_metric"));
     return !starts_with(path, "/meta/") && !is_manifest(path);
 }
 

@@ -18,9 +18,10 @@
  * Attribute hash = XXH3-128(object path "@" attribute NUL dtype NUL u32 rank, u64 dims..., bytes).
  *
  * content_id = XXH3-128(0 H) || XXH3-128(1 H), H the hashes in the order of the paths covered. Of a checkpoint these
- * are the datasets below /params, /optim and /state; of a dataset all but those below /meta and /manifest, then the
- * numeric attributes of groups but the root, by path and name. Two files of one content have one id, whatever their
- * layout, history, config, uuid or time. */
+ * are the datasets below /params, /optim and /state but /state/best_metric, which is history: it hangs on when the run
+ * was evaluated. Of a dataset all but those below /meta and /manifest, then the numeric attributes of groups but the
+ * root, by path and name. Two files of one content have one id, whatever their layout, history, config, uuid or time.
+ */
 #ifndef BM_IO_STORE_MANIFEST_H
 #define BM_IO_STORE_MANIFEST_H
 

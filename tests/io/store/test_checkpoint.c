@@ -174,6 +174,7 @@ START_TEST(content_id_is_that_of_weights_and_state)
     m.desc.config_json = m.desc.provenance_json = "{}";
     m.desc.history.rows = 2;
     m.desc.state.dataset_uuid = "";
+    m.desc.state.best_metric = 2;
     m.desc.sched_json = NULL;
     test_ok(write_model(&b, test_path("b.h5"), &m));
     ck_assert(bm_content_id_equal(&a, &b));
@@ -182,7 +183,7 @@ START_TEST(content_id_is_that_of_weights_and_state)
     changed[0].step++;
     changed[1].data_sample++;
     changed[2].rngs = 1;
-    changed[3].best_metric = 2;
+    changed[3].epoch++;
     for (int i = 0; i < 4; i++) {
         m.desc.state = changed[i];
         test_ok(write_model(&b, test_path("b.h5"), &m));
