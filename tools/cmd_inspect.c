@@ -68,6 +68,9 @@ static const char *member_text(const json_t *object, const char *section, const 
     return json_string_value(json_object_get(section ? json_object_get(object, section) : object, key));
 }
 
+/* "auto" or the backend that the run was made to use; NULL: no run made it. */
+static const char *gemm_backend(const view *v) { return member_text(v->provenance, "gemm", "backend"); }
+
 /* The last value of a history column, and its step; NaN: never measured. */
 static double last_of(uint64_t *step, const bm_ckpt_history *h, const char *name)
 {
@@ -96,14 +99,14 @@ static json_t *view_json(const view *v)
                   (json_int_t)d->state.step, "parameters", (json_int_t)v->parameters, "content_id", id, "bytes",
                   (json_int_t)bm_store_bytes(v->store), "sound", v->sound < 0 ? json_null() : json_boolean(v->sound));
     if (!root) return NULL;
-    json_t *more = json_pack(
-        "{s:s?, s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:s, s:O?, s:O?, s:O?}", "gemm",
-        member_text(v->provenance, NULL, "gemm"), "epoch", (json_int_t)d->state.epoch, "tokens_seen",
-        (json_int_t)d->state.tokens_seen, "samples_seen", (json_int_t)d->state.samples_seen, "best_metric",
-        bm_json_real(d->state.best_metric), "loss", bm_json_real(last_of(&at, &d->history, "loss")), "val_loss",
-        bm_json_real(last_of(&at, &d->history, "val_loss")), "weight_bytes", (json_int_t)v->weight_bytes,
-        "optimizer_bytes", (json_int_t)v->optim_bytes, "optimizers", optims, "uuid", bm_store_uuid(v->store), "config",
-        v->config, "tokenizer", v->tokenizer, "provenance", v->provenance);
+    json_t *more =
+        json_pack("{s:s?, s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:s, s:O?, s:O?, s:O?}", "gemm", gemm_backend(v),
+                  "epoch", (json_int_t)d->state.epoch, "tokens_seen", (json_int_t)d->state.tokens_seen, "samples_seen",
+                  (json_int_t)d->state.samples_seen, "best_metric", bm_json_real(d->state.best_metric), "loss",
+                  bm_json_real(last_of(&at, &d->history, "loss")), "val_loss",
+                  bm_json_real(last_of(&at, &d->history, "val_loss")), "weight_bytes", (json_int_t)v->weight_bytes,
+                  "optimizer_bytes", (json_int_t)v->optim_bytes, "optimizers", optims, "uuid", bm_store_uuid(v->store),
+                  "config", v->config, "tokenizer", v->tokenizer, "provenance", v->provenance);
     if (!more || json_object_update(root, more)) {
         json_decref(root);
         root = NULL;
@@ -178,6 +181,25 @@ static void print_optims(const view *v)
     }
 }
 
+/* "bm 0.1.0, gemm auto, on NAME (PLATFORM)" */
+static void print_origin(const view *v)
+{
+    const char *device = member_text(v->provenance, "device", "name"), *gemm = gemm_backend(v);
+    const char *platform = member_text(v->provenance, "device", "platform");
+    bm_str s;
+    bm_str_init(&s);
+    bm_view_add_members(&s, v->provenance);
+    if (gemm) bm_str_add(&s, ", gemm ");
+    if (gemm) bm_str_add_shown(&s, gemm, strlen(gemm));
+    if (device) bm_str_add(&s, ", on ");
+    if (device) bm_str_add_shown(&s, device, strlen(device));
+    if (platform) bm_str_add(&s, " (");
+    if (platform) bm_str_add_shown(&s, platform, strlen(platform));
+    if (platform) bm_str_add(&s, ")");
+    if (s.length) line("origin", bm_str_text(&s));
+    bm_str_finish(&s);
+}
+
 static bm_status print_params(const view *v)
 {
     static const char *const heads[] = {"  parameter", ">count", "type", "shape", ">elements", ">size", NULL};
@@ -229,7 +251,7 @@ static bm_status print_view(const view *v)
         members_line("tokenizer", v->tokenizer);
     else
         line("tokenizer", "none");
-    members_line("origin", v->provenance);
+    print_origin(v);
     BM_TRY(bm_store_attr_text(&created, v->store, "/", "created_utc"));
     snprintf(text, sizeof text, "%s, made %s, uuid %s", bm_out_bytes(a, bm_store_bytes(v->store)), created,
              bm_store_uuid(v->store));
@@ -243,7 +265,9 @@ static int inspect_dataset(const bm_store *s, int no_verify, int as_json)
 {
     bm_status status = no_verify ? BM_OK : bm_view_verify(s, NULL, as_json);
     if (status && status != BM_ERR_DAMAGED) return bm_out_error(status);
-    int code = bm_view_dataset(bm_store_path(s), no_verify ? -1 : status == BM_OK, 0, as_json);
+    int sound = no_verify ? -1 : status == BM_OK;
+    int code = bm_store_find(s, "/tokens/ids") ? bm_view_dataset(bm_store_path(s), sound, 0, as_json)
+                                               : bm_view_arrays(s, sound, as_json);
     return code ? code : bm_status_exit_code(status);
 }
 

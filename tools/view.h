@@ -54,5 +54,7 @@ json_t *bm_view_shape(const bm_shape *shape);
 /* What tells of a dataset file: tokens, splits, tokenizer, for `inspect` and `data info`. `sound` is 1, 0, or -1: not
  * verified. With `bigrams` every token is read for their entropy. */
 int bm_view_dataset(const char *path, int sound, int bigrams, int as_json);
+/* The same of a dataset file without tokens, such as predict writes: its arrays. */
+int bm_view_arrays(const bm_store *s, int sound, int as_json);
 
 #endif

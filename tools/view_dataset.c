@@ -8,6 +8,9 @@
 #include "tools/out.h"
 #include "tools/view.h"
 
+/* What a script finds in the object of a checkpoint, and a dataset has not. */
+#define NO_MODEL "model", "step", "parameters", "gemm"
+
 static json_t *splits_json(const bm_tokens *t)
 {
     const bm_store *s = bm_tokens_store(t);
@@ -31,20 +34,29 @@ static json_t *dataset_json(const bm_tokens *t, int sound, double bigrams)
     json_t *eot = bm_tokens_eot(t) < 0 ? json_null() : json_integer(bm_tokens_eot(t));
     json_t *tokenizer = parsed(bm_tokens_tokenizer_json(t)), *meta = parsed(bm_tokens_meta_json(t));
     bm_content_id_hex(id, bm_store_content_id(s));
-    json_t *type = json_incref(tokenizer ? json_object_get(tokenizer, "type") : NULL);
+    json_t *type = json_incref(tokenizer ? json_object_get(tokenizer, "kind") : NULL);
     json_decref(tokenizer);
-    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:s, s:o, s:o?, s:o?, s:s, s:s, s:I, s:o, s:o}",
-                     "schema", BM_VIEW_SCHEMA, "kind", "dataset", "path", bm_store_path(s), "holds", "tokens", "tokens",
-                     (json_int_t)bm_tokens_count(t), "documents", (json_int_t)bm_tokens_documents(t), "vocab_size",
-                     (json_int_t)bm_tokens_vocab(t), "eot_id", eot, "dtype",
-                     bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype), "splits", splits_json(t), "tokenizer", type,
-                     "meta", meta, "content_id", id, "uuid", bm_store_uuid(s), "bytes", (json_int_t)bm_store_bytes(s),
-                     "sound", sound < 0 ? json_null() : json_boolean(sound), "bigram_entropy", bm_json_real(bigrams));
+    return json_pack(
+        "{s:i, s:s, s:s, s:s, s:n, s:n, s:n, s:n, s:I, s:I, s:I, s:o, s:s, s:o, s:o?, s:o?, s:s, s:s, s:I, s:o, s:o}",
+        "schema", BM_VIEW_SCHEMA, "kind", "dataset", "path", bm_store_path(s), "holds", "tokens", NO_MODEL, "tokens",
+        (json_int_t)bm_tokens_count(t), "documents", (json_int_t)bm_tokens_documents(t), "vocab_size",
+        (json_int_t)bm_tokens_vocab(t), "eot_id", eot, "dtype", bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype),
+        "splits", splits_json(t), "tokenizer", type, "meta", meta, "content_id", id, "uuid", bm_store_uuid(s), "bytes",
+        (json_int_t)bm_store_bytes(s), "sound", sound < 0 ? json_null() : json_boolean(sound), "bigram_entropy",
+        bm_json_real(bigrams));
 }
 
 static void line(const char *label, const char *text)
 {
     printf("  %s%-12s%s %s\n", bm_out_style(stdout, BM_DIM), label, bm_out_style(stdout, BM_PLAIN), text);
+}
+
+static void print_title(const char *path, const char *what, int sound)
+{
+    printf("%s%s%s: dataset of %s, %s\n", bm_out_style(stdout, BM_BOLD), path, bm_out_style(stdout, BM_PLAIN), what,
+           sound < 0 ? "not verified"
+           : sound   ? "sound"
+                     : "DAMAGED");
 }
 
 static void print_splits(const bm_tokens *t)
@@ -66,11 +78,7 @@ static void print_dataset(const bm_tokens *t, int sound, double bigrams)
     const bm_store *s = bm_tokens_store(t);
     char text[400], a[BM_OUT_NUMBER], b[BM_OUT_NUMBER], id[65];
     const char *created = "";
-    printf("%s%s%s: dataset of tokens, %s\n", bm_out_style(stdout, BM_BOLD), bm_store_path(s),
-           bm_out_style(stdout, BM_PLAIN),
-           sound < 0 ? "not verified"
-           : sound   ? "sound"
-                     : "DAMAGED");
+    print_title(bm_store_path(s), "tokens", sound);
     snprintf(text, sizeof text, "%" PRId64 " as %s, in %s documents", bm_tokens_count(t),
              bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype), bm_out_count(b, bm_tokens_documents(t)));
     line("tokens", text);
@@ -115,4 +123,48 @@ int bm_view_dataset(const char *path, int sound, int bigrams, int as_json)
         print_dataset(t, sound, entropy);
     bm_tokens_close(t);
     return code;
+}
+
+/* The name of the first group, which says what the arrays are. */
+static void holds(char *out, size_t bytes, const bm_store *s)
+{
+    const char *path = bm_store_count(s) ? bm_store_at(s, 0)->path + 1 : "nothing";
+    snprintf(out, bytes, "%.*s", (int)strcspn(path, "/"), path);
+}
+
+static json_t *arrays_json(const bm_store *s, int sound)
+{
+    char id[65], what[64];
+    json_t *arrays = json_array();
+    for (int64_t i = 0; i < bm_store_count(s); i++) {
+        const bm_entry *e = bm_store_at(s, i);
+        json_array_append_new(arrays,
+                              json_pack("{s:s, s:s, s:o, s:I}", "path", e->path, "dtype", bm_dtype_name(e->dtype),
+                                        "shape", bm_view_shape(&e->shape), "bytes", (json_int_t)e->bytes));
+    }
+    holds(what, sizeof what, s);
+    bm_content_id_hex(id, bm_store_content_id(s));
+    return json_pack("{s:i, s:s, s:s, s:s, s:n, s:n, s:n, s:n, s:o, s:s, s:s, s:I, s:o}", "schema", BM_VIEW_SCHEMA,
+                     "kind", "dataset", "path", bm_store_path(s), "holds", what, NO_MODEL, "arrays", arrays,
+                     "content_id", id, "uuid", bm_store_uuid(s), "bytes", (json_int_t)bm_store_bytes(s), "sound",
+                     sound < 0 ? json_null() : json_boolean(sound));
+}
+
+int bm_view_arrays(const bm_store *s, int sound, int as_json)
+{
+    char what[64], shape[BM_SHAPE_TEXT], a[BM_OUT_NUMBER], text[200], id[65];
+    if (as_json) return bm_out_json(arrays_json(s, sound));
+    holds(what, sizeof what, s);
+    print_title(bm_store_path(s), what, sound);
+    for (int64_t i = 0; i < bm_store_count(s); i++) {
+        const bm_entry *e = bm_store_at(s, i);
+        snprintf(text, sizeof text, "%s %s, %s", bm_dtype_name(e->dtype), bm_shape_text(&e->shape, shape, sizeof shape),
+                 bm_out_bytes(a, e->bytes));
+        line(e->path + 1, text);
+    }
+    snprintf(text, sizeof text, "%s, uuid %s", bm_out_bytes(a, bm_store_bytes(s)), bm_store_uuid(s));
+    line("file", text);
+    bm_content_id_hex(id, bm_store_content_id(s));
+    line("content id", id);
+    return 0;
 }

@@ -14,6 +14,10 @@ expect 0 "$bmtool" predict run --input some.h5 --output some-out.h5 --outputs lo
 expect 0 "$bmtool" eval run --data some.h5 --split train --batch 4 --json
 cp out eval.json
 check loss some.h5 some-out.h5 eval.json
+expect 0 "$bmtool" inspect some-out.h5
+grep -q 'outputs/logits .*257' out || fail "inspect does not show the outputs"
+expect 0 "$bmtool" inspect some-out.h5 --json
+grep -q '"holds": "outputs"' out && grep -q '"sound": true' out || fail "inspect --json does not tell outputs"
 
 # Decoding with the cache takes the likeliest token of the full forward pass, for prompts of one piece and of several.
 letters=$(tr -cd a-z <some.txt)

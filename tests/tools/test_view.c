@@ -78,7 +78,7 @@ static void make_run(void)
     bm_ckpt_optim adamw = {.name = "adamw", .type = "adamw", .t = 3, .slot = {"m", "v"}, .slots = 2};
     bm_ckpt_desc d = bm_ckpt_desc_default();
     d.config_json = "{\"model\": {\"family\": \"gpt\", \"layers\": 12}, \"train\": {\"lr\": 0.001}}";
-    d.provenance_json = "{\"gemm\": \"packed\"}";
+    d.provenance_json = "{\"gemm\": {\"backend\": \"packed\", \"choices\": {}}}";
     d.param = p;
     d.params = 14;
     d.optim = &adamw;
@@ -101,7 +101,7 @@ static void make_tokens(const char *name, int bad)
     o.vocab_size = 257;
     o.eot_id = 256;
     o.val_fraction = 0.1;
-    o.tokenizer_json = "{\"type\": \"byte\"}";
+    o.tokenizer_json = "{\"format\": \"bm-tokenizer\", \"version\": 1, \"kind\": \"byte\"}";
     o.replace = 1;
     test_ok(bm_tokens_writer_create(&w, test_path(name), &o));
     test_ok(bm_tokens_writer_add(w, ids, 100));
@@ -238,7 +238,7 @@ START_TEST(cat_prints_slices_and_files)
     ck_assert_int_eq(bmtool(0, "cat run state/step"), 0);
     ck_assert_str_eq(output, "3\n");
     ck_assert_int_eq(bmtool(0, "cat run provenance/json"), 0);
-    ck_assert_str_eq(output, "{\"gemm\": \"packed\"}\n");
+    ck_assert_str_eq(output, "{\"gemm\": {\"backend\": \"packed\", \"choices\": {}}}\n");
     static const char *const wrong[] = {"2", "0:3", "x", "1:0", "0,0,0", "-1", ",1"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char arguments[100];
@@ -302,6 +302,13 @@ START_TEST(data_info_and_data_verify)
     test_text_holds(output, "10 tokens, from 90 on");
     ck_assert_int_eq(bmtool(0, "inspect tokens.h5"), 0);
     test_text_holds(output, "dataset of tokens, sound");
+    v = bmtool_json(0, "inspect tokens.h5 --json"); /* the keys that every file has */
+    static const char *const none[] = {"model", "step", "parameters", "gemm"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        const json_t *value = json_object_get(v, none[i]);
+        ck_assert_msg(value && json_is_null(value), "%s of a dataset", none[i]);
+    }
+    json_decref(v);
     ck_assert_int_eq(bmtool(0, "data verify tokens.h5"), 0);
     damage("tokens.h5", "/tokens/ids");
     ck_assert_int_eq(bmtool(1, "data verify tokens.h5"), 1);
