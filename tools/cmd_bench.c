@@ -10,6 +10,7 @@
 #include "models/train/task.h"
 #include "tools/bench_device.h"
 #include "tools/cmd.h"
+#include "tools/config_arg.h"
 #include "tools/opt.h"
 #include "tools/out.h"
 #include "tools/session.h"
@@ -230,9 +231,8 @@ typedef struct bench_args {
 
 static bm_status load_config(bm_config *c, const bench_args *a)
 {
-    if (a->config) BM_TRY(bm_config_load(c, a->config));
-    else BM_TRY(bm_config_set(c, "model.family=gpt"));
-    for (int i = 0; i < a->sets.count; i++) BM_TRY(bm_config_set(c, a->sets.item[i]));
+    if (!a->config) BM_TRY(bm_config_set(c, "model.family=gpt"));
+    BM_TRY(bm_config_arg(c, a->config, &a->sets));
     if (!bm_config_given(c, "data.path")) BM_TRY(bm_config_set_string(c, "data.path", "none"));
     if (bm_config_is_null(c, "model.vocab")) BM_TRY(bm_config_set_i64(c, "model.vocab", 257));
     return BM_OK;

@@ -79,6 +79,7 @@ typedef struct printing {
     slice slice;
     form form;
     FILE *out;
+    const char *to; /* what out is called in messages */
     void *piece; /* PIECE elements */
 } printing;
 
@@ -117,7 +118,7 @@ static bm_status print_run(const printing *p, int64_t first, int64_t count)
             print_values(p, n, done == count);
         else
             print_bytes(p, n);
-        if (ferror(p->out)) return bm_fail_errno(errno, "output", "write");
+        if (ferror(p->out)) return bm_fail_errno(errno, p->to, "cannot write it");
     }
     return BM_OK;
 }
@@ -172,7 +173,7 @@ static bm_status print_dataset(printing *p)
     bm_status status = print_rows(p);
     size_t n = strlen(p->entry->path);
     if (!status && p->form == FORM_STORED && n > 5 && !strcmp(p->entry->path + n - 5, "/json")) putc('\n', p->out);
-    if (!status && fflush(p->out)) status = bm_fail_errno(errno, "output", "write");
+    if (!status && fflush(p->out)) status = bm_fail_errno(errno, p->to, "cannot write it");
     bm_free(p->piece);
     return status;
 }
@@ -186,6 +187,7 @@ static bm_status print_to_file(printing *p, const char *path, int force)
     bm_str_init(&temp);
     bm_str_addf(&temp, "%s.%ld-0.tmp", path, (long)getpid());
     BM_GO(bm_str_status(&temp));
+    p->to = path;
     p->out = fopen(bm_str_text(&temp), "wb");
     if (!p->out) {
         status = bm_fail_errno(errno, path, "cannot write it");
@@ -210,7 +212,8 @@ static bm_status cat(const char *file, const char *path, const char *slice_text,
     BM_GO(bm_view_open(&s, file));
     bm_str_addf(&name, "%s%s", path[0] == '/' ? "" : "/", path);
     BM_GO(bm_str_status(&name));
-    printing p = {.store = s, .entry = bm_store_find(s, bm_str_text(&name)), .form = how, .out = stdout};
+    printing p = {
+        .store = s, .entry = bm_store_find(s, bm_str_text(&name)), .form = how, .out = stdout, .to = "standard output"};
     if (!p.entry) {
         status = bm_fail(BM_ERR_NOT_FOUND, "%s: there is no dataset %s (bmtool ls lists them)", bm_store_path(s),
                          bm_str_text(&name));
@@ -235,7 +238,7 @@ static int run(int argc, char **argv)
                            {"raw", 0, BM_OPT_FLAG, &raw, 0},
                            {"npy", 0, BM_OPT_FLAG, &npy, 0},
                            {"output", 'o', BM_OPT_STRING, &output, 0},
-                           {"force", 0, BM_OPT_FLAG, &force, 0},
+                           {"force", 'f', BM_OPT_FLAG, &force, 0},
                            {NULL, 0, BM_OPT_FLAG, NULL, 0}};
     int code = bm_opt_parse(&argc, argv, &bm_cmd_cat, opts, 2, 2);
     if (code >= 0) return code;

@@ -15,7 +15,7 @@ static const char help[] =
 static int run(int argc, char **argv)
 {
     int as_json = 0, bigrams = 0;
-    const bm_opt opts[] = {{"json", 0, BM_OPT_FLAG, &as_json, 0},
+    const bm_opt opts[] = {{"json", 'j', BM_OPT_FLAG, &as_json, 0},
                            {"bigrams", 0, BM_OPT_FLAG, &bigrams, 0},
                            {NULL, 0, BM_OPT_FLAG, NULL, 0}};
     int code = bm_opt_parse(&argc, argv, &bm_cmd_data_info, opts, 1, 1);

@@ -143,7 +143,7 @@ static int run(int argc, char **argv)
         {"tokenizer", 't', BM_OPT_STRING, &j.spec, 1},
         {"val-fraction", 0, BM_OPT_F64, &j.val_fraction, 0},
         {"force", 'f', BM_OPT_FLAG, &j.force, 0},
-        {"json", 0, BM_OPT_FLAG, &j.json, 0},
+        {"json", 'j', BM_OPT_FLAG, &j.json, 0},
         {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int64_t vocab;
@@ -152,7 +152,7 @@ static int run(int argc, char **argv)
     if (code >= 0) return code;
     if (!(j.val_fraction >= 0 && j.val_fraction < 1))
         return bm_out_usage(&bm_cmd_data_text, "--val-fraction is at least 0 and below 1");
-    bm_signals_watch("\nstopping ...\n");
+    bm_signals_watch("\nbmtool: stopping\n");
     BM_GO(bm_output_check(j.output, j.force));
     BM_GO(bm_text_inputs_create(&j.in, argv, argc, bm_tokenizer_arg_is_training(&vocab, j.spec)));
     BM_GO(make_tokenizer(&j));
@@ -166,7 +166,7 @@ done:
     bm_encoder_destroy(j.encoder);
     bm_tokenizer_destroy(j.tokenizer);
     bm_text_inputs_destroy(j.in);
-    return bm_out_finish(code);
+    return code;
 }
 
 const bm_cmd bm_cmd_data_text = {

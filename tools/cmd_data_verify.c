@@ -58,7 +58,7 @@ static bm_status verify_file(json_t *files, const char *path)
 static int run(int argc, char **argv)
 {
     int as_json = 0;
-    const bm_opt opts[] = {{"json", 0, BM_OPT_FLAG, &as_json, 0}, {NULL, 0, BM_OPT_FLAG, NULL, 0}};
+    const bm_opt opts[] = {{"json", 'j', BM_OPT_FLAG, &as_json, 0}, {NULL, 0, BM_OPT_FLAG, NULL, 0}};
     int code = bm_opt_parse(&argc, argv, &bm_cmd_data_verify, opts, 1, 1 << 20), first = 0;
     if (code >= 0) return code;
     json_t *files = as_json ? json_array() : NULL;

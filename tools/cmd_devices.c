@@ -207,7 +207,7 @@ static int run(int argc, char **argv)
     int json = 0, all = 0;
     const char *spec = NULL;
     const bm_opt opts[] = {
-        {"json", 0, BM_OPT_FLAG, &json, 0},
+        {"json", 'j', BM_OPT_FLAG, &json, 0},
         {"all", 0, BM_OPT_FLAG, &all, 0},
         {"device", 0, BM_OPT_STRING, &spec, 0},
         {NULL, 0, BM_OPT_FLAG, NULL, 0},

@@ -1,4 +1,6 @@
+#include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,7 +64,7 @@ static bm_status generate(const generate_args *a, bm_generator *g, bm_sampler *s
         if (a->stop && id == (int64_t)bm_tokenizer_eot(t)) break;
         const unsigned char *text = bm_tokenizer_token(t, (uint32_t)id, &bytes);
         fwrite(text, 1, bytes, stdout);
-        if (bm_out_is_terminal(stdout)) fflush(stdout);
+        if (fflush(stdout)) return bm_fail_errno(errno, "standard output", "cannot write it");
         if (bm_signals_stopped()) return bm_fail(BM_ERR_STOPPED, "stopped after %lld tokens", (long long)*made + 1);
         if (*made + 1 < a->tokens) {
             int32_t next = (int32_t)id;
@@ -90,10 +92,10 @@ static int do_generate(const generate_args *a)
     BM_GO(bm_use_load(&u, a->device, a->gemm));
     BM_GO(bm_generator_create(&generator, u.session.engine, u.model, u.config, u.params, a->gemm));
     bm_signals_watch("");
+    signal(SIGPIPE, SIG_DFL); /* nobody reads on: nothing is left to do */
     double start = bm_now_s();
     status = generate(a, generator, sampler, tokenizer, &made);
     if (bm_out_is_terminal(stdout)) printf("\n");
-    if (fflush(stdout)) status = bm_fail(BM_ERR_IO, "standard output cannot be written");
     if (!status && bm_out_is_terminal(stderr) && made)
         bm_out_note("%lld tokens, %.1f a second", (long long)made, (double)made / (bm_now_s() - start));
 done:
@@ -121,6 +123,11 @@ static int run_generate(int argc, char **argv)
     if (a.gemm && !strcmp(a.gemm, "auto")) a.gemm = NULL;
     if ((code = bm_session_check_gemm(&bm_cmd_generate, a.gemm))) return code;
     if ((code = bm_opt_range_i64(&bm_cmd_generate, "tokens", a.tokens, 0, INT64_MAX / 2))) return code;
+    if ((code = bm_opt_range_i64(&bm_cmd_generate, "top-k", a.top_k, 0, INT64_MAX))) return code;
+    if ((code = bm_opt_range_i64(&bm_cmd_generate, "seed", a.seed, 0, INT64_MAX))) return code;
+    if (!(a.temperature >= 0 && isfinite(a.temperature)))
+        return bm_out_usage(&bm_cmd_generate, "--temperature must be 0 or more");
+    if (!(a.top_p > 0 && a.top_p <= 1)) return bm_out_usage(&bm_cmd_generate, "--top-p must be above 0 and at most 1");
     a.checkpoint = argv[0];
     return do_generate(&a);
 }

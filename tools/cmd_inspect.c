@@ -302,7 +302,7 @@ static int inspect(const char *path, int no_verify, int as_json)
 static int run(int argc, char **argv)
 {
     int as_json = 0, no_verify = 0;
-    const bm_opt opts[] = {{"json", 0, BM_OPT_FLAG, &as_json, 0},
+    const bm_opt opts[] = {{"json", 'j', BM_OPT_FLAG, &as_json, 0},
                            {"no-verify", 0, BM_OPT_FLAG, &no_verify, 0},
                            {NULL, 0, BM_OPT_FLAG, NULL, 0}};
     int code = bm_opt_parse(&argc, argv, &bm_cmd_inspect, opts, 1, 1);

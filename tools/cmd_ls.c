@@ -92,7 +92,7 @@ done:
 static int run(int argc, char **argv)
 {
     int as_json = 0, collapse = 0;
-    const bm_opt opts[] = {{"json", 0, BM_OPT_FLAG, &as_json, 0},
+    const bm_opt opts[] = {{"json", 'j', BM_OPT_FLAG, &as_json, 0},
                            {"collapse", 'c', BM_OPT_FLAG, &collapse, 0},
                            {NULL, 0, BM_OPT_FLAG, NULL, 0}};
     int code = bm_opt_parse(&argc, argv, &bm_cmd_ls, opts, 1, 1 << 20);

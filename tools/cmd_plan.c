@@ -5,6 +5,7 @@
 #include "models/nn/network.h"
 #include "models/train/forecast.h"
 #include "tools/cmd.h"
+#include "tools/config_arg.h"
 #include "tools/opt.h"
 #include "tools/out.h"
 #include "tools/session.h"
@@ -145,8 +146,7 @@ static bm_status do_plan(plan_args *a, int *code)
     char device[256];
     const bm_config_family *const *families = bm_model_families(&n);
     BM_GO(bm_config_create(&c, families, n));
-    BM_GO(bm_config_load(c, a->config));
-    for (int i = 0; i < a->sets.count; i++) BM_GO(bm_config_set(c, a->sets.item[i]));
+    BM_GO(bm_config_arg(c, a->config, &a->sets));
     if (a->no_data && !bm_config_given(c, "data.path")) BM_GO(bm_config_set_string(c, "data.path", "none"));
     BM_GO(bm_task_open(&task, c, a->no_data));
     if (a->graph) {

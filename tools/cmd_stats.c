@@ -182,7 +182,7 @@ static int run(int argc, char **argv)
 {
     static const char *const params[] = {"/params"};
     int as_json = 0, histogram = 0;
-    const bm_opt opts[] = {{"json", 0, BM_OPT_FLAG, &as_json, 0},
+    const bm_opt opts[] = {{"json", 'j', BM_OPT_FLAG, &as_json, 0},
                            {"histogram", 0, BM_OPT_FLAG, &histogram, 0},
                            {NULL, 0, BM_OPT_FLAG, NULL, 0}};
     int code = bm_opt_parse(&argc, argv, &bm_cmd_stats, opts, 1, 1 << 20);

@@ -5,7 +5,6 @@
 #include "tools/cmd.h"
 #include "tools/opt.h"
 #include "tools/out.h"
-#include "tools/signals.h"
 #include "tools/tokenizer_arg.h"
 
 /* Numbers out of a stream of text; a number may be cut by the end of a piece. */
@@ -60,7 +59,6 @@ static int run(int argc, char **argv)
     bm_status status;
     int code = bm_opt_parse(&argc, argv, &bm_cmd_tokenizer_decode, opts, 1, 2);
     if (code >= 0) return code;
-    bm_signals_watch("\nstopping ...\n");
     BM_GO(bm_tokenizer_arg(&t, argv[0]));
     BM_GO(bm_text_inputs_create(&in, argc > 1 ? argv + 1 : standard_input, 1, 0));
     r.tokenizer = t;
@@ -68,10 +66,9 @@ static int run(int argc, char **argv)
     BM_GO(end_number(&r));
 done:
     code = bm_out_error(status);
-    if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
     bm_text_inputs_destroy(in);
     bm_tokenizer_destroy(t);
-    return bm_out_finish(code);
+    return code;
 }
 
 const bm_cmd bm_cmd_tokenizer_decode = {

@@ -1,12 +1,13 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "tools/cmd.h"
 #include "tools/opt.h"
 #include "tools/out.h"
-#include "tools/signals.h"
 #include "tools/tokenizer_arg.h"
 
 enum form { LINES, IDS, JSON };
@@ -40,7 +41,7 @@ static bm_status print(void *user, const uint32_t *ids, size_t n)
         if (p->form == LINES) BM_TRY(print_line(p, ids[i]));
         else printf("%s%u", p->count == 0 ? "" : p->form == JSON ? ", " : " ", ids[i]);
     }
-    return BM_OK;
+    return ferror(stdout) ? bm_fail_errno(errno, "standard output", "cannot write it") : BM_OK;
 }
 
 static bm_status feed(void *user, const void *text, size_t bytes) { return bm_encoder_feed(((printer *)user)->encoder, text, bytes); }
@@ -66,7 +67,7 @@ static int run(int argc, char **argv)
     int ids = 0, json = 0, special = 0, code;
     const bm_opt opts[] = {
         {"ids", 0, BM_OPT_FLAG, &ids, 0},
-        {"json", 0, BM_OPT_FLAG, &json, 0},
+        {"json", 'j', BM_OPT_FLAG, &json, 0},
         {"special", 0, BM_OPT_FLAG, &special, 0},
         {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
@@ -76,16 +77,14 @@ static int run(int argc, char **argv)
     bm_status status;
     code = bm_opt_parse(&argc, argv, &bm_cmd_tokenizer_encode, opts, 1, 2);
     if (code >= 0) return code;
-    bm_signals_watch("\nstopping ...\n");
     BM_GO(bm_tokenizer_arg(&t, argv[0]));
     BM_GO(bm_text_inputs_create(&in, argc > 1 ? argv + 1 : standard_input, 1, 0));
     BM_GO(encode(&(printer){t, NULL, json ? JSON : ids ? IDS : LINES, 0}, in, special));
 done:
     code = bm_out_error(status);
-    if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
     bm_text_inputs_destroy(in);
     bm_tokenizer_destroy(t);
-    return bm_out_finish(code);
+    return code;
 }
 
 const bm_cmd bm_cmd_tokenizer_encode = {

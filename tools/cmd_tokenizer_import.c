@@ -27,7 +27,7 @@ static int run(int argc, char **argv)
 done:
     code = bm_out_error(status);
     bm_tokenizer_destroy(t);
-    return bm_out_finish(code);
+    return code;
 }
 
 const bm_cmd bm_cmd_tokenizer_import = {

@@ -20,9 +20,9 @@ static int run(int argc, char **argv)
     bm_status status;
     code = bm_opt_parse(&argc, argv, &bm_cmd_tokenizer_train, opts, 1, INT32_MAX);
     if (code >= 0) return code;
-    code = bm_opt_range_i64(&bm_cmd_tokenizer_train, "--vocab", vocab, 257, 1 << 24);
+    code = bm_opt_range_i64(&bm_cmd_tokenizer_train, "vocab", vocab, 257, 1 << 24);
     if (code) return code;
-    bm_signals_watch("\nstopping ...\n");
+    bm_signals_watch("\nbmtool: stopping\n");
     BM_GO(bm_output_check(output, force));
     BM_GO(bm_text_inputs_create(&in, argv, argc, 0));
     BM_GO(bm_tokenizer_arg_train(&t, in, vocab));
@@ -34,7 +34,7 @@ done:
     if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
     bm_tokenizer_destroy(t);
     bm_text_inputs_destroy(in);
-    return bm_out_finish(code);
+    return code;
 }
 
 const bm_cmd bm_cmd_tokenizer_train = {

@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "models/nn/model.h"
 #include "tools/cmd.h"
+#include "tools/config_arg.h"
 #include "tools/opt.h"
 #include "tools/out.h"
 #include "tools/session.h"
@@ -14,6 +15,7 @@
 static char *default_run(const char *config)
 {
     const char *name = strrchr(config, '/'), *dot;
+    if (!strcmp(config, "-")) config = "stdin";
     name = name ? name + 1 : config;
     dot = strrchr(name, '.');
     int length = (int)(dot && dot != name ? dot - name : (long)strlen(name));
@@ -53,6 +55,7 @@ static int run_train(int argc, char **argv)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return print_help(&bm_cmd_train);
     int code = bm_opt_parse(&argc, argv, &bm_cmd_train, opts, 1, 1);
     if (code >= 0) return code;
+    if (run && !*run) return bm_out_usage(&bm_cmd_train, "--run needs the name of a folder");
     if (gemm && !strcmp(gemm, "auto")) gemm = NULL;
     if ((code = bm_session_check_gemm(&bm_cmd_train, gemm))) return code;
     size_t n;
@@ -61,8 +64,7 @@ static int run_train(int argc, char **argv)
     char *folder = NULL;
     const bm_config_family *const *families = bm_model_families(&n);
     BM_GO(bm_config_create(&c, families, n));
-    BM_GO(bm_config_load(c, argv[0]));
-    for (int i = 0; i < sets.count; i++) BM_GO(bm_config_set(c, sets.item[i]));
+    BM_GO(bm_config_arg(c, argv[0], &sets));
     folder = run ? bm_strdup(run) : default_run(argv[0]);
     if (!folder) {
         status = BM_ERR_MEMORY;
@@ -80,17 +82,18 @@ const bm_cmd bm_cmd_train = {
     .name = "train",
     .group = "learn",
     .summary = "train a model from a configuration",
-    .help = "Examples:\n"
-            "  bmtool train gpt.yaml\n"
-            "  bmtool train gpt.yaml --run runs/kjv --set train.lr=3e-4 --set model.layers=12\n"
-            "  bmtool train gpt.yaml --device gpu:1\n"
-            "\n"
-            "usage: bmtool train CONFIG.yaml [options]\n"
-            "  -r, --run DIR        folder of the run; it must not exist (default: runs/CONFIG)\n"
-            "  -s, --set KEY=VALUE  set a key of the configuration; may be repeated\n"
-            "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
-            "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
-            "\n"
-            "SIGINT or SIGTERM finishes the step, saves a checkpoint and says how to resume; the second stops at once.\n",
+    .help =
+        "Examples:\n"
+        "  bmtool train gpt.yaml\n"
+        "  bmtool train gpt.yaml --run runs/kjv --set train.lr=3e-4 --set model.layers=12\n"
+        "  bmtool train gpt.yaml --device gpu:1\n"
+        "\n"
+        "usage: bmtool train CONFIG.yaml [options]     CONFIG.yaml: - is standard input\n"
+        "  -r, --run DIR        folder of the run; it must not exist (default: runs/CONFIG)\n"
+        "  -s, --set KEY=VALUE  set a key of the configuration; may be repeated\n"
+        "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
+        "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
+        "\n"
+        "SIGINT or SIGTERM finishes the step, saves a checkpoint and says how to resume; the second stops at once.\n",
     .run = run_train,
 };

@@ -82,7 +82,7 @@ static void verify_run(verify *v, const char *run)
 static int run(int argc, char **argv)
 {
     int as_json = 0;
-    const bm_opt opts[] = {{"json", 0, BM_OPT_FLAG, &as_json, 0}, {NULL, 0, BM_OPT_FLAG, NULL, 0}};
+    const bm_opt opts[] = {{"json", 'j', BM_OPT_FLAG, &as_json, 0}, {NULL, 0, BM_OPT_FLAG, NULL, 0}};
     int code = bm_opt_parse(&argc, argv, &bm_cmd_verify, opts, 1, 1 << 20);
     if (code >= 0) return code;
     verify v = {as_json ? json_array() : NULL, 0};

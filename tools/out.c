@@ -125,8 +125,9 @@ int bm_out_finish(int code)
 {
     end_progress();
     if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    if (code) return code; /* what went wrong has been said */
     fprintf(stderr, "bmtool: standard output: %s\n", strerror(errno));
-    return code ? code : bm_status_exit_code(BM_ERR_IO);
+    return bm_status_exit_code(BM_ERR_IO);
 }
 
 int bm_out_is_terminal(FILE *f) { return isatty(fileno(f)); }

@@ -21,7 +21,8 @@ static void on_signal(int number)
 
 void bm_signals_watch(const char *message)
 {
-    first_message = message;
+    /* a line begun on a terminal, a progress line, is left first */
+    first_message = message + (message[0] == '\n' && !isatty(STDERR_FILENO));
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);

@@ -60,6 +60,9 @@ bm_status bm_tokenizer_arg(bm_tokenizer **out, const char *spec)
     *out = NULL;
     if (strcmp(spec, "byte") == 0) return bm_tokenizer_create_byte(out);
     if (bm_run_is_folder(spec)) return from_run(out, spec);
+    if (!bm_path_exists(spec))
+        return bm_fail(BM_ERR_NOT_FOUND,
+                       "%s: there is no such tokenizer: byte, or a file, data set or checkpoint that holds one", spec);
     return is_hdf5(spec) ? from_store(out, spec) : bm_tokenizer_load(out, spec);
 }
 
@@ -67,7 +70,7 @@ int bm_tokenizer_arg_is_training(int64_t *vocab_size, const char *spec)
 {
     *vocab_size = 0;
     if (strncmp(spec, "bpe:", 4) != 0) return 0;
-    if (bm_parse_i64(vocab_size, spec + 4)) *vocab_size = 0;
+    if (bm_parse_i64(vocab_size, spec + 4)) *vocab_size = -1;
     return 1;
 }
 
@@ -88,6 +91,7 @@ bm_status bm_tokenizer_arg_train(bm_tokenizer **out, bm_text_inputs *in, int64_t
     bm_bpe_trainer *trainer = NULL;
     bm_status status;
     *out = NULL;
+    if (vocab_size < 0) return bm_fail(BM_ERR_USAGE, "--tokenizer bpe:N: N must be a whole number, the ids in all");
     opts.vocab_size = vocab_size < 0 || vocab_size > UINT32_MAX ? 0 : (uint32_t)vocab_size;
     opts.progress = report;
     BM_GO(bm_bpe_trainer_create(&trainer, &opts));

@@ -62,6 +62,8 @@ bm_status bm_run_steps(uint64_t **steps, int64_t *count, const char *run)
     if (!folder) return BM_ERR_MEMORY;
     DIR *d = opendir(folder);
     bm_status status = d ? BM_OK : bm_fail_errno(errno, folder, "cannot list it");
+    if (status == BM_ERR_NOT_FOUND)
+        status = bm_fail(status, "%s: not the folder of a run: there is no %s/ in it", run, FOLDER);
     for (struct dirent *e; d && !status && (e = readdir(d));) {
         if (!step_of(&step, e->d_name)) continue;
         uint64_t *grown = bm_grow(list, &room, n, sizeof *grown);

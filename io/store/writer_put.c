@@ -100,8 +100,8 @@ static bm_status check_space(const bm_writer *w)
     } else {
         double have = (double)fs.f_bavail * (double)fs.f_frsize;
         if (have < 1.05 * need)
-            status = bm_fail(BM_ERR_NO_SPACE, "%s: needs %.0f bytes and has %.0f free in %s", w->path, 1.05 * need,
-                             have, folder);
+            status = bm_fail(BM_ERR_NO_SPACE, "%s: no space left for it: it needs %.0f bytes, %s has %.0f free",
+                             w->path, 1.05 * need, folder, have);
     }
     bm_free(folder);
     return status;

@@ -145,23 +145,55 @@ static const bm_config_slot *suggest(const bm_config *c, const char *section, co
 
 #define DOTTED(section, name) (section), *(section) ? "." : "", (name)
 
+static int is_section(const bm_config *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_slots; i++)
+        if (*c->slots[i].section && strcmp(c->slots[i].section, name) == 0) return 1;
+    return 0;
+}
+
+/* No key is near: names those that there are, of the section, or of the file where there is no such section. */
+static bm_status list_keys(const bm_config *c, const bm_config_entry *e)
+{
+    bm_str names;
+    bm_str_init(&names);
+    const char *section = is_section(c, e->section) ? e->section : "";
+    for (size_t i = 0; i < c->n_slots; i++)
+        if (strcmp(c->slots[i].section, section) == 0 && c->slots[i].key->doc)
+            bm_str_addf(&names, ", %s", c->slots[i].key->name);
+    bm_status status =
+        bm_fail(BM_ERR_CONFIG, "%s%s%s: no such key (there are %s%s)", DOTTED(e->section, e->name),
+                *section ? "" : "model, data, train", names.length ? bm_str_text(&names) + (*section ? 2 : 0) : "");
+    bm_str_finish(&names);
+    return status;
+}
+
 static bm_status unknown_key(const bm_config *c, const bm_config_entry *e)
 {
-    const bm_config_slot *s = suggest(c, e->section, e->name);
+    const bm_config_slot *s = suggest(c, e->section, e->name), *dotted = *e->section ? NULL : find_dotted(c, e->name);
     if (strcmp(e->section, "model") == 0 && !c->family)
         return bm_fail(BM_ERR_CONFIG, "model.%s: model.family is not set yet (one of %s)", e->name, c->family_names);
+    if (dotted)
+        return bm_fail(BM_ERR_CONFIG, "%s: a dot is for the command line; in a file write %s: {%s: ...}", e->name,
+                       dotted->section, dotted->key->name);
+    if (!*e->section && is_section(c, e->name))
+        return bm_fail(BM_ERR_CONFIG, "%s: has keys, and no value of its own: %s.KEY=VALUE", e->name, e->name);
     if (s) return bm_fail(BM_ERR_CONFIG, "%s%s%s: no such key (did you mean %s%s%s?)", DOTTED(e->section, e->name),
                           DOTTED(s->section, s->key->name));
-    return bm_fail(BM_ERR_CONFIG, "%s%s%s: no such key", DOTTED(e->section, e->name));
+    return list_keys(c, e);
+}
+
+static const bm_config_family *find_family(const bm_config *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_families; i++)
+        if (strcmp(c->families[i]->name, name) == 0) return c->families[i];
+    return NULL;
 }
 
 /* The family's keys and its defaults for keys not given yet. */
 static bm_status choose_family(bm_config *c, const char *name)
 {
-    const bm_config_family *f = NULL;
-    for (size_t i = 0; i < c->n_families; i++) {
-        if (strcmp(c->families[i]->name, name) == 0) f = c->families[i];
-    }
+    const bm_config_family *f = find_family(c, name);
     if (!f || c->family == f) return BM_OK;
     if (c->family) return bm_fail(BM_ERR_CONFIG, "is %s already: the family cannot be changed", c->family->name);
     BM_TRY(add_slots(c, "model", f->keys, f->n_keys));
@@ -187,7 +219,7 @@ static bm_status assign(bm_config *c, const bm_config_entry *e)
     if (!s) return unknown_key(c, e);
     if (c->round && e->source && s->round == c->round)
         return bm_fail(BM_ERR_CONFIG, "%s%s%s: given twice (first on line %d)", DOTTED(e->section, e->name), s->line);
-    status = s->key == &c->family_key && c->family && strcmp(c->family->name, e->text) != 0
+    status = s->key == &c->family_key && c->family && strcmp(c->family->name, e->text) != 0 && find_family(c, e->text)
                  ? bm_fail(BM_ERR_CONFIG, "is %s already: the family cannot be changed", c->family->name)
                  : bm_config_parse(s, c, e->text, e->quoted);
     if (status) return bm_fail_prefix(status, "%s%s%s", DOTTED(e->section, e->name));

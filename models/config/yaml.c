@@ -25,7 +25,7 @@ static bm_status next_event(reader *r, yaml_event_t *event)
     memset(event, 0, sizeof *event);
     if (p->error == YAML_MEMORY_ERROR) return bm_fail(BM_ERR_MEMORY, "%s: no memory to parse it", r->name);
     if (p->error == YAML_READER_ERROR)
-        return bm_fail(BM_ERR_CONFIG, "%s: byte %zu: %s", r->name, p->problem_offset, p->problem);
+        return bm_fail(BM_ERR_CONFIG, "%s: not valid YAML: %s at byte %zu", r->name, p->problem, p->problem_offset);
     return bm_fail(BM_ERR_CONFIG, "%s:%zu: not valid YAML: %s%s%s", r->name, p->problem_mark.line + 1, p->problem,
                    p->context ? " " : "", p->context ? p->context : "");
 }

@@ -99,12 +99,19 @@ START_TEST(a_file_sets_values_of_every_type)
 END_TEST
 
 /* What is wrong, and words of the message: place, key, what is expected. */
-static const struct { const char *text; const char *words; } faults[] = {
+static const struct { const char *text; const char *words;
+} faults[] = {
     {"model: {family: gpt}\ntrain:\n  stesp: 3\n", "t.yaml:3: train.stesp: no such key (did you mean train.steps?)"},
     {"model: {family: gpt, layres: 3}\n", "t.yaml:1: model.layres: no such key (did you mean model.layers?)"},
     {"model: {family: gpt, lr: 3}\n", "model.lr: no such key (did you mean train.lr?)"},
     {"model: {family: gpt}\nlr: 3\n", "t.yaml:2: lr: no such key (did you mean train.lr?)"},
-    {"model: {family: gpt}\nzzzzzz: 3\n", "t.yaml:2: zzzzzz: no such key"},
+    {"model: {family: gpt}\nzzzzzz: 3\n", "t.yaml:2: zzzzzz: no such key (there are model, data, train, device, init)"},
+    {"train: {learning_rate: 3}\n",
+     "t.yaml:1: train.learning_rate: no such key (there are steps, batch, micro_batch, "},
+    {"model: {family: gpt}\nmodel.layers: 3\n",
+     "t.yaml:2: model.layers: a dot is for the command line; in a file write "
+     "model: {layers: ...}"},
+    {"\xff\xfe", "t.yaml: not valid YAML: "},
     {"model: {family: gpt}\ntrian: {lr: 3}\n", "t.yaml:2: trian: no such section (did you mean train?)"},
     {"model: {family: gpt}\noptions: {lr: 3}\n", "options: no such section (there are model, data, train)"},
     {"model: {layers: 6}\n", "model.layers: model.family is not set yet (one of gpt|mlp)"},
@@ -153,7 +160,7 @@ static const struct { const char *text; const char *words; } faults[] = {
     {"device: a\n---\ndevice: b\n", "a second document"},
     {"train: {lr: 1\n", "t.yaml:2: not valid YAML"},
     {"a:\n\tb: 1\n", "t.yaml:2: not valid YAML"},
-    {"device: \"a\xff\"\n", "t.yaml: byte 10: invalid leading UTF-8 octet"},
+    {"device: \"a\xff\"\n", "t.yaml: not valid YAML: invalid leading UTF-8 octet at byte 10"},
     {"device: \"a\\0b\"\n", "t.yaml:1: a NUL character in a text"},
 };
 
@@ -231,6 +238,8 @@ START_TEST(set_takes_key_and_value)
     ck_assert_str_eq(bm_config_string(c, "data.content_id"), "00ff");
     test_ok(bm_config_set(c, "model.family=gpt"));
     test_fails(bm_config_set(c, "model.family=mlp"), BM_ERR_CONFIG, "model.family: is gpt already");
+    test_fails(bm_config_set(c, "model.family=none"), BM_ERR_CONFIG, "model.family: none: expected one of gpt|mlp");
+    test_fails(bm_config_set(c, "train=3"), BM_ERR_CONFIG, "train: has keys, and no value of its own: train.KEY=VALUE");
     test_fails(bm_config_set(c, "train.stesp=3"), BM_ERR_CONFIG, "train.stesp: no such key (did you mean train.steps?)");
     test_fails(bm_config_set(c, "train.steps"), BM_ERR_CONFIG, "expected KEY=VALUE");
     test_fails(bm_config_set(c, "=3"), BM_ERR_CONFIG, "expected KEY=VALUE");

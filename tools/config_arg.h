@@ -1,0 +1,11 @@
+/* The configuration that a command is given: a file or "-", and keys set on top. */
+#ifndef BM_TOOLS_CONFIG_ARG_H
+#define BM_TOOLS_CONFIG_ARG_H
+
+#include "models/config/config.h"
+#include "tools/opt.h"
+
+/* `path` may be "-", standard input, whose relative paths start in the working folder, or NULL: no file. */
+bm_status bm_config_arg(bm_config *c, const char *path, const bm_opt_list *sets);
+
+#endif
