@@ -1,6 +1,7 @@
-/* D [M, N] = act(D + bias), and the value before the activation into `pre`: after a product by a library that has no epilogue.
+/* D [M, N] = act(S + beta D + bias), and the value before the activation into `pre`: after a product S by a library that has no
+ * epilogue. S is D itself (then beta is 0), or lies apart.
  *
- *     gemm_epilogue    global (runs of 16 columns, rows, batch), any local size
+ *     gemm_epilogue    global (runs of 16 columns, rows, batch), any local size; column 0 of this part is bias[bias_at]
  *
  * Options: TYPE_D (storage number), HAS_BIAS, HAS_PRE, ACT. */
 
@@ -16,22 +17,24 @@
 #define HAS_PRE 0
 #endif
 
-__kernel void gemm_epilogue(__global STORED(TYPE_D) *d, __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, long n,
-                            long ldd, long offset_d, long stride_d)
+#define EPILOGUE(F, w, col)                                                                                            \
+    {                                                                                                                  \
+        F v = PASTE(LOAD, w)(TYPE_D, sum, at_sum + (col));                                                             \
+        if (beta != 0.0f) v = FMA((F)(beta), PASTE(LOAD, w)(TYPE_D, d, at + (col)), v);                                \
+        if (HAS_BIAS) v += PASTE(LOAD, w)(TYPE_D, bias, bias_at + (col));                                              \
+        if (HAS_PRE) PASTE(STORE, w)(TYPE_D, v, pre, at + (col));                                                      \
+        PASTE(STORE, w)(TYPE_D, PASTE(act, w)(v), d, at + (col));                                                      \
+    }
+
+__kernel void gemm_epilogue(__global const STORED(TYPE_D) *sum, __global STORED(TYPE_D) *d, __global const STORED(TYPE_D) *bias,
+                            __global STORED(TYPE_D) *pre, long n, long ld_sum, long ldd, long offset_sum, long offset_d,
+                            long bias_at, long stride, float beta)
 {
-    const long col = 16 * (long)get_global_id(0);
-    const size_t at = offset_d + (long)get_global_id(2) * stride_d + (long)get_global_id(1) * ldd + col;
+    const long col = 16 * (long)get_global_id(0), row = (long)get_global_id(1), batch = (long)get_global_id(2);
+    const size_t at_sum = offset_sum + batch * stride + row * ld_sum, at = offset_d + batch * stride + row * ldd;
     if (col + 16 <= n) {
-        float16 v = LOAD16(TYPE_D, d, at);
-        if (HAS_BIAS) v += LOAD16(TYPE_D, bias, col);
-        if (HAS_PRE) STORE16(TYPE_D, v, pre, at);
-        STORE16(TYPE_D, act16(v), d, at);
+        EPILOGUE(float16, 16, col)
         return;
     }
-    for (long i = 0; col + i < n; i++) {
-        float v = LOAD1(TYPE_D, d, at + i);
-        if (HAS_BIAS) v += LOAD1(TYPE_D, bias, col + i);
-        if (HAS_PRE) STORE1(TYPE_D, v, pre, at + i);
-        STORE1(TYPE_D, act1(v), d, at + i);
-    }
+    for (long i = col; i < n; i++) EPILOGUE(float, 1, i)
 }

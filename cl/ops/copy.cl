@@ -9,25 +9,13 @@
  * CPU (grid.clh). */
 
 #include "grid.clh"
+#include "transpose.clh"
 
-#ifndef WORD
-#define WORD 32
-#endif
 #ifndef FROM
 #define FROM 0
 #endif
 #ifndef TO
 #define TO 0
-#endif
-
-#if WORD == 32
-typedef uint word;
-typedef uint4 word4;
-typedef uint16 word16;
-#else
-typedef ushort word;
-typedef ushort4 word4;
-typedef ushort16 word16;
 #endif
 
 #define COPY_STEP(w) PASTE(COPY_, w)
@@ -46,26 +34,6 @@ __kernel void cast(__global const STORED(FROM) *x, __global STORED(TO) *y, const
 }
 
 #if CPU
-#define SIDE 16
-
-/* Transposes 16 rows of 16 in registers: four times, rows i and i + 8 are interleaved into rows 2 i and 2 i + 1. */
-FN void transpose_tile(word16 *rows)
-{
-    word16 next[SIDE];
-#pragma unroll
-    for (int k = 0; k < 4; k++) {
-#pragma unroll
-        for (int i = 0; i < SIDE / 2; i++) {
-            next[2 * i].even = rows[i].lo;
-            next[2 * i].odd = rows[i + SIDE / 2].lo;
-            next[2 * i + 1].even = rows[i].hi;
-            next[2 * i + 1].odd = rows[i + SIDE / 2].hi;
-        }
-#pragma unroll
-        for (int i = 0; i < SIDE; i++) rows[i] = next[i];
-    }
-}
-
 /* Work-items (64 columns, 16 rows, batch): four tiles, which read and write whole lines. */
 __kernel void transpose(__global const word *x, __global word *y, const long rows, const long cols)
 {

@@ -1,0 +1,213 @@
+/* CLBlast on CPUs. Its kernel is a good one there (0.9 of a tuned CBLAS), but runs through all of K with operands that have left
+ * the caches, and its own copies into the layout that it wants are slow. So the product is cut up here:
+ *
+ *     for each slice of columns    B [K, columns] is arranged in scratch, unless it lies as it should
+ *       for each slice of rows     A [K, rows] likewise; then the runs of K are products of the library one after the other
+ *                                  (beta 1 from the second on), into D where the tiles fit and else into sums in scratch
+ *
+ * after which the epilogue (epilogue.cl) makes D of the sums while they are in a cache. */
+#include "cl/gemm/clblast_priv.h"
+#include "core/base/checked.h"
+
+#define RUN 384                   /* k of a product: the columns of B for one work-group are 48 KiB, a first-level cache */
+#define RUN_STEP 64               /* rows of 64 k or more begin at multiples of 4 KiB, where sub-buffers may begin */
+#define ROWS 1024                 /* of a slice, where A is arranged */
+#define B_BYTES (4ll << 20)       /* of a slice, where B is arranged: they are read before they leave the caches */
+#define LEAST_COLS 256
+
+typedef struct slicing {
+    bm_clblast_tile tile;
+    int a_ready, b_ready, d_ready; /* lies as the kernel wants it; D: in whole rows of tiles */
+    int64_t rows, cols, run;
+    int64_t a_bytes, a_kept;       /* of a slice of A in scratch; slices there */
+    int64_t b_at, sums_at, bytes;  /* in scratch, where A comes first */
+} slicing;
+
+/* `total` in equal parts of at most `limit`, each a multiple of `step`. */
+static int64_t equal_parts(int64_t total, int64_t limit, int64_t step)
+{
+    return bm_round_up(bm_ceil_div(total, bm_ceil_div(total, limit)), step);
+}
+
+static int begins_aligned(const bm_limits *l, const bm_gemm_desc *d, int64_t offset, int64_t stride)
+{
+    return bm_clblast_aligned(l, offset) && (d->batch == 1 || bm_clblast_aligned(l, stride));
+}
+
+static slicing slicing_of(const bm_gemm_desc *d, const bm_limits *l)
+{
+    slicing s = {.tile = bm_clblast_cpu_tile(l)};
+    const int tiles_m = d->m % s.tile.m == 0, tiles_n = d->n % s.tile.n == 0;
+    s.a_ready = d->trans_a && tiles_m && d->lda == d->m && begins_aligned(l, d, d->offset_a, d->stride_a);
+    s.b_ready = !d->trans_b && tiles_n && d->ldb == d->n && begins_aligned(l, d, d->offset_b, d->stride_b);
+    s.run = equal_parts(d->k, RUN, RUN_STEP);
+    s.rows = s.a_ready ? d->m : equal_parts(d->m, ROWS, s.tile.m);
+    s.cols = d->n;
+    if (!s.b_ready) {
+        int64_t most = B_BYTES / 4 / d->k / s.tile.n * s.tile.n;
+        if (most < LEAST_COLS) most = LEAST_COLS;
+        s.cols = equal_parts(d->n, most, s.tile.n);
+    }
+    s.d_ready = tiles_n && s.cols == d->n && d->ldd == d->n && begins_aligned(l, d, d->offset_d, d->stride_d);
+
+    const int64_t align = l->align_bytes > 64 ? l->align_bytes : 64;
+    s.a_bytes = s.a_ready ? 0 : bm_round_up(4 * s.rows * d->k, align);
+    s.a_kept = s.cols < d->n ? bm_ceil_div(d->m, s.rows) : 1;
+    s.b_at = s.a_bytes * s.a_kept;
+    s.sums_at = s.b_at + (s.b_ready ? 0 : bm_round_up(4 * s.cols * d->k, align));
+    s.bytes = s.sums_at + (s.d_ready && tiles_m ? 0 : 4 * s.rows * s.cols);
+    return s;
+}
+
+int64_t bm_clblast_cpu_scratch(const bm_gemm_desc *d, const bm_limits *limits)
+{
+    return slicing_of(d, limits).bytes;
+}
+
+/* One product of a batch, while its slices are gone through. */
+typedef struct work {
+    bm_gemm_emit *out;
+    const slicing *s;
+    bm_gemm_desc d;
+    const bm_gemm_args *args;
+    int64_t scratch;      /* where ours begins */
+    int64_t m0, m, n0, n; /* the slice */
+} work;
+
+static cl_mem piece(const work *w, int64_t at, int64_t elements)
+{
+    return w->out->scratch(w->out->target, w->scratch + at, 4 * elements);
+}
+
+/* An operand as [K, width] in scratch; it is stored [K, cols], or [cols, K] with `trans`. */
+typedef struct source {
+    cl_mem mem;
+    int trans;
+    int64_t offset, ld, cols;
+} source;
+
+static void arrange(const work *w, cl_mem to, int64_t width, const source *x)
+{
+    const int64_t k = w->d.k;
+    const bm_arg args[] = {bm_arg_mem(x->mem), bm_arg_mem(to), bm_arg_i64(x->offset), bm_arg_i64(x->ld),
+                           bm_arg_i64(k), bm_arg_i64(x->cols), bm_arg_i64(width)};
+    bm_kernel_launch l = {.source = "gemm/arrange", .kernel = "arrange", .options = x->trans ? "-DTRANS=1" : "-DTRANS=0",
+                          .dims = 2, .args = args, .n_args = sizeof args / sizeof args[0]};
+    l.global[0] = (size_t)(x->trans ? bm_ceil_div(k, 64) : bm_ceil_div(width, 256));
+    l.global[1] = (size_t)(x->trans ? bm_ceil_div(width, 16) : bm_ceil_div(k, 16));
+    w->out->kernel(w->out->target, &l);
+}
+
+static int64_t width_m(const work *w)
+{
+    return bm_round_up(w->m, w->s->tile.m);
+}
+static int64_t width_n(const work *w)
+{
+    return bm_round_up(w->n, w->s->tile.n);
+}
+
+/* The operands of the slice in the kernel's layout. */
+static cl_mem slice_of_a(const work *w)
+{
+    const int64_t slice = w->s->a_kept > 1 ? w->m0 / w->s->rows : 0;
+    return piece(w, slice * w->s->a_bytes, width_m(w) * w->d.k);
+}
+static cl_mem slice_of_b(const work *w)
+{
+    return piece(w, w->s->b_at, width_n(w) * w->d.k);
+}
+
+static void arrange_a(const work *w)
+{
+    const bm_gemm_desc *d = &w->d;
+    const source x = {w->args->a, !d->trans_a, d->offset_a + w->m0 * (d->trans_a ? 1 : d->lda), d->lda, w->m};
+    arrange(w, slice_of_a(w), width_m(w), &x);
+}
+
+static void arrange_b(const work *w)
+{
+    const bm_gemm_desc *d = &w->d;
+    const source x = {w->args->b, d->trans_b, d->offset_b + w->n0 * (d->trans_b ? d->ldb : 1), d->ldb, w->n};
+    arrange(w, slice_of_b(w), width_n(w), &x);
+}
+
+static bm_status add_runs(bm_clblast_call *c, const bm_gemm_desc *slice, int64_t run, const bm_gemm_args *args)
+{
+    bm_gemm_desc d = *slice;
+    for (int64_t k = 0; k < slice->k; k += run) {
+        d.k = slice->k - k < run ? slice->k - k : run;
+        BM_TRY(bm_clblast_call_add(c, &d, args));
+        d.offset_a += run * d.lda;
+        d.offset_b += run * d.ldb;
+        d.beta = 1;
+    }
+    return BM_OK;
+}
+
+/* A slice of D by a slice of A and one of B, and its epilogue. */
+static void multiply(const work *w)
+{
+    const slicing *s = w->s;
+    const int in_place = s->d_ready && w->m % s->tile.m == 0;
+    bm_gemm_desc d = w->d; /* what the library sees */
+    bm_gemm_args args = {w->args->a, w->args->b, w->args->d, NULL, NULL};
+    d.trans_a = 1;
+    d.trans_b = 0;
+    d.batch = 1;
+    d.m = d.lda = width_m(w);
+    d.n = d.ldb = d.ldd = width_n(w);
+    if (!s->a_ready) args.a = slice_of_a(w), d.offset_a = 0;
+    if (!s->b_ready) args.b = slice_of_b(w), d.offset_b = 0;
+    if (in_place) d.offset_d += w->m0 * d.ldd;
+    else args.d = piece(w, s->sums_at, d.m * d.n), d.offset_d = 0, d.beta = 0;
+
+    bm_clblast_call *c = NULL;
+    bm_status status = bm_clblast_call_create(&c, w->out->engine, bm_ceil_div(d.k, s->run), NULL);
+    if (!status) status = add_runs(c, &d, s->run, &args);
+    if (status) {
+        bm_clblast_call_destroy(c);
+        w->out->fail(w->out->target, status);
+        return;
+    }
+    w->out->call(w->out->target, bm_clblast_call_run, c, bm_clblast_call_destroy);
+
+    bm_gemm_desc part = w->d;
+    part.batch = 1;
+    part.m = w->m;
+    part.n = w->n;
+    part.offset_d += w->m0 * part.ldd + w->n0;
+    bm_clblast_epilogue(w->out, &part, w->args,
+                        &(bm_clblast_sum){args.d, in_place ? part.offset_d : 0, d.ldd, in_place ? 0 : part.beta, w->n0});
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void multiply_one(work *w)
+{
+    const slicing *s = w->s;
+    for (w->n0 = 0; w->n0 < w->d.n; w->n0 += s->cols) {
+        w->n = least(s->cols, w->d.n - w->n0);
+        if (!s->b_ready) arrange_b(w);
+        for (w->m0 = 0; w->m0 < w->d.m; w->m0 += s->rows) {
+            w->m = least(s->rows, w->d.m - w->m0);
+            if (!s->a_ready && (!w->n0 || s->a_kept == 1)) arrange_a(w);
+            multiply(w);
+        }
+    }
+}
+
+void bm_clblast_cpu_launch(bm_gemm_emit *out, const bm_gemm_desc *d, const bm_gemm_args *args, int64_t scratch_offset)
+{
+    const slicing s = slicing_of(d, bm_engine_limits(out->engine));
+    work w = {.out = out, .s = &s, .d = *d, .args = args, .scratch = scratch_offset};
+    for (int64_t i = 0; i < d->batch; i++) {
+        multiply_one(&w);
+        w.d.offset_a += d->stride_a;
+        w.d.offset_b += d->stride_b;
+        w.d.offset_d += d->stride_d;
+    }
+}
