@@ -37,6 +37,7 @@ BM_API bm_status bm_ticket_create(bm_ticket **out);
 BM_API void bm_ticket_destroy(bm_ticket *t); /* waits for the point it marks */
 /* Enqueues a read that completes when the ticket does; `data` stays the caller's until then. */
 BM_API bm_status bm_queue_read_ticket(bm_queue *q, cl_mem m, int64_t offset, void *data, int64_t bytes, bm_ticket *t);
+/* Marks what was enqueued so far, and submits it. */
 BM_API bm_status bm_queue_mark(bm_queue *q, bm_ticket *t);
 BM_API bm_status bm_ticket_wait(bm_ticket *t); /* returns at once for a ticket that marks nothing */
 BM_API int bm_ticket_done(const bm_ticket *t);

@@ -164,13 +164,23 @@ static void mark_wanted(bm_graph *g, int n_nodes)
     }
 }
 
-/* Builds the nodes [first, last) of one block again; twin[i - first] is the node that repeats node i. */
+/* Whether a node changes memory that others see, so that running it again would change it again. */
+static int is_update(const bm_node *n)
+{
+    int updates = n->op->effects;
+    for (int j = 0; j < n->n_outputs; j++)
+        updates |= n->inplace[j].mode == BM_INPLACE_MUST && n->inputs[n->inplace[j].input];
+    return updates;
+}
+
+/* Builds the nodes [first, last) of one block again; twin[i - first] is the node that repeats node i, or node i itself
+ * where that must not run twice. */
 static void repeat_block(bm_graph *g, bm_node **twin, int first, int last, int block)
 {
     for (int i = first; i < last && !g->error.status; i++) {
         bm_node *n = g->nodes[i];
         twin[i - first] = n;
-        if (n->block != block) continue;
+        if (is_update(n)) continue;
         bm_node *t = bm_graph_alloc(g, sizeof *t);
         if (!t) return;
         *t = *n;
@@ -179,7 +189,7 @@ static void repeat_block(bm_graph *g, bm_node **twin, int first, int last, int b
         for (int j = 0; j < n->n_inputs; j++) {
             bm_value *v = n->inputs[j], *base = v;
             while (base && base->view_of) base = base->view_of;
-            if (!base || !base->node || base->node->index < first || base->node->block != block) continue;
+            if (!base || !base->node || base->node->block != block) continue;
             bm_value *again = twin[base->node->index - first]->outputs[base->output];
             t->inputs[j] = v == base ? again : bm_reshape(g, again, v->shape);
         }

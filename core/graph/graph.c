@@ -321,7 +321,7 @@ static bm_cost operand_bytes(const bm_node *n)
     return c;
 }
 
-static bm_cost cost_of(const bm_node *n)
+bm_cost bm_node_cost(const bm_node *n)
 {
     const bm_cost none = {0, 0};
     if (!n->live) return none;
@@ -333,7 +333,7 @@ bm_cost bm_graph_cost(bm_graph *g)
     bm_cost sum = {0, 0};
     bm_graph_mark_live(g);
     for (int i = 0; i < g->n_nodes; i++) {
-        bm_cost c = cost_of(g->nodes[i]);
+        bm_cost c = bm_node_cost(g->nodes[i]);
         sum.flops += c.flops;
         sum.bytes += c.bytes;
     }
@@ -345,7 +345,7 @@ double bm_graph_roofline_s(bm_graph *g, double flops_per_s, double bytes_per_s)
     double sum = 0;
     bm_graph_mark_live(g);
     for (int i = 0; i < g->n_nodes; i++) {
-        bm_cost c = cost_of(g->nodes[i]);
+        bm_cost c = bm_node_cost(g->nodes[i]);
         double compute = c.flops / flops_per_s, move = c.bytes / bytes_per_s;
         sum += compute > move ? compute : move;
     }

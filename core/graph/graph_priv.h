@@ -53,6 +53,8 @@ int bm_graph_append_node(bm_graph *g, bm_node *n);
 bm_value *bm_graph_storage(bm_value *v);
 /* Sets node->live and value->used: a node lives when it has effects or a live use of an output. */
 void bm_graph_mark_live(bm_graph *g);
+/* What a node costs; nothing when it is not live. */
+bm_cost bm_node_cost(const bm_node *n);
 /* The gradient slot of a value; NULL with the graph's error set. */
 bm_grad_slot *bm_graph_slot(bm_graph *g, const bm_value *v);
 

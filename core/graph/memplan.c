@@ -77,14 +77,15 @@ static int may_share(const planner *w, const bm_node *n, int j)
            bm_shape_bytes(&out->shape, out->dtype) <= bm_shape_bytes(&root->shape, root->dtype);
 }
 
-/* Whether output j of n, which updates its input, may do so without harm to what others read. */
-static bm_status check_update(const planner *w, const bm_node *n, int j)
+/* Whether output j of n, one of `takers` that update its input, may do so without harm to what others read. */
+static bm_status check_update(const planner *w, const bm_node *n, int j, int takers)
 {
     int input = n->inplace[j].input;
     const bm_value *out = n->outputs[j], *in = n->inputs[input], *root = w->p->root[in->id];
     const char *why = NULL;
     if (w->last_read[base_of(n->inputs[input])->id] > n->index) why = "which is read later";
     else if (is_read_twice(w, n, input, root)) why = "which is another operand as well";
+    else if (takers > 1) why = "which another of its results updates too";
     else if (root->place == BM_PLACE_WEIGHT || root->place == BM_PLACE_INPUT) why = "which is no temporary";
     else if (bm_shape_bytes(&out->shape, out->dtype) != bm_shape_bytes(&in->shape, in->dtype)) why = "which has another size";
     return why ? bm_fail(BM_ERR_USAGE, "%s updates %s in place, %s", n->name, in->name, why) : BM_OK;
@@ -113,13 +114,13 @@ static bm_status find_roots(planner *w)
             if (!n->live || (v->optional && !v->used)) continue;
             if (n->inplace[j].mode == BM_INPLACE_MUST && n->inputs[input]) {
                 root[v->id] = root[n->inputs[input]->id];
-                BM_TRY(check_update(w, n, j));
+                BM_TRY(check_update(w, n, j, taken[input]));
             } else if (!taken[input] && may_share(w, n, j)) {
                 root[v->id] = root[n->inputs[input]->id];
                 taken[input] = 1;
             }
-            int r = root[v->id]->id, to = w->last_read[v->id] > i ? w->last_read[v->id] : i;
-            if (to > w->alive_to[r]) w->alive_to[r] = to;
+            /* Who takes memory is the last to need it: those who had it before are not read after this node. */
+            w->alive_to[root[v->id]->id] = w->last_read[v->id] > i ? w->last_read[v->id] : i;
         }
     }
     for (int i = 0; i < g->n_values; i++)

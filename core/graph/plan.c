@@ -75,7 +75,7 @@ static bm_status make_inputs(bm_plan *p)
     }
     for (int i = 0; i < g->n_values; i++)
         if (g->values[i]->data) BM_TRY(bm_plan_write(p, g->values[i], g->values[i]->data));
-    return bm_queue_finish(p->queue);
+    return BM_OK;
 }
 
 static bm_status make_launches(bm_plan *p, bm_launcher *l)

@@ -32,6 +32,7 @@ typedef struct bm_plan_opts {
 
 /* Chooses variants, allocates, builds programs, binds launches. The graph is borrowed and must outlive the plan. */
 BM_API bm_status bm_plan_create(bm_plan **out, bm_engine *e, bm_graph *g, const bm_plan_opts *opts);
+/* Blocks until the device has done what the plan enqueued. */
 BM_API void bm_plan_destroy(bm_plan *p);
 BM_API const bm_plan_memory *bm_plan_get_memory(const bm_plan *p);
 BM_API int bm_plan_launches(const bm_plan *p);
@@ -51,8 +52,9 @@ BM_API bm_status bm_plan_read(bm_plan *p, const bm_value *v, void *data);
 /* Enqueues a read; complete once the ticket is. */
 BM_API bm_status bm_plan_read_ticket(bm_plan *p, const bm_value *v, void *data, bm_ticket *t);
 
-/* Runs node by node, finishing after each, and calls `check` with the node's outputs readable by bm_plan_peek: to find the
- * first op whose result is not finite. Stops at the first nonzero return, which it hands back. */
+/* Runs node by node, finishing after each, and calls `check` with the node's outputs readable by bm_plan_peek: to find
+ * the first op whose result is not finite. Stops at the first nonzero return, which it hands back, or at the first node
+ * whose work failed, which the error names. */
 typedef bm_status (*bm_plan_check_fn)(void *user, bm_plan *p, const char *node, const bm_value *output);
 BM_API bm_status bm_plan_run_checked(bm_plan *p, bm_plan_check_fn check, void *user);
 BM_API bm_status bm_plan_peek(bm_plan *p, const bm_value *v, int64_t offset, void *data, int64_t bytes);

@@ -54,10 +54,10 @@ bm_status bm_plan_run(bm_plan *p)
 {
     BM_TRY(stage(p, 0, p->scalars, sizeof p->scalars));
     for (int i = 0; i < p->n_launches; i++) BM_TRY(launch(p, &p->launches[i]));
-    BM_TRY(bm_queue_mark(p->queue, p->slots[p->slot].ticket));
+    BM_TRY(bm_queue_mark(p->queue, p->slots[p->slot].ticket)); /* and all is submitted */
     p->slot = (p->slot + 1) % BM_PLAN_AHEAD;
     p->slot_open = 0;
-    return bm_queue_flush(p->queue);
+    return BM_OK;
 }
 
 bm_status bm_plan_peek(bm_plan *p, const bm_value *v, int64_t offset, void *data, int64_t bytes)
@@ -98,12 +98,12 @@ bm_status bm_plan_run_checked(bm_plan *p, bm_plan_check_fn check, void *user)
     for (int i = 0; i < p->n_launches;) {
         const bm_node *n = p->launches[i].node;
         for (; i < p->n_launches && p->launches[i].node == n; i++) BM_TRY(launch(p, &p->launches[i]));
-        BM_TRY(bm_queue_finish(p->queue));
+        bm_status s = bm_queue_finish(p->queue); /* a failure that shows late is this node's */
+        if (s) return bm_fail_prefix(s, "%s", n->name);
         for (int j = 0; j < n->n_outputs; j++) {
             const bm_value *v = n->outputs[j];
             if (v->optional && !v->used) continue;
-            bm_status s = check(user, p, n->name, v);
-            if (s) return s;
+            BM_TRY(check(user, p, n->name, v));
         }
     }
     return BM_OK;

@@ -1,15 +1,22 @@
-/* Ops in double that run on the host, and two interpreters of the graphs made of them: one that gives every value memory of its
- * own, and one that puts them where a memory plan says. The first is the oracle of the second: what the plan lets overlap
- * wrongly shows as wrong numbers. */
+/* Ops in double that run on the host: graphs of them are planned and differentiated like any other, and run by the
+ * interpreters of fake_run.h. */
 #ifndef BM_TESTS_LIB_FAKE_H
 #define BM_TESTS_LIB_FAKE_H
 
 #include "core/graph/graph.h"
-#include "core/graph/memplan.h"
 #include "core/graph/op.h"
+
+/* What every op of these is. */
+typedef struct fake_op {
+    bm_op op;
+    /* Operands and results; an absent one is NULL. A result that shares an operand's memory has its address. */
+    void (*compute)(const bm_node *n, double *const *in, double *const *out, double *scratch);
+} fake_op;
 
 /* Graph options whose add may write into its first operand. */
 bm_graph_opts fake_opts(int accumulate);
+/* An empty graph with these. */
+bm_graph *fake_graph(int accumulate);
 
 /* Element by element, equal shapes; each may write into its first operand. */
 bm_value *fake_add(bm_graph *g, bm_value *a, bm_value *b); /* the gradient of both is one value */
@@ -43,23 +50,5 @@ typedef struct fake_any_attrs {
     bm_status scratch_status, infer_status;
 } fake_any_attrs;
 bm_node *fake_any(bm_graph *g, const fake_any_attrs *attrs, bm_value *const *inputs, int n_inputs);
-
-/* The memory of what outlives a run: inputs, parameters, gradients, caches, found by place and name. */
-typedef struct fake_store fake_store;
-fake_store *fake_store_create(void);
-void fake_store_destroy(fake_store *s);
-/* The elements of a value without a node; zeros (a constant's data) when first asked for. */
-double *fake_data(fake_store *s, const bm_value *v);
-/* The gradient of a parameter. */
-double *fake_grad(fake_store *s, const bm_value *param);
-
-typedef struct fake_run fake_run;
-/* Memory for running g, reusable. With `plan`, by its offsets, dead memory filled with NaN; without, a buffer per value. */
-fake_run *fake_run_create(bm_graph *g, const bm_memplan *plan);
-void fake_run_destroy(fake_run *r);
-/* Runs the first n_nodes nodes (-1: all) on the memory of s; the gradients of parameters land in s. */
-void fake_run_nodes(fake_run *r, fake_store *s, int n_nodes);
-/* The elements of a value after a run; NULL when it was not computed. */
-const double *fake_read(const fake_run *r, const bm_value *v);
 
 #endif

@@ -4,22 +4,15 @@
 
 #include "core/base/mem.h"
 #include "core/graph/graph_priv.h"
+#include "core/graph/plan.h"
 #include "tests/lib/fake.h"
 #include "tests/lib/test.h"
-
-static bm_graph *new_graph(void)
-{
-    bm_graph *g = NULL;
-    bm_graph_opts opts = fake_opts(0);
-    test_ok(bm_graph_create(&g, &opts));
-    return g;
-}
 
 /* ---- sticky ---- */
 
 START_TEST(the_first_error_stays_and_nothing_is_built_after_it)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_value *a = bm_graph_input(g, "a", BM_F64, BM_SHAPE(3, 4)), *b = bm_graph_input(g, "b", BM_F64, BM_SHAPE(4, 3));
     bm_value *good = fake_sin(g, a);
     bm_graph_scope_push(g, "h%d", 3);
@@ -53,7 +46,7 @@ END_TEST
 
 START_TEST(missing_operands_pass_through_or_are_told)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_value *a = bm_graph_input(g, "a", BM_F64, BM_SHAPE(4));
     ck_assert_ptr_null(bm_reshape(g, NULL, BM_SHAPE(4)));
     ck_assert_ptr_null(bm_graph_output(g, NULL, "y"));
@@ -67,7 +60,7 @@ END_TEST
 
 START_TEST(a_shape_rule_that_fails_names_its_node)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_value *a = bm_graph_input(g, "a", BM_F64, BM_SHAPE(4));
     fake_any_attrs attrs = {.infer_status = BM_ERR_UNSUPPORTED};
     bm_graph_scope_push(g, "encoder");
@@ -76,14 +69,14 @@ START_TEST(a_shape_rule_that_fails_names_its_node)
     test_fails(bm_graph_status(g), BM_ERR_UNSUPPORTED, "encoder/h11/any: refused by the test");
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     a = bm_graph_input(g, "a", BM_F64, BM_SHAPE(4));
     fake_any_attrs shape = {.n_outputs = 1, .shape[0] = {2, {3, -1}}};
     ck_assert_ptr_null(fake_any(g, &shape, &a, 1));
     ck_assert_int_eq(bm_graph_status(g), BM_ERR_SHAPE);
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     bm_value *many[BM_MAX_INPUTS + 1];
     for (int i = 0; i <= BM_MAX_INPUTS; i++) many[i] = bm_graph_input(g, "a", BM_F64, BM_SHAPE(4));
     fake_any_attrs none = {0};
@@ -103,7 +96,7 @@ static bm_status too_many_outputs(bm_graph *g, bm_node *n)
 START_TEST(a_node_with_too_many_outputs_is_refused)
 {
     static const bm_op op = {.name = "hydra", .infer = too_many_outputs};
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     ck_assert_ptr_null(bm_node_create(g, &op, NULL, NULL, 0, 0));
     test_fails(bm_graph_status(g), BM_ERR_USAGE, "hydra has more than 6 outputs");
     bm_graph_destroy(g);
@@ -114,7 +107,7 @@ END_TEST
 
 START_TEST(a_name_means_one_value_in_each_place)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     const bm_shape shape = BM_SHAPE(2, 3);
     bm_value *w = bm_graph_param(g, "w", BM_F32, shape, 0);
     ck_assert_ptr_eq(bm_graph_param(g, "w", BM_F32, BM_SHAPE(2, 3), 0), w);
@@ -128,13 +121,13 @@ START_TEST(a_name_means_one_value_in_each_place)
     test_fails(bm_graph_status(g), BM_ERR_SHAPE, "w is declared twice, as f32 [2, 3] and as f32 [3, 2]");
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     bm_graph_param(g, "w", BM_F32, BM_SHAPE(2), 0);
     ck_assert_ptr_null(bm_graph_param(g, "w", BM_BF16, BM_SHAPE(2), 0));
     test_fails(bm_graph_status(g), BM_ERR_SHAPE, "as f32 [2] and as bf16 [2]");
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     bm_graph_param(g, "w", BM_F32, BM_SHAPE(2), 0);
     ck_assert_ptr_null(bm_graph_param(g, "w", BM_F32, BM_SHAPE(2), 1));
     test_fails(bm_graph_status(g), BM_ERR_USAGE, "w is declared in group 0 and in group 1");
@@ -146,7 +139,7 @@ START_TEST(groups_names_and_shapes_out_of_range_are_refused)
 {
     static const int groups[] = {-1, BM_MAX_GROUPS};
     for (int i = 0; i < 2; i++) {
-        bm_graph *g = new_graph();
+        bm_graph *g = fake_graph(0);
         ck_assert_ptr_null(bm_graph_param(g, "w", BM_F32, BM_SHAPE(2), groups[i]));
         test_fails(bm_graph_status(g), BM_ERR_USAGE, "w: there is no group");
         bm_graph_destroy(g);
@@ -155,7 +148,7 @@ START_TEST(groups_names_and_shapes_out_of_range_are_refused)
     memset(name, 'n', sizeof name);
     static const size_t lengths[] = {0, 255, 256, 299};
     for (int i = 0; i < 4; i++) {
-        bm_graph *g = new_graph();
+        bm_graph *g = fake_graph(0);
         name[lengths[i]] = 0;
         bm_value *v = bm_graph_input(g, name, BM_F32, BM_SHAPE(2));
         name[lengths[i]] = 'n';
@@ -163,7 +156,7 @@ START_TEST(groups_names_and_shapes_out_of_range_are_refused)
         ck_assert_int_eq(bm_graph_status(g), v ? BM_OK : BM_ERR_USAGE);
         bm_graph_destroy(g);
     }
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     ck_assert_ptr_null(bm_graph_input(g, "x", BM_F32, BM_SHAPE(1 << 30, 1 << 30, 1 << 30)));
     test_fails(bm_graph_status(g), BM_ERR_SHAPE, "x: ");
     bm_graph_destroy(g);
@@ -172,7 +165,7 @@ END_TEST
 
 START_TEST(a_constant_is_copied_and_has_one_content)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     float data[2] = {1, 2};
     bm_value *c = bm_graph_constant(g, "c", BM_F32, BM_SHAPE(2), data);
     ck_assert_ptr_eq(bm_graph_constant(g, "c", BM_F32, BM_SHAPE(2), data), c);
@@ -183,19 +176,19 @@ START_TEST(a_constant_is_copied_and_has_one_content)
     test_fails(bm_graph_status(g), BM_ERR_USAGE, "c is declared twice, with other data");
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     bm_graph_input(g, "c", BM_F32, BM_SHAPE(2));
     ck_assert_ptr_null(bm_graph_constant(g, "c", BM_F32, BM_SHAPE(2), data));
     test_fails(bm_graph_status(g), BM_ERR_USAGE, "without data");
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     bm_graph_constant(g, "c", BM_F32, BM_SHAPE(2), data);
     ck_assert_ptr_null(bm_graph_input(g, "c", BM_F32, BM_SHAPE(2)));
     test_fails(bm_graph_status(g), BM_ERR_USAGE, "c is declared as a constant and as an input");
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     ck_assert_ptr_nonnull(bm_graph_constant(g, "nothing", BM_F32, BM_SHAPE(0), NULL));
     bm_graph_destroy(g);
 }
@@ -203,7 +196,7 @@ END_TEST
 
 START_TEST(scopes_name_nodes_and_nest)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_value *x = bm_graph_input(g, "x", BM_F64, BM_SHAPE(4));
     bm_graph_scope_push(g, "h%d", 3);
     bm_graph_scope_push(g, "attn");
@@ -231,7 +224,7 @@ END_TEST
 
 START_TEST(a_gradient_is_named_like_what_it_belongs_to)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_graph_scope_push(g, "h5");
     bm_value *y = fake_sin(g, bm_graph_param(g, "w", BM_F64, BM_SHAPE(4), 0));
     bm_graph_scope_pop(g);
@@ -246,7 +239,7 @@ END_TEST
 
 START_TEST(a_reshape_is_the_same_memory)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_value *x = bm_graph_input(g, "x", BM_F64, BM_SHAPE(3, 4));
     int before = g->n_values;
     ck_assert_ptr_eq(bm_reshape(g, x, BM_SHAPE(3, 4)), x);
@@ -261,14 +254,14 @@ END_TEST
 
 START_TEST(recompute_blocks_do_not_nest)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_graph_recompute_begin(g);
     bm_graph_recompute_end(g);
     test_ok(bm_graph_status(g));
     bm_graph_recompute_end(g);
     test_fails(bm_graph_status(g), BM_ERR_USAGE, "ends that was not begun");
     bm_graph_destroy(g);
-    g = new_graph();
+    g = fake_graph(0);
     bm_graph_recompute_begin(g);
     bm_graph_recompute_begin(g);
     test_fails(bm_graph_status(g), BM_ERR_USAGE, "do not nest");
@@ -280,7 +273,7 @@ END_TEST
 
 static bm_graph *small_network(void)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_value *x = bm_graph_input(g, "x", BM_F64, BM_SHAPE(3, 4));
     bm_value *w = bm_graph_param(g, "h0/\"w\\\"", BM_F64, BM_SHAPE(2, 4), 0);
     bm_graph_scope_push(g, "h0");

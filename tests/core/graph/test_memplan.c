@@ -6,6 +6,7 @@
 #include "core/base/rng.h"
 #include "core/graph/graph_priv.h"
 #include "tests/lib/fake.h"
+#include "tests/lib/fake_run.h"
 #include "tests/lib/test.h"
 
 static bm_limits limits_of(int64_t max_alloc, int64_t align)
@@ -14,14 +15,6 @@ static bm_limits limits_of(int64_t max_alloc, int64_t align)
 }
 
 static const bm_shape small = {1, {16}}; /* 128 bytes */
-
-static bm_graph *new_graph(void)
-{
-    bm_graph *g = NULL;
-    bm_graph_opts opts = fake_opts(0);
-    test_ok(bm_graph_create(&g, &opts));
-    return g;
-}
 
 static bm_memplan *plan_with(bm_graph *g, int64_t max_alloc, int64_t align)
 {
@@ -43,10 +36,39 @@ static bm_status try_plan(bm_graph *g)
 
 static bm_value *input(bm_graph *g, const char *name) { return bm_graph_input(g, name, BM_F64, small); }
 
-/* What must hold for any plan, whatever the graph: checked from the graph itself, not from the planner's own tables. */
-static void check_plan(const bm_graph *g, const bm_memplan *p, int64_t max_alloc, int64_t align)
+/* The nodes between which the memory of `root` is needed, from the graph alone: made, read, or kept to the end. */
+static void lifetime_of(int *first, int *last, const bm_graph *g, const bm_memplan *p, const bm_value *root)
 {
-    int64_t total = 0, need = 0;
+    *first = *last = root->node->index;
+    for (int i = 0; i < g->n_nodes; i++) {
+        const bm_node *n = g->nodes[i];
+        for (int j = 0; n->live && j < n->n_inputs; j++)
+            if (n->inputs[j] && p->root[n->inputs[j]->id] == root) *last = i;
+        for (int j = 0; n->live && j < n->n_outputs; j++)
+            if (p->root[n->outputs[j]->id] == root && i > *last) *last = i;
+    }
+    for (int i = 0; i < g->n_values; i++)
+        if (g->values[i]->is_output && p->root[i] == root) *last = g->n_nodes;
+}
+
+static void check_lifetimes(const bm_graph *g, const bm_memplan *p)
+{
+    for (int i = 0; i < p->n_storages; i++) {
+        const bm_storage *s = &p->storages[i];
+        int first, last;
+        if (!s->root) {
+            ck_assert(s->first == s->last && p->of_scratch[s->first] == i);
+            continue;
+        }
+        lifetime_of(&first, &last, g, p, s->root);
+        ck_assert_msg(s->first == first && s->last == last, "%s lives from %d to %d, not from %d to %d", s->root->name,
+                      s->first, s->last, first, last);
+    }
+}
+
+static void check_places(const bm_memplan *p, int64_t max_alloc, int64_t align)
+{
+    int64_t total = 0;
     for (int i = 0; i < p->n_slabs; i++) {
         ck_assert_int_le(p->slab_bytes[i], max_alloc);
         ck_assert_int_gt(p->slab_bytes[i], 0);
@@ -65,14 +87,30 @@ static void check_plan(const bm_graph *g, const bm_memplan *p, int64_t max_alloc
             ck_assert_msg(!at_once || !overlap, "storages %d and %d are alive at once and overlap", i, j);
         }
     }
+}
+
+/* The first node where most is alive, and how much. */
+static void check_peak(const bm_graph *g, const bm_memplan *p)
+{
+    int64_t need = 0;
+    int peak = -1;
     for (int i = 0; i < g->n_nodes; i++) {
         int64_t sum = 0;
         for (int j = 0; j < p->n_storages; j++)
             if (p->storages[j].first <= i && i <= p->storages[j].last) sum += p->storages[j].bytes;
-        if (sum > need) need = sum;
+        if (sum > need) need = sum, peak = i;
     }
-    ck_assert_int_eq(need, p->sizes.temp_need);
-    ck_assert_int_ge(total, need);
+    ck_assert_int_eq(p->sizes.temp_need, need);
+    ck_assert_int_eq(p->sizes.peak_node, peak);
+    ck_assert_int_ge(p->sizes.temp_bytes, need);
+}
+
+/* What must hold for any plan, whatever the graph. */
+static void check_plan(const bm_graph *g, const bm_memplan *p, int64_t max_alloc, int64_t align)
+{
+    check_lifetimes(g, p);
+    check_places(p, max_alloc, align);
+    check_peak(g, p);
     for (int i = 0; i < g->n_nodes; i++) {
         const bm_node *n = g->nodes[i];
         for (int j = 0; n->live && j < n->n_inputs + n->n_outputs; j++) {
@@ -80,16 +118,14 @@ static void check_plan(const bm_graph *g, const bm_memplan *p, int64_t max_alloc
             if (!v || (v->optional && !v->used) || p->root[v->id]->place != BM_PLACE_TEMP) continue;
             int k = p->of_value[p->root[v->id]->id];
             ck_assert_msg(k >= 0, "%s has no memory", v->name);
-            ck_assert(p->storages[k].first <= i && i <= p->storages[k].last);
             ck_assert(p->storages[k].bytes >= (int64_t)bm_shape_bytes(&v->shape, v->dtype));
         }
     }
 }
 
-
 START_TEST(a_chain_that_may_run_in_place_takes_one_piece)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_value *v = fake_sin(g, input(g, "x"));
     for (int i = 0; i < 9; i++) v = fake_tanh(g, v);
     bm_graph_output(g, v, "y");
@@ -104,7 +140,7 @@ END_TEST
 
 START_TEST(an_input_or_an_output_is_never_overwritten)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_value *x = input(g, "x"), *a = fake_sin(g, x), *b = fake_sin(g, a), *c = fake_sin(g, b);
     bm_graph_output(g, a, "a");
     bm_graph_output(g, bm_reshape(g, c, BM_SHAPE(4, 4)), "c seen as a matrix");
@@ -123,7 +159,7 @@ END_TEST
 
 START_TEST(dead_nodes_have_no_memory)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_value *x = input(g, "x"), *dead = fake_sin(g, fake_sin(g, x)), *live = fake_sin(g, x);
     int runs = 0;
     fake_norm(g, dead); /* has scratch */
@@ -150,7 +186,7 @@ END_TEST
 START_TEST(an_optional_result_is_there_only_when_used)
 {
     for (int used = 0; used < 2; used++) {
-        bm_graph *g = new_graph();
+        bm_graph *g = fake_graph(0);
         bm_value *y = fake_norm(g, fake_sin(g, input(g, "x"))), *stats = y->node->outputs[1];
         bm_graph_output(g, y, "y");
         if (used) bm_graph_output(g, fake_scale(g, stats, 2), "twice");
@@ -167,7 +203,7 @@ END_TEST
 
 START_TEST(updates_of_a_cache_live_although_nothing_reads_them)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_value *cache = bm_graph_cache(g, "keys", BM_F64, small), *x = input(g, "x");
     bm_value *one = fake_update(g, bm_reshape(g, cache, BM_SHAPE(4, 4)), bm_reshape(g, x, BM_SHAPE(4, 4)));
     bm_value *two = fake_update(g, one, bm_reshape(g, x, BM_SHAPE(4, 4)));
@@ -201,7 +237,7 @@ static fake_any_attrs updates(int n_outputs, int input, bm_inplace mode)
 START_TEST(an_update_in_place_that_would_harm_is_refused)
 {
     fake_any_attrs must = updates(1, 0, BM_INPLACE_MUST);
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_value *x = fake_sin(g, input(g, "x"));
     bm_graph_output(g, bm_node_first(fake_any(g, &must, &x, 1)), "y");
     test_ok(try_plan(g));
@@ -209,31 +245,31 @@ START_TEST(an_update_in_place_that_would_harm_is_refused)
     test_fails(try_plan(g), BM_ERR_USAGE, "any updates sin in place, which is read later");
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     x = bm_graph_output(g, fake_sin(g, input(g, "x")), "kept");
     bm_graph_output(g, bm_node_first(fake_any(g, &must, &x, 1)), "y");
     test_fails(try_plan(g), BM_ERR_USAGE, "any updates kept in place, which is read later");
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     x = fake_sin(g, input(g, "x"));
     bm_graph_output(g, bm_node_first(fake_any(g, &must, (bm_value *[]){x, x}, 2)), "y");
     test_fails(try_plan(g), BM_ERR_USAGE, "which is another operand as well");
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     x = input(g, "x");
     bm_graph_output(g, bm_node_first(fake_any(g, &must, &x, 1)), "y");
     test_fails(try_plan(g), BM_ERR_USAGE, "any updates x in place, which is no temporary");
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     x = bm_graph_param(g, "w", BM_F64, small, 0);
     bm_graph_output(g, bm_node_first(fake_any(g, &must, &x, 1)), "y");
     test_fails(try_plan(g), BM_ERR_USAGE, "which is no temporary");
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     must.shape[0] = BM_SHAPE(17);
     x = fake_sin(g, input(g, "x"));
     bm_graph_output(g, bm_node_first(fake_any(g, &must, &x, 1)), "y");
@@ -242,9 +278,20 @@ START_TEST(an_update_in_place_that_would_harm_is_refused)
 }
 END_TEST
 
+START_TEST(two_updates_of_one_operand_are_refused)
+{
+    fake_any_attrs both = updates(2, 0, BM_INPLACE_MUST);
+    bm_graph *g = fake_graph(0);
+    bm_value *x = fake_sin(g, input(g, "x"));
+    bm_graph_output(g, bm_node_first(fake_any(g, &both, &x, 1)), "y");
+    test_fails(try_plan(g), BM_ERR_USAGE, "any updates sin in place, which another of its results updates too");
+    bm_graph_destroy(g);
+}
+END_TEST
+
 START_TEST(memory_of_one_operand_goes_to_one_result)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     fake_any_attrs a = updates(3, 0, BM_INPLACE_MAY);
     a.mode[2] = BM_INPLACE_MUST; /* the last one must have it, so the others may not */
     bm_value *x = fake_sin(g, input(g, "x"));
@@ -257,7 +304,7 @@ START_TEST(memory_of_one_operand_goes_to_one_result)
     bm_memplan_destroy(p);
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     a = updates(2, 0, BM_INPLACE_MAY);
     x = fake_sin(g, input(g, "x"));
     n = fake_any(g, &a, &x, 1);
@@ -272,7 +319,7 @@ END_TEST
 
 START_TEST(a_result_does_not_take_what_another_operand_reads)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_value *x = fake_sin(g, input(g, "x")), *y = fake_mul(g, x, bm_reshape(g, x, small));
     bm_value *z = fake_mul(g, y, bm_reshape(g, bm_reshape(g, y, BM_SHAPE(4, 4)), small));
     bm_graph_output(g, z, "z");
@@ -287,7 +334,7 @@ END_TEST
 START_TEST(a_smaller_result_may_take_the_memory_of_a_larger_operand_only)
 {
     for (int grows = 0; grows < 2; grows++) {
-        bm_graph *g = new_graph();
+        bm_graph *g = fake_graph(0);
         fake_any_attrs a = updates(1, 0, BM_INPLACE_MAY);
         a.shape[0] = grows ? BM_SHAPE(17) : BM_SHAPE(15);
         bm_value *x = fake_sin(g, input(g, "x")), *y = bm_node_first(fake_any(g, &a, &x, 1));
@@ -305,7 +352,7 @@ END_TEST
 
 START_TEST(what_does_not_fit_one_piece_is_named)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_value *x = bm_graph_input(g, "x", BM_F64, BM_SHAPE(16));
     bm_graph_scope_push(g, "h3");
     fake_any_attrs big = {.n_outputs = 1, .shape[0] = BM_SHAPE(1 << 18)};
@@ -315,14 +362,14 @@ START_TEST(what_does_not_fit_one_piece_is_named)
     test_fails(try_plan(g), BM_ERR_DEVICE_MEMORY, "h3/any needs 2.0 MiB of memory in one piece; the device gives at most 1.0 MiB");
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     x = input(g, "x");
     fake_any_attrs scratch = {.n_outputs = 1, .shape[0] = small, .scratch = 3 << 20};
     bm_graph_output(g, bm_node_first(fake_any(g, &scratch, &x, 1)), NULL);
     test_fails(try_plan(g), BM_ERR_DEVICE_MEMORY, "any needs 3.0 MiB");
     bm_graph_destroy(g);
 
-    g = new_graph();
+    g = fake_graph(0);
     x = input(g, "x");
     fake_any_attrs broken = {.n_outputs = 1, .shape[0] = small, .scratch_status = BM_ERR_UNSUPPORTED};
     bm_graph_output(g, bm_node_first(fake_any(g, &broken, &x, 1)), NULL);
@@ -330,7 +377,7 @@ START_TEST(what_does_not_fit_one_piece_is_named)
     bm_graph_destroy(g);
 
     /* Close to the end of 64 bits, where rounding up would wrap. */
-    g = new_graph();
+    g = fake_graph(0);
     x = input(g, "x");
     fake_any_attrs huge = {.n_outputs = 1, .shape[0] = BM_SHAPE(INT64_MAX / 8)};
     bm_graph_output(g, bm_node_first(fake_any(g, &huge, &x, 1)), NULL);
@@ -339,9 +386,32 @@ START_TEST(what_does_not_fit_one_piece_is_named)
 }
 END_TEST
 
+static bm_value *sized(bm_graph *g, bm_value *x, int64_t blocks)
+{
+    fake_any_attrs a = {.n_outputs = 1, .shape[0] = BM_SHAPE(8 * blocks)}; /* of 64 bytes */
+    return bm_node_first(fake_any(g, &a, &x, 1));
+}
+
+/* Blocks alive at each node, counted by hand: a 1, a b 1+4, b c 4+2, c d 2+3, c d e 2+3+1, d e f 3+1+2. */
+START_TEST(the_peak_is_where_most_is_alive_at_once)
+{
+    bm_graph *g = fake_graph(0);
+    bm_value *a = sized(g, input(g, "x"), 1), *b = sized(g, a, 4), *c = sized(g, b, 2), *d = sized(g, c, 3),
+             *e = sized(g, c, 1);
+    fake_any_attrs last = {.n_outputs = 1, .shape[0] = BM_SHAPE(16)};
+    bm_graph_output(g, bm_node_first(fake_any(g, &last, (bm_value *[]){d, e}, 2)), "f");
+    bm_memplan *p = plan_with(g, 1 << 20, 64);
+    ck_assert_int_eq(p->sizes.temp_need, 6 * 64);
+    ck_assert_int_eq(p->sizes.peak_node, 2); /* c, the first of three */
+    check_plan(g, p, 1 << 20, 64);
+    bm_memplan_destroy(p);
+    bm_graph_destroy(g);
+}
+END_TEST
+
 START_TEST(nothing_to_compute_is_a_plan_too)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     bm_memplan *p = plan_with(g, 1 << 20, 64);
     ck_assert_int_eq(p->sizes.temp_bytes, 0);
     ck_assert_int_eq(p->sizes.peak_node, -1);
@@ -371,7 +441,7 @@ static void random_graph(bm_graph *g, uint64_t seed)
             a.shape[j] = BM_SHAPE(1 + (int64_t)(bm_rng_u32(&r) % 500));
             a.mode[j] = bm_rng_u32(&r) % 2 ? BM_INPLACE_MAY : BM_INPLACE_NO;
             a.input[j] = (int)(bm_rng_u32(&r) % 3);
-            a.optional[j] = j == 1;
+            a.optional[j] = j == 1 && bm_rng_u32(&r) % 2;
         }
         pool[n++] = bm_node_first(fake_any(g, &a, in, 3));
         if (bm_rng_u32(&r) % 10 == 0) bm_graph_output(g, pool[n - 1], NULL);
@@ -383,7 +453,7 @@ START_TEST(random_plans_never_overlap_and_respect_slabs)
 {
     static const int64_t aligns[] = {64, 128, 4096}, most[] = {4096, 10000, 1 << 20};
     for (uint64_t seed = 0; seed < 300; seed++) {
-        bm_graph *g = new_graph();
+        bm_graph *g = fake_graph(0);
         random_graph(g, seed);
         int64_t align = aligns[seed % 3], max_alloc = most[seed / 3 % 3];
         bm_memplan *p = plan_with(g, max_alloc, align);
@@ -399,7 +469,7 @@ START_TEST(plans_take_little_more_than_what_is_alive_at_once)
     double worst = 1, sum = 0;
     enum { GRAPHS = 200 };
     for (uint64_t seed = 1000; seed < 1000 + GRAPHS; seed++) {
-        bm_graph *g = new_graph();
+        bm_graph *g = fake_graph(0);
         random_graph(g, seed);
         bm_memplan *p = plan_with(g, 1 << 30, 64);
         double ratio = (double)p->sizes.temp_bytes / (double)p->sizes.temp_need;
@@ -418,7 +488,7 @@ END_TEST
 START_TEST(a_plan_does_not_depend_on_addresses)
 {
     for (uint64_t seed = 0; seed < 20; seed++) {
-        bm_graph *a = new_graph(), *b = new_graph();
+        bm_graph *a = fake_graph(0), *b = fake_graph(0);
         random_graph(a, seed);
         void *hole = malloc(100000 + 16 * seed);
         random_graph(b, seed);
@@ -442,7 +512,7 @@ END_TEST
 
 START_TEST(planning_loads_no_opencl)
 {
-    bm_graph *g = new_graph();
+    bm_graph *g = fake_graph(0);
     random_graph(g, 1);
     bm_limits limits = bm_limits_default(BM_DEVICE_GPU, (int64_t)8 << 30);
     bm_plan_memory m;
@@ -491,12 +561,14 @@ int main(void)
     tcase_add_test(t, an_optional_result_is_there_only_when_used);
     tcase_add_test(t, updates_of_a_cache_live_although_nothing_reads_them);
     tcase_add_test(t, an_update_in_place_that_would_harm_is_refused);
+    tcase_add_test(t, two_updates_of_one_operand_are_refused);
     tcase_add_test(t, memory_of_one_operand_goes_to_one_result);
     tcase_add_test(t, a_result_does_not_take_what_another_operand_reads);
     tcase_add_test(t, a_smaller_result_may_take_the_memory_of_a_larger_operand_only);
     suite_add_tcase(s, t);
     t = tcase_create("sizes");
     tcase_add_test(t, what_does_not_fit_one_piece_is_named);
+    tcase_add_test(t, the_peak_is_where_most_is_alive_at_once);
     tcase_add_test(t, nothing_to_compute_is_a_plan_too);
     tcase_add_test(t, random_plans_never_overlap_and_respect_slabs);
     tcase_add_test(t, plans_take_little_more_than_what_is_alive_at_once);
