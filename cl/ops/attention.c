@@ -100,10 +100,14 @@ static bm_cost cost_backward(const bm_node *n)
     return cost_pairs(n, T * (T + 1) / 2, 5);
 }
 
-/* As if the caches were full. */
+/* As if the caches were full: all of them is read, the rows of the new positions are written. */
 static bm_cost cost_cached(const bm_node *n)
 {
-    return cost_pairs(n, (double)sizes_of(n).T * (double)n->inputs[1]->shape.dim[1], 2);
+    const sizes s = sizes_of(n);
+    const bm_value *cache = n->inputs[1];
+    bm_cost c = cost_pairs(n, (double)s.T * (double)cache->shape.dim[1], 2);
+    c.bytes -= 2.0 * (double)bm_dtype_size(cache->dtype) * (double)(bm_ops_elements(cache) - s.B * s.T * s.C);
+    return c;
 }
 
 /* ---- launches ---- */

@@ -57,18 +57,38 @@ static bm_status infer_scatter(bm_graph *g, bm_node *n)
     return bm_graph_status(g);
 }
 
-/* ---- costs: tables count for the rows that are touched ---- */
+/* ---- costs: of a table the rows that are touched count, one for each id ---- */
 
-static bm_cost cost_rows(const bm_node *n, const bm_value *rows, int reads, int each)
+static double bytes_of(const bm_value *v) { return (double)bm_shape_bytes(&v->shape, v->dtype); }
+
+static bm_cost cost(const bm_node *n)
 {
-    const double elements = (double)bm_ops_elements(rows);
-    (void)n;
-    return (bm_cost){each * elements, (reads + 1) * elements * (double)bm_dtype_size(rows->dtype)};
+    return (bm_cost){.bytes = bytes_of(n->inputs[1]) + 2 * bytes_of(n->outputs[0])};
 }
 
-static bm_cost cost(const bm_node *n) { return cost_rows(n, n->outputs[0], 1, 0); }
-static bm_cost cost_positions(const bm_node *n) { return cost_rows(n, n->outputs[0], 2, 1); }
-static bm_cost cost_scatter(const bm_node *n) { return cost_rows(n, n->inputs[0], 2, 1); }
+/* The positions of one sequence serve all B of them. */
+static double position_bytes(const bm_value *all)
+{
+    return all->shape.dim[0] ? bytes_of(all) / (double)all->shape.dim[0] : 0;
+}
+
+static bm_cost cost_positions(const bm_node *n)
+{
+    const bm_value *y = n->outputs[0];
+    return (bm_cost){(double)bm_ops_elements(y), bytes_of(n->inputs[2]) + 2 * bytes_of(y) + position_bytes(y)};
+}
+
+static bm_cost cost_scatter(const bm_node *n)
+{
+    const bm_value *dy = n->inputs[0];
+    return (bm_cost){(double)bm_ops_elements(dy), bytes_of(n->inputs[2]) + 3 * bytes_of(dy)};
+}
+
+static bm_cost cost_scatter_positions(const bm_node *n)
+{
+    const bm_value *dy = n->inputs[0];
+    return (bm_cost){(double)bm_ops_elements(dy), bytes_of(dy) + 2 * position_bytes(dy)};
+}
 
 /* ---- launches ---- */
 
@@ -159,7 +179,9 @@ static bm_status launch_scatter_positions(bm_launcher *l, const bm_node *n)
 /* ---- gradients ---- */
 
 static const bm_op op_scatter = {.name = "scatter", .infer = infer_scatter, .cost = cost_scatter, .launch = launch_scatter};
-static const bm_op op_scatter_positions = {.name = "scatter_positions", .infer = infer_scatter, .cost = cost_scatter,
+static const bm_op op_scatter_positions = {.name = "scatter_positions",
+                                           .infer = infer_scatter,
+                                           .cost = cost_scatter_positions,
                                            .launch = launch_scatter_positions};
 
 /* Adds the rows of dy to what dL/d(table) holds so far, zeros if nothing. */

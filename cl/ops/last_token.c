@@ -9,6 +9,13 @@ static bm_status infer(bm_graph *g, bm_node *n)
     return bm_graph_status(g);
 }
 
+/* Of x the rows that it takes. */
+static bm_cost cost(const bm_node *n)
+{
+    const bm_value *y = n->outputs[0];
+    return (bm_cost){.bytes = 2.0 * (double)bm_shape_bytes(&y->shape, y->dtype)};
+}
+
 static bm_status launch(bm_launcher *l, const bm_node *n)
 {
     char options[BM_OPS_OPTIONS];
@@ -22,7 +29,7 @@ static bm_status launch(bm_launcher *l, const bm_node *n)
     return bm_launcher_status(l);
 }
 
-static const bm_op op = {.name = "last_token", .infer = infer, .launch = launch};
+static const bm_op op = {.name = "last_token", .infer = infer, .cost = cost, .launch = launch};
 
 bm_value *bm_last_token(bm_graph *g, bm_value *x)
 {

@@ -65,6 +65,22 @@ START_TEST(dropout_keeps_what_the_generator_says)
 }
 END_TEST
 
+/* Each place of a last vector that is not full, often enough that a neighbour's number would show. */
+START_TEST(the_tail_has_numbers_of_its_own)
+{
+    for (uint32_t stream = 0; stream < 8; stream++) check("a tail of three", 7, (drop){0.5f, stream, 1});
+}
+END_TEST
+
+/* u = p stays: p is the number of an element, one in a vector and one in the tail. */
+START_TEST(an_element_whose_number_is_p_stays)
+{
+    static const uint64_t places[] = {5, 20, 33, 34};
+    for (int i = 0; i < 4; i++)
+        check("p itself", 35, (drop){(float)(bm_rng_at(SEED, 9, 2, places[i]) >> 8) * 0x1p-24f, 9, 2});
+}
+END_TEST
+
 START_TEST(dropout_of_nothing_is_the_value_itself)
 {
     bm_graph_opts opts = bm_graph_opts_with_ops();
@@ -184,6 +200,8 @@ int main(void)
     Suite *s = suite_create("dropout");
     TCase *c = optest_tcase(s, "dropout");
     tcase_add_test(c, dropout_keeps_what_the_generator_says);
+    tcase_add_test(c, the_tail_has_numbers_of_its_own);
+    tcase_add_test(c, an_element_whose_number_is_p_stays);
     tcase_add_test(c, dropout_of_nothing_is_the_value_itself);
     tcase_add_test(c, dropout_keeps_its_share_and_changes_with_step_and_stream);
     tcase_add_test(c, devices_draw_the_bits_of_the_host);

@@ -169,7 +169,8 @@ START_TEST(all_finite_sees_one_bad_element)
 }
 END_TEST
 
-/* A running sum in f32 would be off by 1e-3 of the sum at the end. */
+/* A running sum in f32 would be off by 1e-3 of the sum at the end; lanes alone, without compensation, by 1e-5 in a row
+ * that one work-group adds. */
 START_TEST(long_sums_keep_their_small_terms)
 {
     const int64_t n = optest_small() ? 20000 : 5000000;
@@ -177,7 +178,10 @@ START_TEST(long_sums_keep_their_small_terms)
     for (int64_t k = 0; k < n; k++) x[k] = 1.0f / 3.0f;
     const double want = (double)n * (double)(1.0f / 3.0f);
     EACH_FORM(form)
+    {
         ck_assert_double_le(fabs(run_one(form, bm_sum, x, n) - want), 2e-7 * want);
+        ck_assert_double_le(fabs(run_one(form, bm_sum_last, x, n) - want), 2e-7 * want);
+    }
     free(x);
 }
 END_TEST
@@ -195,6 +199,32 @@ START_TEST(both_forms_give_the_same_bits)
         first = y;
     }
     free(x);
+}
+END_TEST
+
+/* The gradient that starts from 1 is filled in, not spread from memory. */
+START_TEST(a_sum_or_mean_may_be_the_loss_itself)
+{
+    enum { N = 97 };
+    EACH_FORM(form)
+        for (int mean = 0; mean < 2; mean++) {
+            bm_graph *g = NULL;
+            bm_plan *p = NULL;
+            bm_graph_opts opts = bm_graph_opts_with_ops();
+            const bm_plan_opts plan_opts = {0};
+            float d[N];
+            test_ok(bm_graph_create(&g, &opts));
+            bm_value *x = bm_graph_input(g, "x", BM_F32, BM_SHAPE(N));
+            bm_graph_want_gradient(g, x);
+            test_ok(bm_graph_gradients(g, mean ? bm_mean(g, x) : bm_sum(g, x)));
+            bm_value *dx = bm_graph_output(g, bm_graph_gradient(g, x), "dx");
+            test_ok(bm_plan_create(&p, optest_engine(form), g, &plan_opts));
+            test_ok(bm_plan_run(p));
+            test_ok(bm_plan_read(p, dx, d));
+            for (int i = 0; i < N; i++) ck_assert_float_eq(d[i], mean ? 1.0f / N : 1.0f);
+            bm_plan_destroy(p);
+            bm_graph_destroy(g);
+        }
 }
 END_TEST
 
@@ -220,6 +250,7 @@ int main(void)
     tcase_add_test(c, all_finite_sees_one_bad_element);
     tcase_add_test(c, long_sums_keep_their_small_terms);
     tcase_add_test(c, both_forms_give_the_same_bits);
+    tcase_add_test(c, a_sum_or_mean_may_be_the_loss_itself);
     tcase_add_test(c, the_mean_of_nothing_is_refused);
     return test_run(s);
 }

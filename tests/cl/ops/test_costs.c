@@ -1,0 +1,259 @@
+/* What ops say they cost, counted by hand: bytes exactly, every operand read or written once; operations exactly where
+ * they are those of a product or one for each element, else within what the formula has, exp and the like being 1
+ * to 20. */
+#include <string.h>
+
+#include "cl/ops/ops.h"
+#include "core/graph/graph_priv.h"
+#include "tests/lib/test.h"
+
+enum { F = 4, HALF = 2 }; /* bytes of an element */
+
+static bm_graph *graph;
+
+static void open_graph(void)
+{
+    bm_graph_opts opts = bm_graph_opts_with_ops();
+    test_ok(bm_graph_create(&graph, &opts));
+}
+
+static void close_graph(void) { bm_graph_destroy(graph); }
+
+static bm_value *in(const char *name, bm_shape shape) { return bm_graph_input(graph, name, BM_F32, shape); }
+static bm_value *weight(const char *name, bm_shape shape) { return bm_graph_param(graph, name, BM_F32, shape, 0); }
+static bm_value *ids(bm_shape shape) { return bm_graph_input(graph, "ids", BM_I32, shape); }
+static bm_value *kept(bm_value *v) { return bm_graph_output(graph, v, "y"); }
+
+/* Appends the gradient of sum(v). */
+static void differentiate(bm_value *v) { test_ok(bm_graph_gradients(graph, bm_sum(graph, v))); }
+
+/* The costs of all live nodes of one op. */
+static void expect(const char *op, double least_flops, double most_flops, double bytes)
+{
+    bm_cost sum = {0, 0};
+    int n = 0;
+    test_ok(bm_graph_status(graph));
+    bm_graph_cost(graph); /* marks what is live */
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const bm_node *node = graph->nodes[i];
+        if (!node->live || strcmp(node->op->name, op) != 0) continue;
+        const bm_cost c = bm_node_cost(node);
+        sum.flops += c.flops;
+        sum.bytes += c.bytes;
+        n++;
+    }
+    ck_assert_msg(n > 0, "there is no %s", op);
+    ck_assert_msg(sum.bytes == bytes, "%s moves %g bytes, not %g", op, sum.bytes, bytes);
+    ck_assert_msg(sum.flops >= least_flops && sum.flops <= most_flops, "%s takes %g operations, not %g to %g", op,
+                  sum.flops, least_flops, most_flops);
+}
+
+START_TEST(elementwise)
+{
+    bm_value *x = in("x", BM_SHAPE(6, 7)), *y = in("y", BM_SHAPE(6, 7)), *b = in("b", BM_SHAPE(7)),
+             *s = in("s", BM_SHAPE(1));
+    kept(bm_add(graph, x, y));
+    kept(bm_sub(graph, x, y));
+    kept(bm_mul(graph, x, y));
+    kept(bm_scale(graph, x, 3));
+    kept(bm_mul_scalar(graph, x, s));
+    kept(bm_add_bias(graph, x, b));
+    expect("add", 42, 42, F * 3 * 42);
+    expect("sub", 42, 42, F * 3 * 42);
+    expect("mul", 42, 42, F * 3 * 42);
+    expect("scale", 42, 42, F * 2 * 42);
+    expect("mul_scalar", 42, 42, F * (2 * 42 + 1));
+    expect("add_bias", 42, 42, F * (2 * 42 + 7));
+}
+END_TEST
+
+START_TEST(movement)
+{
+    bm_value *x = in("x", BM_SHAPE(6, 7));
+    kept(bm_copy(graph, x));
+    kept(bm_cast(graph, x, BM_F16));
+    kept(bm_transpose(graph, x));
+    kept(bm_last_token(graph, in("t", BM_SHAPE(2, 5, 7))));
+    expect("copy", 0, 0, F * 2 * 42);
+    expect("cast", 0, 0, (F + HALF) * 42);
+    expect("transpose", 0, 0, F * 2 * 42);
+    expect("last_token", 0, 0, F * 2 * 14); /* of the 70 elements it reads 14 */
+}
+END_TEST
+
+START_TEST(reductions)
+{
+    bm_value *x = in("x", BM_SHAPE(6, 7));
+    kept(bm_sum(graph, x));
+    kept(bm_mean(graph, x));
+    kept(bm_all_finite(graph, x));
+    kept(bm_sum_rows(graph, x));
+    kept(bm_sum_last(graph, x));
+    expect("sum", 42, 42, F * (42 + 1));
+    expect("mean", 42, 42, F * (42 + 1));
+    expect("all_finite", 42, 42, F * (42 + 1));
+    expect("sum_rows", 42, 42, F * (42 + 7));
+    expect("sum_last", 42, 42, F * (42 + 6));
+}
+END_TEST
+
+START_TEST(activations)
+{
+    bm_value *x = weight("x", BM_SHAPE(6, 7));
+    differentiate(kept(bm_activate(graph, x, (bm_activation)_i)));
+    /* ReLU has one operation, sigmoid three of which one is exp, GELU eight. */
+    expect("activation", 42, 28 * 42, F * 2 * 42);
+    expect("activation_backward", 42, 40 * 42, F * 3 * 42);
+}
+END_TEST
+
+/* x [6, 5], w [7, 5]: 6 x 7 sums of 5, and as many operations for each of the two gradients. */
+START_TEST(products)
+{
+    bm_value *x = weight("x", BM_SHAPE(6, 5)), *w = weight("w", BM_SHAPE(7, 5)), *b = weight("b", BM_SHAPE(7));
+    differentiate(kept(bm_linear(graph, x, w, b, BM_ACT_NONE)));
+    expect("linear", 2 * 210 + 42, 2 * 210 + 42, F * (30 + 35 + 7 + 42));
+    expect("matmul", 2 * 2 * 210, 2 * 2 * 210, F * ((42 + 35 + 30) + (42 + 30 + 35)));
+    expect("sum_rows", 42, 42, F * (42 + 7));
+}
+END_TEST
+
+/* With a gradient the value before the activation is written too. */
+START_TEST(products_with_an_activation)
+{
+    bm_value *x = in("x", BM_SHAPE(6, 5)), *w = weight("w", BM_SHAPE(7, 5));
+    differentiate(kept(bm_linear(graph, x, w, NULL, BM_ACT_GELU_TANH)));
+    expect("linear", 2 * 210 + 42 * 8, 2 * 210 + 42 * 28, F * (30 + 35 + 42 + 42));
+    expect("matmul", 2 * 210, 2 * 210, F * (42 + 30 + 35)); /* x is no parameter: only dw */
+}
+END_TEST
+
+START_TEST(batched_products)
+{
+    kept(bm_matmul(graph, in("a", BM_SHAPE(2, 3, 5)), in("b", BM_SHAPE(2, 5, 4)), 0, 0));
+    expect("matmul", 2 * 2 * 3 * 4 * 5, 2 * 2 * 3 * 4 * 5, F * (30 + 40 + 24));
+}
+END_TEST
+
+START_TEST(norms)
+{
+    bm_value *x = weight("x", BM_SHAPE(6, 7)), *w = weight("w", BM_SHAPE(7)), *b = weight("b", BM_SHAPE(7));
+    differentiate(kept(bm_layernorm(graph, x, w, b, 1e-5f)));
+    expect("norm", 7 * 42, 10 * 42, F * (42 + 7 + 7 + 42 + 6 + 6));
+    expect("norm_backward", 9 * 42, 16 * 42, F * (42 + 42 + 7 + 6 + 6 + 42 + 7 + 7));
+}
+END_TEST
+
+/* Without a gradient the mean and the deviation stay where they are; with a residual the sum is written too. */
+START_TEST(norms_of_a_sum)
+{
+    bm_value *x = in("x", BM_SHAPE(6, 7)), *r = in("r", BM_SHAPE(6, 7)), *w = in("w", BM_SHAPE(7)), *sum = NULL;
+    kept(bm_add_norm(graph, &sum, x, r, w, NULL, 1e-5f, 1));
+    expect("norm", 5 * 42, 10 * 42, F * (42 + 42 + 7 + 42 + 42));
+}
+END_TEST
+
+/* By the rows of the table that 6 ids touch, 7 columns each. */
+START_TEST(embeddings)
+{
+    differentiate(kept(bm_embedding(graph, weight("table", BM_SHAPE(1000, 7)), ids(BM_SHAPE(6)))));
+    expect("embedding", 0, 0, F * (6 + 42 + 42));
+    expect("scatter", 42, 42, F * (6 + 42 + 42 + 42));
+}
+END_TEST
+
+START_TEST(embeddings_with_positions)
+{
+    bm_value *token = weight("token", BM_SHAPE(1000, 7)), *position = weight("position", BM_SHAPE(50, 7));
+    differentiate(kept(bm_embedding_positions(graph, token, position, ids(BM_SHAPE(2, 3)))));
+    expect("embedding_positions", 42, 42, F * (6 + 42 + 21 + 42));
+    expect("scatter", 42, 42, F * (6 + 42 + 42 + 42));
+    expect("scatter_positions", 42, 42, F * (42 + 21 + 21));
+}
+END_TEST
+
+/* 2 sequences of 5, 2 heads of 4: 15 pairs for each sequence and head, each two products of 4 forward, five backward.
+ */
+START_TEST(attention)
+{
+    bm_value *qkv = weight("qkv", BM_SHAPE(2, 5, 24));
+    differentiate(kept(bm_attention(graph, qkv, 2)));
+    const double pairs = 2 * 2 * 15;
+    expect("attention", pairs * 2 * 2 * 4, pairs * (2 * 2 * 4 + 30), F * (240 + 80 + 20));
+    expect("attention_backward", pairs * 5 * 2 * 4, pairs * (5 * 2 * 4 + 30), F * (240 + 80 + 20 + 80 + 240));
+}
+END_TEST
+
+/* One new position in caches of 6, 2 heads of 4: the caches are read, a row of each is written. */
+START_TEST(attention_over_caches)
+{
+    bm_value *k = bm_graph_cache(graph, "k", BM_F32, BM_SHAPE(1, 6, 8)),
+             *v = bm_graph_cache(graph, "v", BM_F32, BM_SHAPE(1, 6, 8));
+    kept(bm_attention_cached(graph, in("qkv", BM_SHAPE(1, 1, 24)), k, v, 2));
+    expect("attention_cached", 2 * 6 * 2 * 2 * 4, 2 * 6 * (2 * 2 * 4 + 30), F * (24 + 8 + 48 + 48 + 8 + 8));
+}
+END_TEST
+
+START_TEST(softmax)
+{
+    differentiate(kept(bm_softmax(graph, weight("x", BM_SHAPE(6, 7)))));
+    expect("softmax", 4 * 42, 23 * 42, F * 2 * 42);
+    expect("softmax_backward", 4 * 42, 4 * 42, F * 3 * 42);
+}
+END_TEST
+
+START_TEST(cross_entropy)
+{
+    bm_value *loss = kept(bm_softmax_xent(graph, NULL, weight("x", BM_SHAPE(6, 7)), ids(BM_SHAPE(6)), 1));
+    expect("softmax_xent", 3 * 42, 24 * 42, F * (42 + 6 + 6 + 1));
+    test_ok(bm_graph_gradients(graph, loss));
+    expect("softmax_xent", 6 * 42, 44 * 42, F * (42 + 6 + 6 + 1 + 42));
+}
+END_TEST
+
+START_TEST(dropout)
+{
+    differentiate(kept(bm_dropout(graph, weight("x", BM_SHAPE(6, 7)), 0.5f, 1)));
+    /* Ten rounds of two products, two high halves, four xors and two sums make four numbers; forward and backward. */
+    expect("dropout", 2 * 25 * 42, 2 * 30 * 42, 2 * F * 2 * 42);
+}
+END_TEST
+
+/* w, m and v read and written, g read; per element some 14 operations of the formula. */
+START_TEST(updates)
+{
+    const bm_adamw_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .clip = 1};
+    weight("a", BM_SHAPE(6, 7));
+    weight("b", BM_SHAPE(5));
+    bm_value *norm = kept(bm_grad_norm(graph, 1));
+    test_ok(bm_adamw(graph, 0, norm, &o));
+    expect("grad_norm", 2 * 47, 2 * 47, F * (47 + 1));
+    expect("adamw", 12 * 47, 16 * 47, F * 7 * 47);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("costs");
+    TCase *c = tcase_create("costs");
+    tcase_add_checked_fixture(c, open_graph, close_graph);
+    tcase_add_test(c, elementwise);
+    tcase_add_test(c, movement);
+    tcase_add_test(c, reductions);
+    tcase_add_loop_test(c, activations, BM_ACT_GELU_TANH, BM_ACT_SIGMOID + 1);
+    tcase_add_test(c, products);
+    tcase_add_test(c, products_with_an_activation);
+    tcase_add_test(c, batched_products);
+    tcase_add_test(c, norms);
+    tcase_add_test(c, norms_of_a_sum);
+    tcase_add_test(c, embeddings);
+    tcase_add_test(c, embeddings_with_positions);
+    tcase_add_test(c, attention);
+    tcase_add_test(c, attention_over_caches);
+    tcase_add_test(c, softmax);
+    tcase_add_test(c, cross_entropy);
+    tcase_add_test(c, dropout);
+    tcase_add_test(c, updates);
+    suite_add_tcase(s, c);
+    return test_run(s);
+}
