@@ -9,6 +9,7 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "tools/out.h"
+#include "tools/output_file.h"
 #include "tools/tensor.h"
 #include "tools/view.h"
 
@@ -183,7 +184,7 @@ static bm_status print_to_file(printing *p, const char *path, int force)
 {
     bm_str temp;
     bm_status status;
-    if (!force && bm_path_exists(path)) return bm_fail(BM_ERR_EXISTS, "%s: exists already (--force replaces it)", path);
+    BM_TRY(bm_output_check(path, force, (const char *const[]){bm_store_path(p->store)}, 1));
     bm_str_init(&temp);
     bm_str_addf(&temp, "%s.%ld-0.tmp", path, (long)getpid());
     BM_GO(bm_str_status(&temp));

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "core/base/file.h"
 #include "core/base/mem.h"
@@ -7,6 +8,7 @@
 #include "tools/cmd.h"
 #include "tools/opt.h"
 #include "tools/out.h"
+#include "tools/output_file.h"
 #include "tools/signals.h"
 
 static bm_status show_progress(void *user, const char *tensor)
@@ -14,6 +16,24 @@ static bm_status show_progress(void *user, const char *tensor)
     (void)user;
     if (bm_signals_stopped()) return bm_fail(BM_ERR_STOPPED, "stopped; nothing was written");
     bm_out_progress(tensor);
+    return BM_OK;
+}
+
+static int is_named_safetensors(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 12 && !strcmp(path + n - 12, ".safetensors");
+}
+
+/* The name of the output says what it is to be. */
+static bm_status check_output(const char *out, int import)
+{
+    int safetensors = is_named_safetensors(out);
+    if (import && safetensors)
+        return bm_fail(BM_ERR_USAGE, "%s: the input is safetensors already; a checkpoint's name ends in .h5", out);
+    if (!import && !safetensors && strcmp(out, "-"))
+        return bm_fail(BM_ERR_USAGE, "%s: a checkpoint becomes a safetensors file, whose name ends in .safetensors",
+                       out);
     return BM_OK;
 }
 
@@ -35,10 +55,14 @@ static int run_convert(int argc, char **argv)
     bm_status s = BM_OK;
     bm_convert_opts o = {.config_json = config, .replace = force, .progress = show_progress};
     bm_signals_watch("\nbmtool: stopping\n");
-    if (out) s = bm_safetensors_is(in) ? bm_convert_import(in, out, &o) : bm_convert_export(in, out, &o);
+    int import =
+        bm_safetensors_is(in) || is_named_safetensors(in); /* of one that only has the name, what is wrong is told */
+    if (out) s = check_output(out, import);
+    if (!s && out) s = bm_output_check(out, force, &in, 1);
+    if (!s && out) s = import ? bm_convert_import(in, out, &o) : bm_convert_export(in, out, &o);
     bm_out_progress("");
     /* The configuration is that of the checkpoint, whichever side it is on. */
-    if (!s && print) s = bm_convert_config(&json, out && bm_safetensors_is(in) ? out : in);
+    if (!s && print) s = bm_convert_config(&json, out && import ? out : in);
     if (json) printf("%s\n", json);
     bm_free(json);
     if (s == BM_ERR_STOPPED) return bm_out_error(s), bm_signals_exit_code();

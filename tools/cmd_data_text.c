@@ -9,6 +9,7 @@
 #include "tools/cmd.h"
 #include "tools/opt.h"
 #include "tools/out.h"
+#include "tools/output_file.h"
 #include "tools/signals.h"
 #include "tools/tokenizer_arg.h"
 
@@ -153,7 +154,7 @@ static int run(int argc, char **argv)
     if (!(j.val_fraction >= 0 && j.val_fraction < 1))
         return bm_out_usage(&bm_cmd_data_text, "--val-fraction is at least 0 and below 1");
     bm_signals_watch("\nbmtool: stopping\n");
-    BM_GO(bm_output_check(j.output, j.force));
+    BM_GO(bm_output_check(j.output, j.force, (const char *const *)argv, argc));
     BM_GO(bm_text_inputs_create(&j.in, argv, argc, bm_tokenizer_arg_is_training(&vocab, j.spec)));
     BM_GO(make_tokenizer(&j));
     BM_GO(open_writer(&j));

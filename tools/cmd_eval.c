@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "models/train/evaluate.h"
+#include "models/train/task.h"
 #include "tools/cmd.h"
 #include "tools/opt.h"
 #include "tools/out.h"
@@ -17,14 +18,6 @@ static bm_status show_progress(void *user, int64_t done, int64_t all)
     snprintf(line, sizeof line, "%lld of %lld windows", (long long)done, (long long)all);
     bm_out_progress(line);
     return BM_OK;
-}
-
-static bm_status check_vocab(const bm_use *u, const bm_tokens *data, const char *path)
-{
-    int64_t have = bm_config_i64(u->config, "model.vocab"), need = bm_tokens_vocab(data);
-    if (need <= have) return BM_OK;
-    return bm_fail(BM_ERR_CONFIG, "%s has a vocabulary of %lld, the model knows %lld tokens (was it tokenized with another tokenizer?)",
-                   path, (long long)need, (long long)have);
 }
 
 static int print_result(const bm_evaluation *v, int json)
@@ -54,7 +47,7 @@ static int do_eval(const eval_args *a)
     int code = 0;
     BM_GO(bm_use_open(&u, a->checkpoint));
     BM_GO(bm_tokens_open(&data, a->data ? a->data : bm_config_string(u.config, "data.path")));
-    BM_GO(check_vocab(&u, data, a->data ? a->data : bm_config_string(u.config, "data.path")));
+    BM_GO(bm_task_check_tokens(u.config, u.checkpoint, data));
     BM_GO(bm_use_load(&u, a->device, a->gemm));
     bm_evaluator_opts o = {.batch = a->batch ? a->batch : bm_config_i64(u.config, "train.micro_batch"), .split = a->split,
                            .tokens = a->tokens, .gemm = a->gemm,
@@ -104,7 +97,7 @@ const bm_cmd bm_cmd_eval = {
             "usage: bmtool eval CKPT [options]        CKPT: a checkpoint, or a run folder (its newest sound one)\n"
             "      --data D.h5      data set (default: the one it was trained on)\n"
             "      --split NAME     val (default) or train\n"
-            "      --tokens N       only the first N tokens; 0 (default): all\n"
+            "      --tokens N       only the first N tokens, in whole windows; 0 (default): all\n"
             "  -b, --batch N        windows at a time (default: train.micro_batch)\n"
             "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
             "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"

@@ -1,9 +1,11 @@
 #include <string.h>
 
 #include "models/infer/predict.h"
+#include "models/train/task.h"
 #include "tools/cmd.h"
 #include "tools/opt.h"
 #include "tools/out.h"
+#include "tools/output_file.h"
 #include "tools/signals.h"
 #include "tools/use.h"
 
@@ -41,13 +43,10 @@ static int do_predict(const predict_args *a, bm_predict_opts *o)
     bm_status status;
     bm_use u = {0};
     bm_tokens *data = NULL;
+    BM_GO(bm_output_check(a->output, a->force, (const char *const[]){a->input, a->checkpoint}, 2));
     BM_GO(bm_use_open(&u, a->checkpoint));
     BM_GO(bm_tokens_open(&data, a->input));
-    if (bm_tokens_vocab(data) > bm_config_i64(u.config, "model.vocab")) {
-        status = bm_fail(BM_ERR_CONFIG, "%s has a vocabulary of %lld, the model knows %lld tokens", a->input,
-                         (long long)bm_tokens_vocab(data), (long long)bm_config_i64(u.config, "model.vocab"));
-        goto done;
-    }
+    BM_GO(bm_task_check_tokens(u.config, u.checkpoint, data));
     BM_GO(bm_use_load(&u, a->device, a->gemm));
     o->batch = a->batch ? a->batch : bm_config_i64(u.config, "train.micro_batch");
     o->window = bm_config_is_null(u.config, "data.window") ? bm_config_i64(u.config, "model.context")
@@ -59,7 +58,9 @@ static int do_predict(const predict_args *a, bm_predict_opts *o)
     bm_signals_watch("\nbmtool: stopping\n");
     BM_GO(bm_predict(u.session.engine, u.model, u.config, u.params, data, a->output, o));
     bm_out_progress("");
-    bm_out_note("wrote %s", a->output);
+    int64_t left = bm_tokens_count(data) % o->window;
+    bm_out_note("%s: %lld samples of %lld tokens%s", a->output, (long long)(bm_tokens_count(data) / o->window),
+                (long long)o->window, left ? "; the tokens left at the end are no whole one" : "");
 done:
     bm_out_progress("");
     bm_tokens_close(data);

@@ -4,6 +4,7 @@
 #include "core/base/mem.h"
 #include "io/store/runfolder.h"
 #include "models/nn/model.h"
+#include "models/train/task.h"
 #include "tools/cmd.h"
 #include "tools/opt.h"
 #include "tools/out.h"
@@ -41,6 +42,7 @@ static int run_resume(int argc, char **argv)
     if (code >= 0) return code;
     if (gemm && !strcmp(gemm, "auto")) gemm = NULL;
     if ((code = bm_session_check_gemm(&bm_cmd_resume, gemm))) return code;
+    if (!bm_path_exists(argv[0])) return bm_out_error(bm_fail(BM_ERR_NOT_FOUND, "%s: there is no such run", argv[0]));
     if (!bm_run_is_folder(argv[0])) return bm_out_usage(&bm_cmd_resume, "%s is not the folder of a run", argv[0]);
     size_t n;
     bm_status status;
@@ -49,10 +51,16 @@ static int run_resume(int argc, char **argv)
     const bm_config_family *const *families = bm_model_families(&n);
     BM_GO(bm_config_create(&c, families, n));
     BM_GO(load(c, &from, argv[0]));
-    for (int i = 0; i < sets.count; i++) BM_GO(bm_config_set(c, sets.item[i]));
+    for (int i = 0; i < sets.count; i++) {
+        if (from && !strncmp(sets.item[i], "init=", 5))
+            BM_GO(bm_fail(BM_ERR_CONFIG, "init counts at the start of a run only: start another"));
+        BM_GO(bm_config_set(c, sets.item[i]));
+    }
+    if (from) BM_GO(bm_task_check_weights(c, from));
     if (from && bm_checkpoint_desc(from)->state.step >= (uint64_t)bm_config_i64(c, "train.steps")) {
-        bm_out_note("%s has made its %lld steps; more of them: bmtool resume %s --set train.steps=N", argv[0],
-                    (long long)bm_config_i64(c, "train.steps"), argv[0]);
+        bm_out_note("%s is at step %lld of %lld; for more: bmtool resume %s --set train.steps=N", argv[0],
+                    (long long)bm_checkpoint_desc(from)->state.step, (long long)bm_config_i64(c, "train.steps"),
+                    argv[0]);
         code = 0;
     } else {
         code = bm_train_run_do(&(bm_train_run){&bm_cmd_resume, c, argv[0], device, gemm, from, from == NULL});

@@ -1,8 +1,9 @@
-#include <stddef.h>
+#include <string.h>
 
 #include "tools/cmd.h"
 #include "tools/opt.h"
 #include "tools/out.h"
+#include "tools/output_file.h"
 #include "tools/tokenizer_arg.h"
 
 static int run(int argc, char **argv)
@@ -20,9 +21,9 @@ static int run(int argc, char **argv)
     bm_status status;
     code = bm_opt_parse(&argc, argv, &bm_cmd_tokenizer_import, opts, 0, 0);
     if (code >= 0) return code;
-    BM_GO(bm_output_check(output, force));
+    if (strcmp(output, "-")) BM_GO(bm_output_check(output, force, (const char *const[]){vocab_json, merges}, 2));
     BM_GO(bm_tokenizer_import_gpt2(&t, vocab_json, merges));
-    BM_GO(bm_tokenizer_save(t, output));
+    BM_GO(bm_tokenizer_arg_save(t, output));
     bm_out_note("%s: a BPE tokenizer of %u ids, end-of-text is %u", output, bm_tokenizer_vocab_size(t), bm_tokenizer_eot(t));
 done:
     code = bm_out_error(status);
@@ -40,9 +41,10 @@ const bm_cmd bm_cmd_tokenizer_import = {
             "\n"
             "      --vocab-json FILE   token -> id, also known as vocab.json\n"
             "      --merges FILE       one merge a line, also known as merges.txt\n"
-            "  -o, --output FILE       where the tokenizer goes\n"
+            "  -o, --output FILE       where the tokenizer goes; - is standard output\n"
             "  -f, --force             replace an output that exists\n"
             "\n"
-            "Every merge is checked against the ids: byte tokens 0 to 255, then the merges in their order, end-of-text last.\n",
+            "Every merge is checked against the ids: byte tokens 0 to 255, then the merges in their order, end-of-text "
+            "last.\n",
     .run = run,
 };

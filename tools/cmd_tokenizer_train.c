@@ -1,6 +1,9 @@
+#include <string.h>
+
 #include "tools/cmd.h"
 #include "tools/opt.h"
 #include "tools/out.h"
+#include "tools/output_file.h"
 #include "tools/signals.h"
 #include "tools/tokenizer_arg.h"
 
@@ -23,10 +26,10 @@ static int run(int argc, char **argv)
     code = bm_opt_range_i64(&bm_cmd_tokenizer_train, "vocab", vocab, 257, 1 << 24);
     if (code) return code;
     bm_signals_watch("\nbmtool: stopping\n");
-    BM_GO(bm_output_check(output, force));
+    if (strcmp(output, "-")) BM_GO(bm_output_check(output, force, (const char *const *)argv, argc));
     BM_GO(bm_text_inputs_create(&in, argv, argc, 0));
     BM_GO(bm_tokenizer_arg_train(&t, in, vocab));
-    BM_GO(bm_tokenizer_save(t, output));
+    BM_GO(bm_tokenizer_arg_save(t, output));
     bm_out_note("%s: a BPE tokenizer of %u ids (256 bytes, %u merges, end-of-text)", output, bm_tokenizer_vocab_size(t),
                 bm_tokenizer_vocab_size(t) - 257);
 done:
@@ -47,11 +50,12 @@ const bm_cmd bm_cmd_tokenizer_train = {
             "usage: bmtool tokenizer train FILE... -o TOKENIZER.json --vocab N [--force]\n"
             "\n"
             "  FILE                a text in any encoding; - is standard input\n"
-            "  -o, --output FILE   where the tokenizer goes\n"
+            "  -o, --output FILE   where the tokenizer goes; - is standard output\n"
             "      --vocab N       ids in all: 256 bytes, N - 257 merges, end-of-text\n"
             "  -f, --force         replace an output that exists\n"
             "\n"
-            "Texts are cut into words as GPT-2 cuts them; the most frequent pair is merged first, and ties go to the smaller\n"
+            "Texts are cut into words as GPT-2 cuts them; the most frequent pair is merged first, and ties go to the "
+            "smaller\n"
             "pair. The same texts give the same tokenizer. Texts are read as a stream and may be larger than memory.\n",
     .run = run,
 };

@@ -1,5 +1,6 @@
 #include "tools/tokenizer_arg.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -106,10 +107,12 @@ done:
     return status;
 }
 
-bm_status bm_output_check(const char *path, int force)
+bm_status bm_tokenizer_arg_save(const bm_tokenizer *t, const char *output)
 {
-    if (strcmp(path, "-") == 0) return bm_fail(BM_ERR_USAGE, "the output must be a file, not standard output (-)");
-    if (!force && bm_path_exists(path))
-        return bm_fail(BM_ERR_EXISTS, "%s: exists already (--force replaces it)", path);
-    return BM_OK;
+    char *text = NULL;
+    if (strcmp(output, "-")) return bm_tokenizer_save(t, output);
+    BM_TRY(bm_tokenizer_to_text(&text, t));
+    bm_status status = fputs(text, stdout) < 0 ? bm_fail_errno(errno, "standard output", "cannot write it") : BM_OK;
+    bm_free(text);
+    return status;
 }

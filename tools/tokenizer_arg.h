@@ -13,7 +13,7 @@ bm_status bm_tokenizer_arg(bm_tokenizer **out, const char *spec);
 int bm_tokenizer_arg_is_training(int64_t *vocab_size, const char *spec);
 /* A BPE of that vocabulary from all the texts, with progress; a signal stops it with BM_ERR_STOPPED. */
 bm_status bm_tokenizer_arg_train(bm_tokenizer **out, bm_text_inputs *in, int64_t vocab_size);
-/* Refuses an output that is there already (BM_ERR_EXISTS), unless `force`; and "-". */
-bm_status bm_output_check(const char *path, int force);
+/* Into a file, or for "-" on standard output. */
+bm_status bm_tokenizer_arg_save(const bm_tokenizer *t, const char *output);
 
 #endif

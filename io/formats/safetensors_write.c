@@ -227,7 +227,8 @@ static bm_status publish(bm_safetensors_writer *w)
     while (fsync(w->fd) != 0) {
         if (errno != EINTR) return bm_fail_errno(errno, w->path, "fsync");
     }
-    if (!w->replace && bm_path_exists(w->path)) return bm_fail(BM_ERR_EXISTS, "%s: exists already", w->path);
+    if (!w->replace && bm_path_exists(w->path))
+        return bm_fail(BM_ERR_EXISTS, "%s: exists already (--force replaces it)", w->path);
     folder = bm_path_folder(w->path);
     if (!folder) return BM_ERR_MEMORY;
     status = rename(w->temp, w->path) == 0 ? BM_OK : bm_fail_errno(errno, w->path, "rename");

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,90 @@ int bm_run_is_folder(const char *path)
 {
     struct stat st;
     return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+/* The path without slashes at its end; bm_free. */
+static char *trimmed(const char *path)
+{
+    char *copy = bm_strdup(path);
+    for (size_t n = copy ? strlen(copy) : 0; n > 1 && copy[n - 1] == '/';) copy[--n] = 0;
+    return copy;
+}
+
+/* Folders upwards from `path`: *missing is the topmost that does not exist (NULL: path exists), *there the one above
+ * it. Both by bm_free. */
+static bm_status find_missing(char **missing, char **there, const char *path)
+{
+    *missing = NULL;
+    *there = trimmed(path);
+    while (*there && !bm_path_exists(*there)) {
+        char *above = bm_path_folder(*there);
+        bm_free(*missing);
+        *missing = *there;
+        *there = above;
+    }
+    return *there ? BM_OK : BM_ERR_MEMORY;
+}
+
+bm_status bm_run_check_new(const char *run)
+{
+    char *missing, *there, *checkpoints = NULL;
+    bm_status status = find_missing(&missing, &there, run);
+    if (!status && !missing) {
+        checkpoints = bm_path_join(run, FOLDER);
+        if (checkpoints && bm_run_is_folder(checkpoints))
+            status =
+                bm_fail(BM_ERR_EXISTS,
+                        "%s exists already: go on with it by `bmtool resume %s`, or name another with --run", run, run);
+        else
+            status = bm_fail(BM_ERR_EXISTS, "%s exists already, and is no run: name another folder with --run", run);
+    } else if (!status && !bm_run_is_folder(there)) {
+        status = bm_fail(BM_ERR_IO, "%s cannot be made: %s is no folder", run, there);
+    } else if (!status && access(there, W_OK | X_OK)) {
+        status = bm_fail_errno(errno, run, "cannot be made");
+    }
+    bm_free(checkpoints);
+    bm_free(missing);
+    bm_free(there);
+    return status;
+}
+
+bm_status bm_run_create(char **made, const char *run)
+{
+    char *there = NULL, *above = NULL, *checkpoints = bm_path_join(run, FOLDER), *path = trimmed(run);
+    bm_status status = find_missing(made, &there, run);
+    if (!status) above = path ? bm_path_folder(path) : NULL;
+    if (!status && (!above || !checkpoints)) status = BM_ERR_MEMORY;
+    if (!status && !*made) status = bm_fail(BM_ERR_EXISTS, "%s exists already", run);
+    if (!status) status = bm_folder_create(above);
+    if (!status && mkdir(path, 0777)) status = bm_fail_errno(errno, path, "cannot be made");
+    if (!status) status = bm_folder_create(checkpoints);
+    if (status && *made && status != BM_ERR_EXISTS) bm_run_discard(run, *made);
+    if (status) {
+        bm_free(*made);
+        *made = NULL;
+    }
+    bm_free(path);
+    bm_free(checkpoints);
+    bm_free(above);
+    bm_free(there);
+    return status;
+}
+
+void bm_run_discard(const char *run, const char *made)
+{
+    static const char *const names[] = {FOLDER, "config.yaml", "gemm.json", "metrics.jsonl"};
+    char path[PATH_MAX]; /* no allocation: it may be for want of memory that this is called */
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (snprintf(path, sizeof path, "%s/%s", run, names[i]) < (int)sizeof path) remove(path);
+    /* A folder that is not empty, for another has put something there, stays. */
+    size_t n = (size_t)snprintf(path, sizeof path, "%s", run), top = strlen(made);
+    while (n < sizeof path && n >= top) {
+        while (n > top && path[n - 1] == '/') n--;
+        path[n] = 0;
+        if (rmdir(path)) break;
+        while (n > 0 && path[n - 1] != '/') n--;
+    }
 }
 
 bm_status bm_run_checkpoint(char **out, const char *run, uint64_t step)

@@ -14,6 +14,15 @@ extern "C" {
 BM_API bm_status bm_run_checkpoint(char **out, const char *run, uint64_t step);
 BM_API int bm_run_is_folder(const char *path);
 
+/* Whether a new run may be made there: BM_ERR_EXISTS when anything has that name, BM_ERR_IO or BM_ERR_NOT_FOUND when
+ * the nearest folder above it that exists is none, or cannot be written. */
+BM_API bm_status bm_run_check_new(const char *run);
+/* Makes RUN, which must not exist, the folders above it, and RUN/checkpoints. *made is the topmost folder that was not
+ * there before (bm_free). After a failure nothing is left. */
+BM_API bm_status bm_run_create(char **made, const char *run);
+/* Takes back what bm_run_create made, and the files in RUN that a run has before its first checkpoint. */
+BM_API void bm_run_discard(const char *run, const char *made);
+
 /* The newest checkpoint that verifies (bm_store_verify), and its step (may be NULL). One that does not is left where it
  * is, with a warning, and the one before is taken. BM_ERR_NOT_FOUND when there is none; what the newest's fault was,
  * when all are damaged. */

@@ -35,6 +35,7 @@ BM_API void bm_tokenizer_destroy(bm_tokenizer *t);
 /* As one JSON file. Saving replaces: old or new, never half. */
 BM_API bm_status bm_tokenizer_load(bm_tokenizer **out, const char *path);
 BM_API bm_status bm_tokenizer_save(const bm_tokenizer *t, const char *path);
+BM_API bm_status bm_tokenizer_to_text(char **out, const bm_tokenizer *t); /* what the file holds; bm_free */
 /* As it is kept in data sets and checkpoints: /tokenizer/json and /tokenizer/blob (empty for `byte`). Both outputs are
  * freed by bm_free; `name` stands in messages. */
 BM_API bm_status bm_tokenizer_to_parts(char **json, void **blob, size_t *blob_bytes, const bm_tokenizer *t);

@@ -60,10 +60,9 @@ done:
     return status;
 }
 
-bm_status bm_tokenizer_save(const bm_tokenizer *t, const char *path)
+bm_status bm_tokenizer_to_text(char **out, const bm_tokenizer *t)
 {
     bm_str text;
-    bm_status status;
     bm_str_init(&text);
     add_head(&text, t);
     if (t->kind == BM_TOKENIZER_BPE) {
@@ -75,9 +74,18 @@ bm_status bm_tokenizer_save(const bm_tokenizer *t, const char *path)
         bm_str_add(&text, "]");
     }
     bm_str_add(&text, "}\n");
-    status = bm_str_status(&text);
-    if (!status) status = bm_file_replace(path, bm_str_text(&text), text.length);
+    bm_status status = bm_str_status(&text);
+    *out = bm_str_take(&text);
     bm_str_finish(&text);
+    return status;
+}
+
+bm_status bm_tokenizer_save(const bm_tokenizer *t, const char *path)
+{
+    char *text;
+    BM_TRY(bm_tokenizer_to_text(&text, t));
+    bm_status status = bm_file_replace(path, text, strlen(text));
+    bm_free(text);
     return status;
 }
 

@@ -73,6 +73,12 @@ BM_API const bm_config_family *bm_config_get_family(const bm_config *c); /* NULL
 /* "gpt.yaml:7: " for a key that a file has set, else "": for messages about values that do not fit together. */
 BM_API const char *bm_config_where(const bm_config *c, const char *key, char *buf, size_t bytes);
 
+/* The next key of a section on which two configurations of one family differ, from *at (0 at first) on; NULL: no more.
+ * A null takes what it finds and differs from nothing. The values land in mine and theirs. */
+enum { BM_CONFIG_VALUE = 80 };
+BM_API const char *bm_config_next_difference(size_t *at, char mine[BM_CONFIG_VALUE], char theirs[BM_CONFIG_VALUE],
+                                             const bm_config *a, const bm_config *b, const char *section);
+
 /* Every key with its value, in a fixed order; reading it back gives an equal configuration. Freed by bm_free. */
 BM_API bm_status bm_config_to_yaml(char **out, const bm_config *c);
 BM_API bm_status bm_config_to_json(char **out, const bm_config *c);

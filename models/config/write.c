@@ -70,6 +70,37 @@ static void add_value(bm_str *out, const bm_config_slot *s, int json)
     else add_quoted(out, s->string);
 }
 
+static void value_text(char out[BM_CONFIG_VALUE], const bm_config_slot *s)
+{
+    bm_str text;
+    bm_str_init(&text);
+    add_value(&text, s, 0);
+    snprintf(out, BM_CONFIG_VALUE, "%s", bm_str_status(&text) ? "?" : bm_str_text(&text));
+    bm_str_finish(&text);
+}
+
+static int same_value(const bm_config_slot *a, const bm_config_slot *b)
+{
+    if (a->is_null || b->is_null) return 1;
+    if (a->key->type == BM_CONFIG_F64) return a->f64 == b->f64;
+    if (a->key->type == BM_CONFIG_I64 || a->key->type == BM_CONFIG_BOOL) return a->i64 == b->i64;
+    return strcmp(a->string, b->string) == 0;
+}
+
+const char *bm_config_next_difference(size_t *at, char mine[BM_CONFIG_VALUE], char theirs[BM_CONFIG_VALUE],
+                                      const bm_config *a, const bm_config *b, const char *section)
+{
+    while (*at < a->n_slots) {
+        const bm_config_slot *x = &a->slots[(*at)++];
+        const bm_config_slot *y = strcmp(x->section, section) ? NULL : bm_config_find(b, section, x->key->name);
+        if (!y || same_value(x, y)) continue;
+        value_text(mine, x);
+        value_text(theirs, y);
+        return x->key->name;
+    }
+    return NULL;
+}
+
 static bm_status take(char **out, bm_str *text)
 {
     bm_status status;

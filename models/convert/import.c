@@ -124,6 +124,41 @@ static bm_status match_all(import *m, const char *path)
     return BM_OK;
 }
 
+/* Elements [first, first + n) of a tensor as f32. */
+static bm_status read_f32(float *out, const import *m, const bm_safetensor *t, int64_t first, int64_t n)
+{
+    void *raw = bm_calloc((size_t)n + 1, bm_dtype_size(t->dtype));
+    bm_status status = raw ? bm_safetensors_read(m->in, t, raw, first, n) : BM_ERR_MEMORY;
+    if (!status) status = bm_convert_floats(out, BM_F32, raw, t->dtype, (size_t)n);
+    bm_free(raw);
+    return status;
+}
+
+/* A tied head that the file holds once more must be the embedding: else weights would be lost without a word. */
+static bm_status check_tied(const import *m, const char *path)
+{
+    enum { PIECE = 1 << 16 };
+    const bm_safetensor *head = find(m->in, "lm_head.weight"), *token = find(m->in, "wte.weight");
+    if (!head || !token || !bm_config_bool(m->config, "model.tie_embeddings")) return BM_OK;
+    int same = bm_shape_equal(&head->shape, &token->shape) && bm_dtype_is_float(head->dtype);
+    int64_t all = bm_shape_elements(&token->shape);
+    bm_status status = BM_OK;
+    float *pieces = bm_calloc(2, PIECE * sizeof *pieces);
+    if (!pieces) return BM_ERR_MEMORY;
+    for (int64_t at = 0; at < all && same && !status; at += PIECE) {
+        int64_t n = all - at < PIECE ? all - at : PIECE;
+        status = read_f32(pieces, m, head, at, n);
+        if (!status) status = read_f32(pieces + PIECE, m, token, at, n);
+        same = !memcmp(pieces, pieces + PIECE, (size_t)n * sizeof *pieces);
+    }
+    bm_free(pieces);
+    if (status || same) return status;
+    return bm_fail(BM_ERR_CONFIG,
+                   "%s: lm_head.weight is not wte.weight, though the configuration ties them: say "
+                   "\"tie_word_embeddings\": false in its config.json",
+                   path);
+}
+
 /* The parameter as f32 and turned, whole: what fill hands out of. */
 static bm_status load_param(import *m, int64_t i)
 {
@@ -134,11 +169,8 @@ static bm_status load_param(import *m, int64_t i)
     bm_free(m->turned);
     m->turned = NULL;
     m->whole = bm_calloc((size_t)n + 1, sizeof *m->whole);
-    void *raw = bm_calloc((size_t)n + 1, bm_dtype_size(t->dtype));
-    bm_status status = m->whole && raw ? bm_safetensors_read(m->in, t, raw, 0, n) : BM_ERR_MEMORY;
-    if (!status) status = bm_convert_floats(m->whole, BM_F32, raw, t->dtype, (size_t)n);
-    bm_free(raw);
-    BM_TRY(status);
+    if (!m->whole) return BM_ERR_MEMORY;
+    BM_TRY(read_f32(m->whole, m, t, 0, n));
     if (m->transposed[i]) {
         m->turned = bm_calloc((size_t)n + 1, sizeof *m->turned);
         if (!m->turned) return BM_ERR_MEMORY;
@@ -183,6 +215,7 @@ bm_status bm_convert_import(const char *in, const char *out, const bm_convert_op
     BM_GO(make_config(&m, in));
     BM_GO(bm_network_build(&m.network, m.model, m.config, &r, 0));
     BM_GO(match_all(&m, in));
+    BM_GO(check_tied(&m, in));
     BM_GO(write_checkpoint(&m, out));
 done:
     bm_free(m.whole);

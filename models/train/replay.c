@@ -1,4 +1,5 @@
 /* When a loss is not finite: goes back to the last checkpoint, repeats the steps up to the bad one, and runs that node by node. */
+#include <math.h>
 #include <stdio.h>
 
 #include "core/base/mem.h"
@@ -37,20 +38,26 @@ done:
     return status;
 }
 
-bm_status bm_trainer_explain(bm_trainer *t, int64_t bad, double loss)
+bm_status bm_trainer_explain(bm_trainer *t, const bm_step_result *bad)
 {
     const char *node = NULL;
     bm_step_result r;
     while (bm_learner_under_way(t->learner)) BM_TRY(bm_learner_collect(t->learner, &r));
     BM_TRY(bm_trainer_saved(t));
     int64_t saved = t->saved;
-    bm_status s = find_node(t, bad, &node);
+    bm_status s = find_node(t, bad->step, &node);
+    char what[96];
+    if (isfinite(bad->loss))
+        snprintf(what, sizeof what, "the gradient's norm is %g (loss %g)", (double)bad->grad_norm, bad->loss);
+    else
+        snprintf(what, sizeof what, "the loss is %g", bad->loss);
     char kept[96] = "no checkpoint was made before it";
     if (saved >= 0) snprintf(kept, sizeof kept, "the checkpoint of step %lld is kept", (long long)saved);
     if (s)
-        return bm_fail(BM_ERR_NOT_FINITE, "step %lld: the loss is %f; %s; repeating the step failed: %s", (long long)bad, loss,
-                       kept, bm_error_text(s));
-    return bm_fail(BM_ERR_NOT_FINITE, "step %lld: the loss is %f; %s; the first result that is not finite is that of %s; "
+        return bm_fail(BM_ERR_NOT_FINITE, "step %lld: %s; %s; repeating the step failed: %s", (long long)bad->step,
+                       what, kept, bm_error_text(s));
+    return bm_fail(BM_ERR_NOT_FINITE,
+                   "step %lld: %s; %s; the first result that is not finite is that of %s; "
                    "try a lower train.lr, a smaller train.clip or a longer train.warmup",
-                   (long long)bad, loss, kept, node ? node : "no op when the step is repeated");
+                   (long long)bad->step, what, kept, node ? node : "no op when the step is repeated");
 }

@@ -23,17 +23,20 @@ bm_status bm_trainer_open_folder(bm_trainer *t)
 {
     if (t->metrics) return BM_OK;
     bm_status status = BM_ERR_MEMORY;
-    char *yaml = NULL, *folder = bm_path_join(t->run, "checkpoints"), *metrics = bm_path_join(t->run, "metrics.jsonl");
+    char *made = NULL, *yaml = NULL, *folder = bm_path_join(t->run, "checkpoints"),
+         *metrics = bm_path_join(t->run, "metrics.jsonl");
     if (!folder || !metrics) goto done;
-    BM_GO(bm_folder_create(folder));
+    BM_GO(t->opts.resume || t->opts.restart ? bm_folder_create(folder) : bm_run_create(&made, t->run));
     BM_GO(bm_run_clean(t->run));
     BM_GO(bm_config_to_yaml(&yaml, t->task->config));
     BM_GO(write_in(t, "config.yaml", yaml));
     BM_GO(write_in(t, "gemm.json", t->gemm_json));
     BM_GO(bm_metrics_open(&t->metrics, metrics, t->opts.resume ? (int64_t)bm_checkpoint_desc(t->opts.resume)->state.step : 0));
 done:
-    bm_free(yaml);
+    if (status && made) bm_run_discard(t->run, made);
+    bm_free(made);
     bm_free(folder);
+    bm_free(yaml);
     bm_free(metrics);
     return status;
 }

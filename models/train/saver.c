@@ -50,6 +50,18 @@ static int find_slot(const bm_ckpt_optim *o, const char *name)
     return -1;
 }
 
+/* Weights that the model has no place for were not learned for nothing. */
+static bm_status check_all_taken(const bm_layout *layout, const bm_ckpt_desc *d, const char *path)
+{
+    for (int64_t i = 0; i < d->params; i++) {
+        int at = 0;
+        while (at < bm_layout_count(layout) && strcmp(bm_layout_at(layout, at)->name, d->param[i].name)) at++;
+        if (at == bm_layout_count(layout) && !d->param[i].tied_to)
+            return bm_fail(BM_ERR_SHAPE, "%s has a parameter %s, which the model has not", path, d->param[i].name);
+    }
+    return BM_OK;
+}
+
 bm_status bm_params_load(bm_params *p, const bm_checkpoint *from, const bm_optimizer *optimizer)
 {
     const bm_ckpt_desc *d = bm_checkpoint_desc(from);
@@ -58,6 +70,7 @@ bm_status bm_params_load(bm_params *p, const bm_checkpoint *from, const bm_optim
     int64_t optim = optimizer ? find_optim(d, optimizer->name) : -1;
     if (optimizer && optim < 0)
         return bm_fail(BM_ERR_CONFIG, "%s has no state of the optimizer %s: use it as init of a new run", path, optimizer->name);
+    BM_TRY(check_all_taken(layout, d, path));
     for (int i = 0; i < bm_layout_count(layout); i++) {
         const bm_tensor *t = bm_layout_at(layout, i);
         int64_t at = bm_checkpoint_find(from, t->name);

@@ -1,5 +1,6 @@
 #include "models/train/task.h"
 
+#include <jansson.h>
 #include <string.h>
 
 #include "io/store/store.h"
@@ -64,4 +65,62 @@ void bm_task_close(bm_task *t)
 {
     bm_tokens_close(t->data);
     memset(t, 0, sizeof *t);
+}
+
+static bm_status first_difference(const bm_config *c, const bm_config *old, const char *path)
+{
+    size_t at = 0;
+    const char *key;
+    char mine[BM_CONFIG_VALUE], theirs[BM_CONFIG_VALUE];
+    while ((key = bm_config_next_difference(&at, mine, theirs, c, old, "model"))) {
+        if (!strcmp(key, "dropout")) continue;
+        return bm_fail(BM_ERR_CONFIG,
+                       "model.%s is %s, but %s has learned with %s: set it to that, or start without its weights", key,
+                       mine, path, theirs);
+    }
+    return BM_OK;
+}
+
+bm_status bm_task_check_weights(const bm_config *c, const bm_checkpoint *from)
+{
+    size_t n;
+    bm_config *old = NULL;
+    const char *json = bm_checkpoint_desc(from)->config_json;
+    const bm_config_family *const *families = bm_model_families(&n);
+    BM_TRY(bm_config_create(&old, families, n));
+    bm_status status = bm_config_from_json(old, json, strlen(json), bm_checkpoint_path(from));
+    if (!status) status = first_difference(c, old, bm_checkpoint_path(from));
+    bm_config_destroy(old);
+    return status;
+}
+
+/* Equal as JSON, and equal bytes beside it. */
+static int same_tokenizer(const bm_ckpt_desc *d, const bm_tokens *data)
+{
+    size_t bytes;
+    json_error_t e;
+    const void *blob = bm_tokens_tokenizer_blob(&bytes, data);
+    if (bytes != d->tokenizer_blob_bytes || (bytes && memcmp(blob, d->tokenizer_blob, bytes))) return 0;
+    json_t *a = json_loads(d->tokenizer_json, 0, &e), *b = json_loads(bm_tokens_tokenizer_json(data), 0, &e);
+    int same = a && b && json_equal(a, b);
+    json_decref(a);
+    json_decref(b);
+    return same;
+}
+
+bm_status bm_task_check_tokens(const bm_config *c, const bm_checkpoint *from, const bm_tokens *data)
+{
+    const bm_ckpt_desc *d = bm_checkpoint_desc(from);
+    const char *path = bm_store_path(bm_tokens_store(data)), *json = bm_tokens_tokenizer_json(data);
+    int64_t have = bm_config_i64(c, "model.vocab"), need = bm_tokens_vocab(data);
+    if (need > have)
+        return bm_fail(
+            BM_ERR_CONFIG,
+            "%s has a vocabulary of %lld, the model knows %lld tokens (was it tokenized with another tokenizer?)", path,
+            (long long)need, (long long)have);
+    if (!d->tokenizer_json || !json || !*json || same_tokenizer(d, data)) return BM_OK;
+    return bm_fail(
+        BM_ERR_CONFIG,
+        "%s was tokenized with another tokenizer than that of %s (bmtool data text --tokenizer %s makes one that fits)",
+        path, bm_checkpoint_path(from), bm_checkpoint_path(from));
 }

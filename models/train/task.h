@@ -2,6 +2,7 @@
 #ifndef BM_MODELS_TRAIN_TASK_H
 #define BM_MODELS_TRAIN_TASK_H
 
+#include "io/store/checkpoint.h"
 #include "io/store/dataset.h"
 #include "models/config/config.h"
 #include "models/nn/model.h"
@@ -22,6 +23,14 @@ typedef struct bm_task {
  * opened, and model.vocab must be given (for planning). */
 BM_API bm_status bm_task_open(bm_task *t, bm_config *c, int no_data);
 BM_API void bm_task_close(bm_task *t); /* a task of zeros is fine */
+
+/* Whether a checkpoint's weights are of the model that a configuration describes, whose keys but for dropout must be
+ * equal: weights of the right shapes still say nothing to other heads or another activation. BM_ERR_CONFIG names the
+ * key. */
+BM_API bm_status bm_task_check_weights(const bm_config *c, const bm_checkpoint *from);
+/* Whether a data set's ids mean what a checkpoint has learned: as many as model.vocab at most, and by the same
+ * tokenizer, where both have one. BM_ERR_CONFIG. */
+BM_API bm_status bm_task_check_tokens(const bm_config *c, const bm_checkpoint *from, const bm_tokens *data);
 
 #ifdef __cplusplus
 }

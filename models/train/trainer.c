@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/device/queue.h"
+#include "io/store/runfolder.h"
 #include "models/train/schedule.h"
 #include "models/train/trainer_priv.h"
 
@@ -101,11 +102,10 @@ bm_status bm_trainer_create(bm_trainer **out, bm_engine *e, bm_task *task, const
     t->opts = *opts;
     t->run = bm_strdup(opts->run);
     if (!t->run) goto done;
-    if (!opts->resume && !opts->restart && bm_path_exists(opts->run)) {
-        status = bm_fail(BM_ERR_EXISTS, "%s exists already: go on with it by `bmtool resume %s`, or name another with --run",
-                         opts->run, opts->run);
-        goto done;
-    }
+    if (!opts->resume && !opts->restart) BM_GO(bm_run_check_new(opts->run));
+    const bm_checkpoint *from = opts->resume ? opts->resume : opts->init;
+    if (from) BM_GO(bm_task_check_weights(c, from));
+    if (from) BM_GO(bm_task_check_tokens(c, from, task->data));
     BM_GO(bm_learner_create(&t->learner, e, task->model, c, opts->gemm));
     BM_GO(make_loader(t));
     BM_GO(make_evaluator(t));
@@ -209,7 +209,7 @@ static bm_status complete_step(bm_trainer *t)
     const bm_config *c = t->task->config;
     bm_step_result r;
     BM_TRY(bm_learner_collect(t->learner, &r));
-    if (!isfinite(r.loss) || !isfinite(r.grad_norm)) return bm_trainer_explain(t, r.step, r.loss);
+    if (!isfinite(r.loss) || !isfinite(r.grad_norm)) return bm_trainer_explain(t, &r);
     double s = r.done_s - t->last_done_s;
     t->last_done_s = r.done_s;
     bm_metrics m = {.step = r.step, .loss = r.loss, .val_loss = NAN, .lr = bm_schedule_lr(c, r.step), .grad_norm = r.grad_norm,

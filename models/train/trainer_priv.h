@@ -40,8 +40,8 @@ bm_status bm_trainer_describe(bm_trainer *t);
 bm_status bm_trainer_save(bm_trainer *t, int wait);
 bm_status bm_trainer_saved(bm_trainer *t); /* waits for the checkpoint being written and reports it */
 
-/* replay.c: goes back to the last checkpoint and finds the first op of step `bad` whose result is not finite. */
-bm_status bm_trainer_explain(bm_trainer *t, int64_t bad, double loss);
+/* replay.c: goes back to the last checkpoint and finds the first op of a step whose result is not finite. */
+bm_status bm_trainer_explain(bm_trainer *t, const bm_step_result *bad);
 /* trainer.c: parameters and cursor as they were at a checkpoint (NULL: as they began). */
 bm_status bm_trainer_restore(bm_trainer *t, const bm_checkpoint *from);
 

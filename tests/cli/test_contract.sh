@@ -54,3 +54,64 @@ for command in 'verify none' 'inspect none' 'ls none' 'eval none' 'generate none
   expect 4 "$bmtool" "${words[@]}"
   says_once 'none: not the folder of a run'
 done
+
+# A run that fails before its first step leaves no folder, nor those above it; one that is there is told apart.
+mkdir taken && : >taken/file
+expect 3 "$bmtool" train c.yaml --run taken
+says_once 'taken exists already, and is no run'
+expect 3 "$bmtool" train c.yaml --run piped
+says_once 'bmtool resume piped'
+expect 4 "$bmtool" train c.yaml --run taken/file/new
+says_once 'taken/file is no folder'
+expect 6 "$bmtool" train c.yaml --run new/a/b --set train.lr=1e30 --set train.min_lr=1e30 --set train.warmup=0 --set train.steps=9
+if unshare -rm true 2>/dev/null; then
+  mkdir tiny
+  expect 4 unshare -rm bash -c 'mount -t tmpfs -o size=4k none tiny && "$0" train c.yaml --run tiny/new/run; code=$?; ls -A tiny >left; exit $code' "$bmtool"
+  says 'space'
+  [[ ! -s left ]] || fail "a run without a step left $(cat left)"
+fi
+
+# A finished run still hears its keys; a run keeps its model, for the weights fit no other.
+expect 2 "$bmtool" resume piped --set train.stepz=5
+for key in heads=4 activation=relu norm_eps=1e-3 width=32 bias=false; do
+  expect 2 "$bmtool" resume piped --set "model.$key" --set train.steps=5
+  says_once "model.${key%=*} is "
+  expect 2 "$bmtool" train c.yaml --run bad --set init=piped --set "model.$key"
+  says_once "model.${key%=*} is "
+done
+expect 2 "$bmtool" resume piped --set init=family --set train.steps=5
+says_once 'init'
+expect 0 "$bmtool" train c.yaml --run from --set init=piped --set model.dropout=0
+expect 4 "$bmtool" resume nowhere
+expect 4 "$bmtool" resume none
+says_once 'not the folder of a run'
+
+# Ids of another tokenizer mean nothing to a model, however few they are.
+expect 0 "$bmtool" data text text.txt -o bpe.h5 --tokenizer bpe:300
+expect 0 "$bmtool" train c.yaml --run wide --set model.vocab=300
+for command in 'eval wide --data bpe.h5' 'predict wide --input bpe.h5 --output bad.h5' 'train c.yaml --run bad --set init=wide --set model.vocab=300 --set data.path=bpe.h5'; do
+  read -ra words <<<"$command"
+  expect 2 "$bmtool" "${words[@]}"
+  says_once 'bpe.h5 was tokenized with another tokenizer'
+done
+
+# Files go where they are asked to, and nowhere else.
+for command in 'predict piped --input data.h5 --output -' 'data text text.txt --tokenizer byte -o -' 'convert piped -'; do
+  read -ra words <<<"$command"
+  expect 2 "$bmtool" "${words[@]}"
+  says_once 'not standard output'
+done
+for command in 'predict piped --input data.h5 --output data.h5 --force' 'data text text.txt --tokenizer byte -o text.txt --force' 'cat data.h5 tokens/ids -o data.h5 --force'; do
+  read -ra words <<<"$command"
+  expect 2 "$bmtool" "${words[@]}"
+  says_once 'is what is read'
+done
+expect 2 "$bmtool" convert piped bad.h5
+says_once 'safetensors'
+expect 0 "$bmtool" convert piped piped.safetensors
+expect 3 "$bmtool" convert piped piped.safetensors
+says_once '--force'
+echo nothing >odd.safetensors
+expect 1 "$bmtool" convert odd.safetensors bad.h5
+says_once 'safetensors'
+[[ ! -e bad && ! -e bad.h5 && ! -e ./- ]] || fail "something was left"

@@ -63,6 +63,11 @@ says 'id 300 (number 2) is outside the vocabulary of 257'
 expect 2 "$bm" tokenizer decode byte - <<<'99999999999999999999999999'
 expect 2 "$bm" tokenizer train text -o y.json --vocab 256
 expect 2 "$bm" tokenizer train text -o y.json
-expect 2 "$bm" tokenizer train text -o - --vocab 300
-says 'not standard output'
+expect 0 "$bm" tokenizer train text -o piped.json --vocab 300
+expect 0 "$bm" tokenizer train text -o - --vocab 300
+cmp out piped.json || fail "another tokenizer on standard output than in a file"
+expect 2 "$bm" tokenizer train text -o text --vocab 300 --force
+says 'is what is read'
+expect 3 "$bm" tokenizer train text -o /dev/null --vocab 300 --force
+says 'no regular file'
 [[ ! -e y.json && ! -e x.json ]] || fail "a file was written"

@@ -158,6 +158,52 @@ START_TEST(only_what_the_dead_left_is_removed)
 }
 END_TEST
 
+/* Whether a new run may be made, whatever is there. */
+START_TEST(a_new_run_is_made_where_nothing_is)
+{
+    char *made, command[4200];
+    test_fails(bm_run_check_new(run), BM_ERR_EXISTS, "go on with it by `bmtool resume");
+    test_fails(bm_run_create(&made, run), BM_ERR_EXISTS, "exists already");
+    ck_assert_ptr_null(made);
+    test_write_file(test_path("run/file"), "x", 1);
+    test_fails(bm_run_check_new(test_path("run/file")), BM_ERR_EXISTS, "is no run");
+    test_fails(bm_run_check_new(test_path("run/file/new/run")), BM_ERR_IO, "is no folder");
+    test_ok(bm_run_check_new(test_path("run/a/b/c/")));
+    test_ok(bm_run_create(&made, test_path("run/a/b/c/")));
+    ck_assert_str_eq(made, test_path("run/a"));
+    ck_assert(bm_run_is_folder(test_path("run/a/b/c/checkpoints")));
+    static const char *const files[] = {"config.yaml", "gemm.json", "metrics.jsonl"};
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(command, sizeof command, "run/a/b/c/%s", files[i]);
+        test_write_file(test_path(command), "x", 1);
+    }
+    bm_run_discard(test_path("run/a/b/c/"), made);
+    bm_free(made);
+    ck_assert(!bm_path_exists(test_path("run/a")));
+    ck_assert(bm_path_exists(test_path("run/file")) && bm_run_is_folder(test_path("run/checkpoints")));
+}
+END_TEST
+
+static bm_status make_and_discard(void *arg)
+{
+    char *made;
+    BM_TRY(bm_run_check_new(arg));
+    BM_TRY(bm_run_create(&made, arg));
+    ck_assert(bm_run_is_folder(arg));
+    bm_run_discard(arg, made);
+    bm_free(made);
+    return BM_OK;
+}
+
+START_TEST(a_new_run_without_memory_leaves_nothing)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s", test_path("run/a/b"));
+    test_fail_allocations(make_and_discard, path);
+    ck_assert(!bm_path_exists(test_path("run/a")));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("io/store/runfolder");
@@ -167,6 +213,8 @@ int main(void)
     tcase_add_test(t, the_last_and_the_best_are_kept);
     tcase_add_test(t, latest_names_the_newest);
     tcase_add_test(t, only_what_the_dead_left_is_removed);
+    tcase_add_test(t, a_new_run_is_made_where_nothing_is);
+    tcase_add_test(t, a_new_run_without_memory_leaves_nothing);
     suite_add_tcase(suite, t);
     return test_run(suite);
 }
