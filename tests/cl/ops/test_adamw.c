@@ -271,9 +271,42 @@ START_TEST(the_norm_of_many_gradients_is_exact_to_f32)
 }
 END_TEST
 
+/* Its partial sums are memory that nothing has written. */
+START_TEST(the_norm_of_no_gradients_is_zero)
+{
+    EACH_FORM(form) {
+        bm_engine *e = optest_engine(form);
+        bm_graph_opts opts = bm_graph_opts_with_ops();
+        bm_graph *g = NULL;
+        bm_layout *layout = NULL;
+        bm_bank *grads = NULL;
+        bm_plan *p = NULL;
+        float got = -1;
+        test_ok(bm_graph_create(&g, &opts));
+        bm_value *x = bm_graph_input(g, "x", BM_F32, BM_SHAPE(999)), *sum = bm_sum(g, x); /* uses the same memory before */
+        bm_value *norm = bm_graph_output(g, bm_grad_norm(g, 2), "norm");
+        bm_graph_output(g, bm_mul(g, sum, norm), "product");
+        test_ok(bm_layout_create(&layout, g, BM_PLACE_WEIGHT, bm_engine_limits(e)));
+        test_ok(bm_bank_create(&grads, e, layout, BM_PLACE_GRAD));
+        test_ok(bm_plan_create(&p, e, g, &(bm_plan_opts){.banks = &grads, .n_banks = 1}));
+        float ones[999];
+        for (int i = 0; i < 999; i++) ones[i] = 1;
+        test_ok(bm_plan_write(p, x, ones));
+        test_ok(bm_plan_run(p));
+        test_ok(bm_plan_run(p));
+        test_ok(bm_plan_read(p, norm, &got));
+        ck_assert_float_eq(got, 0);
+        bm_plan_destroy(p);
+        bm_bank_destroy(grads);
+        bm_layout_destroy(layout);
+        bm_graph_destroy(g);
+    }
+}
+END_TEST
+
 START_TEST(wrong_use_is_refused)
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 5; i++) {
         bm_graph *g = NULL;
         bm_graph_opts opts = bm_graph_opts_with_ops();
         const bm_adamw_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .clip = 1};
@@ -281,7 +314,15 @@ START_TEST(wrong_use_is_refused)
         bm_graph_param(g, "a", BM_F32, BM_SHAPE(3), 0);
         bm_graph_param(g, "b", BM_F16, BM_SHAPE(3), 0);
         if (i == 0) test_fails(bm_adamw(g, 1, NULL, &o), BM_ERR_USAGE, "needs the norm");
-        else test_fails(bm_adamw(g, 0, NULL, &o), BM_ERR_SHAPE, "b is f16");
+        if (i == 1) test_fails(bm_adamw(g, 0, NULL, &o), BM_ERR_SHAPE, "b is f16");
+        if (i == 2) {
+            bm_value *norms = bm_graph_input(g, "norms", BM_F32, BM_SHAPE(2));
+            test_fails(bm_adamw(g, 1, norms, &o), BM_ERR_SHAPE, "norms is [2], not [1]");
+        }
+        if (i > 2) {
+            ck_assert_ptr_null(bm_grad_norm(g, i == 3 ? -1 : 9));
+            test_fails(bm_graph_status(g), BM_ERR_USAGE, "at most 8");
+        }
         bm_graph_destroy(g);
     }
 }
@@ -296,6 +337,7 @@ int main(void)
     tcase_add_test(c, the_update_is_pytorchs);
     tcase_add_test(c, a_step_in_16_bits_rounds_once);
     tcase_add_test(c, the_norm_of_many_gradients_is_exact_to_f32);
+    tcase_add_test(c, the_norm_of_no_gradients_is_zero);
     tcase_add_test(c, wrong_use_is_refused);
     return test_run(s);
 }

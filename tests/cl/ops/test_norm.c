@@ -81,6 +81,17 @@ END_TEST
 START_TEST(add_norm_with_rms) { check("add_norm rms", (kind){1, 0, 1}); }
 END_TEST
 
+START_TEST(weights_may_be_f32_beside_16_bits)
+{
+    static const kind kinds[] = {{0, 1, 0}, {1, 0, 1}};
+    for (int i = 0; i < 2; i++) {
+        optest t = test_of("f32 weights", &kinds[i], 5, 37);
+        for (int j = 1 + kinds[i].residual; j < t.n_in; j++) t.in[j].f32 = 1;
+        optest_check(&t);
+    }
+}
+END_TEST
+
 /* x of mean 4096 and deviation 1: a variance by mean(x^2) - mean^2 would have lost all digits. */
 static void build_shifted(bm_graph *g, bm_value **out, bm_value *const *in, const optest *t)
 {
@@ -195,6 +206,7 @@ int main(void)
     tcase_add_test(c, rmsnorm_is_without_a_mean);
     tcase_add_test(c, add_norm_adds_first);
     tcase_add_test(c, add_norm_with_rms);
+    tcase_add_test(c, weights_may_be_f32_beside_16_bits);
     tcase_add_test(c, the_variance_survives_a_large_mean);
     tcase_add_test(c, a_row_without_variance_gives_the_bias);
     tcase_add_test(c, either_result_may_be_unused);
