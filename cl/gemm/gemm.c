@@ -126,7 +126,7 @@ const bm_gemm_backend *bm_gemm_default(const bm_gemm_desc *d, bm_engine *e, cons
     const bm_gemm_backend *first = &bm_gemm_tiled;
     const char *why;
     if (!d->k) return first; /* only the epilogue is left */
-    if (limits->type == BM_DEVICE_CPU && !(e && bm_engine_form(e) == BM_FORM_PLAIN)) first = &bm_gemm_packed;
+    if ((e ? bm_engine_form(e) : bm_limits_form(limits)) == BM_FORM_CPU) first = &bm_gemm_packed;
     if (limits->type == BM_DEVICE_GPU) first = &bm_gemm_clblast;
     return first->takes(d, e, limits, &why) ? first : &bm_gemm_tiled;
 }

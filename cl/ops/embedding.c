@@ -172,7 +172,7 @@ static bm_status launch_scatter_positions(bm_launcher *l, const bm_node *n)
                            bm_arg_i64(last),
                            bm_arg_i64(each)};
     bm_kernel_launch k = {.kernel = "scatter_positions", .args = args, .n_args = 8};
-    if (B) launch_rows(l, &k, dposition->dtype, T, each);
+    launch_rows(l, &k, dposition->dtype, T, each);
     return bm_launcher_status(l);
 }
 

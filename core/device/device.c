@@ -167,6 +167,11 @@ bm_limits bm_limits_default(bm_device_type type, int64_t global_bytes)
     };
 }
 
+bm_form bm_limits_form(const bm_limits *l)
+{
+    return l->type == BM_DEVICE_CPU && l->float_width > 1 ? BM_FORM_CPU : BM_FORM_PLAIN;
+}
+
 /* Platforms whose name's first word would not tell; the first entry that begins the name counts. */
 static const struct {
     const char *begins, *short_name;

@@ -33,6 +33,13 @@ typedef struct bm_limits {
     int partition_counts;     /* CL_DEVICE_PARTITION_BY_COUNTS among its properties */
 } bm_limits;
 
+/* Which form of a kernel runs: `cpu` (one work-item per work-group, explicit vectors) or `plain` (any device). */
+typedef enum bm_form { BM_FORM_AUTO, BM_FORM_CPU, BM_FORM_PLAIN } bm_form;
+/* The one that pays on a device of these limits: `cpu` on a CPU whose driver says that it has vectors of floats. One
+ * that says 1 (Mesa's llvmpipe) deals work-items out to the lanes itself: explicit vectors gain nothing there, and
+ * attention's cpu form takes it minutes to build. */
+BM_API bm_form bm_limits_form(const bm_limits *l);
+
 typedef struct bm_device bm_device; /* borrowed from its list */
 typedef struct bm_device_list bm_device_list;
 

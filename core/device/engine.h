@@ -18,15 +18,12 @@ extern "C" {
 typedef struct bm_engine bm_engine;
 typedef struct bm_queue bm_queue;
 
-/* Which form of a kernel runs: `cpu` (one work-item per work-group, explicit vectors) or `plain` (any device). */
-typedef enum bm_form { BM_FORM_AUTO, BM_FORM_CPU, BM_FORM_PLAIN } bm_form;
-
 typedef struct bm_engine_opts {
     bm_source_table sources; /* the embedded kernels; borrowed, static */
     const char *cl_dir;      /* a folder whose NAME.cl replace the embedded ones (kernel work), or NULL */
     const char *cache_dir;   /* where built programs are kept; NULL: nowhere */
     int cache_always;        /* also those of PoCL, which keeps them itself; see program.h */
-    bm_form form;            /* AUTO: cpu on CPU devices, else plain */
+    bm_form form;            /* AUTO: bm_limits_form() of the device */
     int profile;             /* queues that time their commands */
     int64_t max_alloc_bytes; /* lowers the device's own limit, to try slabs; 0: as the device says */
 } bm_engine_opts;

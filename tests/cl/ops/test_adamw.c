@@ -274,7 +274,8 @@ END_TEST
 /* Its partial sums are memory that nothing has written. */
 START_TEST(the_norm_of_no_gradients_is_zero)
 {
-    EACH_FORM(form) {
+    EACH_FORM(form)
+    {
         bm_engine *e = optest_engine(form);
         bm_graph_opts opts = bm_graph_opts_with_ops();
         bm_graph *g = NULL;
@@ -283,7 +284,8 @@ START_TEST(the_norm_of_no_gradients_is_zero)
         bm_plan *p = NULL;
         float got = -1;
         test_ok(bm_graph_create(&g, &opts));
-        bm_value *x = bm_graph_input(g, "x", BM_F32, BM_SHAPE(999)), *sum = bm_sum(g, x); /* uses the same memory before */
+        bm_value *x = bm_graph_input(g, "x", BM_F32, BM_SHAPE(999)),
+                 *sum = bm_sum(g, x); /* uses the same memory before */
         bm_value *norm = bm_graph_output(g, bm_grad_norm(g, 2), "norm");
         bm_graph_output(g, bm_mul(g, sum, norm), "product");
         test_ok(bm_layout_create(&layout, g, BM_PLACE_WEIGHT, bm_engine_limits(e)));

@@ -116,8 +116,8 @@ START_TEST(embedding_adds_the_row_of_the_position)
 }
 END_TEST
 
-/* ids V and -1 and position 5 are outside: NaN comes out, and the gradient changes nothing but what it should. In the banks each
- * table has a neighbour right behind its last row, which nothing writes. */
+/* ids V and -1 and position 5 are outside: NaN comes out, and the gradient changes nothing but what it should. In the
+ * banks each table has a neighbour right behind its last row, which nothing writes. */
 static void check_outside(bm_form form, int positions)
 {
     enum { V = 7, P = 5, C = 32, T = 6 };
@@ -173,7 +173,7 @@ static void check_outside(bm_form form, int positions)
 START_TEST(numbers_outside_the_tables_are_seen_and_touch_nothing)
 {
     EACH_FORM(form)
-        for (int positions = 0; positions < 2; positions++) check_outside(form, positions);
+    for (int positions = 0; positions < 2; positions++) check_outside(form, positions);
 }
 END_TEST
 

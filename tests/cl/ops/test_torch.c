@@ -1,5 +1,6 @@
 /* Ops against what PyTorch computed in float64 (tests/fixtures/ops.h5). A result may differ by c 2^-24 of the size of what it
  * is compared with, row by row where rows differ in size; c is said at each. */
+/* ctest: rusticl/plain */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

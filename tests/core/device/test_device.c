@@ -53,6 +53,39 @@ START_TEST(limits_are_within_what_opencl_promises)
 }
 END_TEST
 
+/* llvmpipe says that it is a CPU, but takes work-items for lanes. */
+START_TEST(the_cpu_form_is_for_cpus_with_vectors)
+{
+    static const struct {
+        bm_device_type type;
+        int width;
+        bm_form form;
+    } cases[] = {{BM_DEVICE_CPU, 16, BM_FORM_CPU},
+                 {BM_DEVICE_CPU, 4, BM_FORM_CPU},
+                 {BM_DEVICE_CPU, 1, BM_FORM_PLAIN},
+                 {BM_DEVICE_GPU, 4, BM_FORM_PLAIN},
+                 {BM_DEVICE_ACCELERATOR, 16, BM_FORM_PLAIN}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const bm_limits m = {.type = cases[i].type, .float_width = cases[i].width};
+        ck_assert_int_eq(bm_limits_form(&m), cases[i].form);
+    }
+    bm_limits unnamed = bm_limits_default(BM_DEVICE_CPU, 1 << 30);
+    ck_assert_int_eq(bm_limits_form(&unnamed), BM_FORM_CPU);
+
+    bm_device_list *l = NULL;
+    test_ok(bm_device_list_create(&l));
+    for (int i = 0; i < bm_device_list_count(l); i++) {
+        const bm_device *d = bm_device_list_at(l, i);
+        const bm_form form = bm_limits_form(bm_device_limits(d));
+        if (!strcmp(bm_device_platform_name(d), "rusticl")) ck_assert_int_eq(form, BM_FORM_PLAIN);
+#if defined(__x86_64__) || defined(__aarch64__)
+        if (!strncmp(bm_device_short_name(d), "pocl", 4)) ck_assert_int_eq(form, BM_FORM_CPU);
+#endif
+    }
+    bm_device_list_destroy(l);
+}
+END_TEST
+
 START_TEST(looking_makes_no_opencl_object)
 {
     const layer_api *layer = test_layer();
@@ -172,6 +205,7 @@ int main(void)
     Suite *s = suite_create("core/device/device");
     TCase *c = tcase_create("device");
     tcase_add_test(c, limits_are_within_what_opencl_promises);
+    tcase_add_test(c, the_cpu_form_is_for_cpus_with_vectors);
     tcase_add_test(c, looking_makes_no_opencl_object);
     tcase_add_test(c, looking_survives_failing_allocations);
     tcase_add_test(c, looking_survives_failing_calls);

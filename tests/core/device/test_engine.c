@@ -55,7 +55,7 @@ START_TEST(options_decide_the_form_and_the_largest_buffer)
 {
     bm_engine_opts opts = bm_engine_opts_default();
     bm_engine *e = test_engine_open_with(&opts);
-    ck_assert_int_eq(bm_engine_form(e), bm_engine_limits(e)->type == BM_DEVICE_CPU ? BM_FORM_CPU : BM_FORM_PLAIN);
+    ck_assert_int_eq(bm_engine_form(e), bm_limits_form(bm_engine_limits(e)));
     ck_assert_ptr_null(bm_engine_cache_dir(e));
     int64_t device_most = bm_engine_limits(e)->max_alloc_bytes;
     bm_engine_close(e);
