@@ -76,6 +76,13 @@ static bm_status check(const bm_config *c, int64_t vocab)
         return bm_fail(BM_ERR_CONFIG, "%smodel.heads: %lld heads do not divide model.width %lld evenly: use a multiple of %lld",
                        bm_config_where(c, "model.heads", where, sizeof where), (long long)heads, (long long)width,
                        (long long)heads);
+    if (width / heads > BM_ATTENTION_MOST_HEAD)
+        return bm_fail(
+            BM_ERR_CONFIG,
+            "%smodel.heads: %lld heads of model.width %lld have %lld elements each, more than %d: use more heads "
+            "or a smaller width",
+            bm_config_where(c, "model.heads", where, sizeof where), (long long)heads, (long long)width,
+            (long long)(width / heads), BM_ATTENTION_MOST_HEAD);
     if (vocab && !bm_config_is_null(c, "model.vocab") && bm_config_i64(c, "model.vocab") < vocab)
         return bm_fail(BM_ERR_CONFIG, "%smodel.vocab: %lld is less than the %lld tokens of the data set",
                        bm_config_where(c, "model.vocab", where, sizeof where),

@@ -174,12 +174,12 @@ static int print_json(const bench *b)
 {
     const char *cblas = bm_bench_cblas_name();
     return bm_out_json(json_pack(
-        "{s:i, s:{s:s, s:s, s:s}, s:f, s:f, s:f, s:o, s:s?, s:{s:f, s:f, s:f, s:f, s:f, s:I}}", "version", 1, "device", "name",
-        bm_engine_device_name(b->session.engine), "platform", bm_engine_platform_name(b->session.engine), "driver",
-        bm_engine_driver(b->session.engine), "read_gb_per_s", b->read / 1e9, "copy_gb_per_s", b->copy / 1e9, "gemm_gflops",
-        b->rate / 1e9, "gemm", shapes_json(b), "cblas_library", cblas, "train_step", "ms", b->step_s * 1e3, "tokens_per_s",
-        (double)b->tokens / b->step_s, "gflops", b->flops / b->step_s / 1e9, "least_ms", b->roofline_s * 1e3, "share_of_limit",
-        b->roofline_s / b->step_s, "tokens", (json_int_t)b->tokens));
+        "{s:i, s:{s:s, s:s, s:s}, s:f, s:f, s:f, s:o, s:s?, s:{s:f, s:f, s:f, s:f, s:f, s:I}}", "schema", 1, "device",
+        "name", bm_engine_device_name(b->session.engine), "platform", bm_engine_platform_name(b->session.engine),
+        "driver", bm_engine_driver(b->session.engine), "read_gb_per_s", b->read / 1e9, "copy_gb_per_s", b->copy / 1e9,
+        "gemm_gflops", b->rate / 1e9, "gemm", shapes_json(b), "cblas_library", cblas, "train_step", "ms",
+        b->step_s * 1e3, "tokens_per_s", (double)b->tokens / b->step_s, "gflops", b->flops / b->step_s / 1e9,
+        "least_ms", b->roofline_s * 1e3, "share_of_limit", b->roofline_s / b->step_s, "tokens", (json_int_t)b->tokens));
 }
 
 static void add_gflops(bm_table *t, double x)

@@ -14,11 +14,14 @@
 #include "tools/view.h"
 
 static const char help[] =
-    "  bmtool cat runs/a /params/ln_f/weight              one row a line\n"
-    "  bmtool cat runs/a params/wte/weight --slice 0:2,:8 the first 8 columns of rows 0 and 1\n"
+    "Examples:\n"
+    "  bmtool cat runs/a /params/norm/weight              one row a line\n"
+    "  bmtool cat runs/a params/token/weight --slice 0:2,:8 the first 8 columns of rows 0 and 1\n"
     "  bmtool cat runs/a config/json                      JSON as it is stored\n"
-    "  bmtool cat runs/a params/wte/weight --npy -o wte.npy\n"
+    "  bmtool cat runs/a params/token/weight --npy -o token.npy\n"
     "  bmtool cat kjv.h5 tokens/ids --raw | od -An -tu2\n"
+    "\n"
+    "usage: bmtool cat FILE|RUN DATASET [--slice ...] [--raw | --npy] [-o FILE [--force]]\n"
     "\n"
     "  --slice A:B,C:D,...   elements from A to before B of each dimension; A, B or later dimensions may be left out,\n"
     "                        a single number is one element\n"

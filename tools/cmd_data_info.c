@@ -3,8 +3,11 @@
 #include "tools/view.h"
 
 static const char help[] =
+    "Examples:\n"
     "  bmtool data info kjv.h5\n"
     "  bmtool data info kjv.h5 --json\n"
+    "\n"
+    "usage: bmtool data info D.h5 [--bigrams] [--json]\n"
     "\n"
     "Tokens, documents, splits, vocabulary, tokenizer and content id of a dataset. Does not read the tokens\n"
     "(bmtool data verify does).\n"

@@ -118,6 +118,7 @@ static bm_status report(const job *j)
     bm_content_id_hex(hex, &j->content_id);
     if (j->json) {
         json_t *o = json_object();
+        json_object_set_new(o, "schema", json_integer(1));
         json_object_set_new(o, "output", json_string(j->output));
         json_object_set_new(o, "bytes", json_integer(bytes));
         json_object_set_new(o, "tokens", json_integer(bm_tokens_count(t)));
@@ -174,11 +175,13 @@ const bm_cmd bm_cmd_data_text = {
     .name = "data text",
     .group = "make data",
     .summary = "make a data set of token ids from texts",
-    .help = "  bmtool data text book.txt -o book.h5 --tokenizer byte\n"
+    .help = "Examples:\n"
+            "  bmtool data text book.txt -o book.h5 --tokenizer byte\n"
             "  bmtool data text docs/*.txt -o docs.h5 --tokenizer bpe:8192 --val-fraction 0.05\n"
             "  zcat web.gz | bmtool data text - -o web.h5 --tokenizer gpt2.json\n"
             "\n"
-            "usage: bmtool data text FILE... -o OUT.h5 --tokenizer byte|bpe:N|TOKENIZER [--val-fraction 0.1] [--force] [--json]\n"
+            "usage: bmtool data text FILE... -o OUT.h5 --tokenizer byte|bpe:N|TOKENIZER [--val-fraction 0.1] [--force] "
+            "[--json]\n"
             "\n"
             "  FILE                    a text in any encoding, one document each; - is standard input\n"
             "  -o, --output OUT.h5     the data set\n"
@@ -189,7 +192,8 @@ const bm_cmd bm_cmd_data_text = {
             "  -f, --force             replace an output that exists\n"
             "      --json              report on standard output as JSON\n"
             "\n"
-            "Each document ends with the end-of-text token. Texts are read as a stream and may be larger than memory; what is\n"
+            "Each document ends with the end-of-text token. Texts are read as a stream and may be larger than memory; "
+            "what is\n"
             "no file (a pipe) is copied to a temporary file when it must be read twice, for bpe:N.\n",
     .run = run,
 };

@@ -8,7 +8,10 @@
 #include "tools/view.h"
 
 static const char help[] =
+    "Examples:\n"
     "  bmtool data verify kjv.h5\n"
+    "\n"
+    "usage: bmtool data verify D.h5... [--json]\n"
     "\n"
     "Checks every byte of datasets against the manifest in each file, then that every token lies in the vocabulary.\n"
     "\n"

@@ -9,10 +9,13 @@
 #include "tools/table.h"
 
 static const char help[] =
+    "Examples:\n"
     "  bmtool devices                 one line a device; * marks what --device auto picks\n"
     "  bmtool devices --all           everything about each: limits, features, extensions\n"
     "  bmtool devices --device gpu:0  which device a SPEC means\n"
     "  bmtool devices --json\n"
+    "\n"
+    "usage: bmtool devices [--device SPEC] [--all] [--json]\n"
     "\n"
     "Lists every OpenCL platform and device, without opening any.\n"
     "\n"

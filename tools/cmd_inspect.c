@@ -10,9 +10,12 @@
 #include "tools/view.h"
 
 static const char help[] =
+    "Examples:\n"
     "  bmtool inspect runs/a                 the newest sound checkpoint of a run\n"
     "  bmtool inspect step-00000500.h5 --json\n"
     "  bmtool inspect kjv.h5                 datasets too\n"
+    "\n"
+    "usage: bmtool inspect FILE|RUN [--no-verify] [--json]\n"
     "\n"
     "One screen: model, parameters by layer, optimizer, progress, tokenizer, origin, and whether every byte is sound.\n"
     "\n"

@@ -9,10 +9,13 @@
 #include "tools/view.h"
 
 static const char help[] =
+    "Examples:\n"
     "  bmtool ls runs/a                      what the newest checkpoint of the run holds\n"
     "  bmtool ls step-00000500.h5 params     all below /params\n"
     "  bmtool ls step-00000500.h5 '*/bias'   by pattern: * and ? as in the shell, * over slashes too\n"
     "  bmtool ls -c step-00000500.h5         layers that differ in a number alone on one line\n"
+    "\n"
+    "usage: bmtool ls FILE|RUN [PATTERN...] [--collapse] [--json]\n"
     "\n"
     "  -c, --collapse    one line for h0..h11 with the same type and shape\n"
     "  --json            {\"schema\", \"path\", \"datasets\": [{\"path\", \"dtype\", \"shape\", \"bytes\", \"offset\", "

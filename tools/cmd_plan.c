@@ -71,13 +71,14 @@ done:
 static int print_json(const bm_forecast *f, const bm_limits *l, const char *device, double gflops)
 {
     return bm_out_json(json_pack(
-        "{s:i, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:b, s:{s:s, s:I}, s:I, s:f, s:f, s:I, s:o}", "version", 1,
-        "device", device, "parameters", (json_int_t)f->parameters, "memory", "weights", (json_int_t)f->weight_bytes, "gradients",
-        (json_int_t)f->gradient_bytes, "optimizer", (json_int_t)f->state_bytes, "temporaries", (json_int_t)f->temp_bytes,
-        "inputs", (json_int_t)f->input_bytes, "total", (json_int_t)f->total_bytes, "snapshot_bytes",
-        (json_int_t)f->snapshot_bytes, "device_bytes", (json_int_t)l->global_bytes, "fits", f->total_bytes <= l->global_bytes,
-        "peak", "op", f->peak, "bytes", (json_int_t)f->peak_bytes, "tokens_per_step", (json_int_t)f->tokens, "flops_per_step",
-        f->flops, "bytes_per_step", f->bytes, "nodes", (json_int_t)f->nodes, "least_s_per_step",
+        "{s:i, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:b, s:{s:s, s:I}, s:I, s:f, s:f, s:I, s:o}",
+        "schema", 1, "device", device, "parameters", (json_int_t)f->parameters, "memory", "weights",
+        (json_int_t)f->weight_bytes, "gradients", (json_int_t)f->gradient_bytes, "optimizer",
+        (json_int_t)f->state_bytes, "temporaries", (json_int_t)f->temp_bytes, "inputs", (json_int_t)f->input_bytes,
+        "total", (json_int_t)f->total_bytes, "snapshot_bytes", (json_int_t)f->snapshot_bytes, "device_bytes",
+        (json_int_t)l->global_bytes, "fits", f->total_bytes <= l->global_bytes, "peak", "op", f->peak, "bytes",
+        (json_int_t)f->peak_bytes, "tokens_per_step", (json_int_t)f->tokens, "flops_per_step", f->flops,
+        "bytes_per_step", f->bytes, "nodes", (json_int_t)f->nodes, "least_s_per_step",
         gflops > 0 ? json_real(f->flops / 1e9 / gflops) : json_null()));
 }
 

@@ -11,14 +11,18 @@
 #include "tools/view.h"
 
 static const char help[] =
+    "Examples:\n"
     "  bmtool stats runs/a                          every parameter of the newest checkpoint\n"
     "  bmtool stats step-00000500.h5 'params/h0/*'  those that fit a pattern\n"
-    "  bmtool stats step-00000500.h5 params/wte --histogram\n"
+    "  bmtool stats step-00000500.h5 params/token --histogram\n"
+    "\n"
+    "usage: bmtool stats FILE|RUN [PATTERN...] [--histogram] [--json]\n"
     "\n"
     "Per tensor: least, greatest, mean, standard deviation, root mean square, and how many elements are zero, NaN or "
     "infinite\n"
-    "(these two are counted and left out of the rest). Without a pattern: /params. Every byte read is checked\n"
-    "against its hash.\n"
+    "(these two are counted and left out of the rest). Without a pattern: /params, or all of a dataset. Every byte "
+    "read is\n"
+    "checked against its hash.\n"
     "\n"
     "  --histogram   twenty equal steps from the least to the greatest value\n"
     "  --json        {\"schema\", \"path\", \"tensors\": [{\"path\", \"count\", \"min\", \"max\", \"mean\", \"std\", "
@@ -193,8 +197,9 @@ static int run(int argc, char **argv)
     json_t *tensors = as_json ? json_array() : NULL;
     bm_status status = bm_view_open(&s, argv[0]);
     if (!status)
-        status = argc > 1 ? bm_view_select(&list, &n, s, (const char *const *)argv + 1, argc - 1)
-                          : bm_view_select(&list, &n, s, params, 1);
+        status = argc > 1 || bm_store_get_kind(s) == BM_STORE_DATASET
+                     ? bm_view_select(&list, &n, s, (const char *const *)argv + 1, argc - 1)
+                     : bm_view_select(&list, &n, s, params, 1);
     if (!status) status = run_on(s, list, n, tensors, histogram);
     code = 0;
     if (!status && as_json)

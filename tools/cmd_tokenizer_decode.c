@@ -75,7 +75,8 @@ const bm_cmd bm_cmd_tokenizer_decode = {
     .name = "tokenizer decode",
     .group = "make data",
     .summary = "turn token ids back into the text",
-    .help = "  echo 818 262 3726 | bmtool tokenizer decode gpt2.json\n"
+    .help = "Examples:\n"
+            "  echo 818 262 3726 | bmtool tokenizer decode gpt2.json\n"
             "  bmtool tokenizer encode gpt2.json book.txt --ids | bmtool tokenizer decode gpt2.json | cmp - book.txt\n"
             "\n"
             "usage: bmtool tokenizer decode TOKENIZER [FILE]\n"

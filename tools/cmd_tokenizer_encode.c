@@ -91,7 +91,8 @@ const bm_cmd bm_cmd_tokenizer_encode = {
     .name = "tokenizer encode",
     .group = "make data",
     .summary = "show the token ids of a text",
-    .help = "  echo 'In the beginning' | bmtool tokenizer encode gpt2.json\n"
+    .help = "Examples:\n"
+            "  echo 'In the beginning' | bmtool tokenizer encode gpt2.json\n"
             "  bmtool tokenizer encode book.h5 book.txt --ids > book.ids\n"
             "\n"
             "usage: bmtool tokenizer encode TOKENIZER [FILE] [--ids | --json] [--special]\n"
@@ -102,6 +103,7 @@ const bm_cmd bm_cmd_tokenizer_encode = {
             "      --json    {\"ids\": [...], \"tokens\": N, \"bytes\": N}\n"
             "      --special <|endoftext|> in the text is the token; else it is text like any other\n"
             "\n"
-            "Without --ids and --json: one token a line, its id, a tab, and its bytes (those that cannot be shown as \\xNN).\n",
+            "Without --ids and --json: one token a line, its id, a tab, and its bytes (those that cannot be shown as "
+            "\\xNN).\n",
     .run = run,
 };

@@ -35,7 +35,8 @@ const bm_cmd bm_cmd_tokenizer_import = {
     .name = "tokenizer import",
     .group = "make data",
     .summary = "take over GPT-2's vocabulary files",
-    .help = "  bmtool tokenizer import --vocab-json encoder.json --merges vocab.bpe -o gpt2.json\n"
+    .help = "Examples:\n"
+            "  bmtool tokenizer import --vocab-json encoder.json --merges vocab.bpe -o gpt2.json\n"
             "\n"
             "usage: bmtool tokenizer import --vocab-json FILE --merges FILE -o TOKENIZER.json [--force]\n"
             "\n"

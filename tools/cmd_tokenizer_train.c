@@ -44,7 +44,8 @@ const bm_cmd bm_cmd_tokenizer_train = {
     .name = "tokenizer train",
     .group = "make data",
     .summary = "train a byte-level BPE on texts",
-    .help = "  bmtool tokenizer train book.txt -o book.json --vocab 4096\n"
+    .help = "Examples:\n"
+            "  bmtool tokenizer train book.txt -o book.json --vocab 4096\n"
             "  zcat logs.gz | bmtool tokenizer train - -o logs.json --vocab 32000\n"
             "\n"
             "usage: bmtool tokenizer train FILE... -o TOKENIZER.json --vocab N [--force]\n"

@@ -10,9 +10,12 @@
 #include "tools/view.h"
 
 static const char help[] =
+    "Examples:\n"
     "  bmtool verify runs/a/checkpoints/step-00000500.h5\n"
     "  bmtool verify runs/a                  every checkpoint of the run\n"
     "  bmtool verify --json kjv.h5 runs/a\n"
+    "\n"
+    "usage: bmtool verify FILE|RUN... [--json]\n"
     "\n"
     "Checks every byte of checkpoints and datasets against the manifest in each file, and names every damaged dataset\n"
     "with its place in the file.\n"

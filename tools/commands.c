@@ -46,6 +46,14 @@ static int print_family(const char *word)
     return n;
 }
 
+int bm_command_help(int argc, char **argv)
+{
+    int words;
+    char option[] = "--help", *args[] = {argv[0], option, NULL};
+    const bm_cmd *cmd = bm_command_find(&words, argc, argv);
+    return cmd ? cmd->run(2, args) : bm_command_unknown(argc, argv);
+}
+
 int bm_command_unknown(int argc, char **argv)
 {
     char both[128];

@@ -10,6 +10,8 @@
 const bm_cmd *bm_command_find(int *words, int argc, char **argv);
 /* Says that argv begins with no command, and what is nearest; returns 2. */
 int bm_command_unknown(int argc, char **argv);
+/* `bmtool help COMMAND`: the command's --help; the exit code. */
+int bm_command_help(int argc, char **argv);
 void bm_commands_print(FILE *out);
 
 #endif

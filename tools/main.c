@@ -26,10 +26,12 @@ static int run(int argc, char **argv)
         printf("bmtool %s\n", BM_VERSION);
         return 0;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+    int help = strcmp(argv[1], "help") == 0;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (help && argc == 2)) {
         bm_commands_print(stdout);
         return 0;
     }
+    if (help) return bm_command_help(argc - 2, argv + 2);
     int words;
     const bm_cmd *cmd = bm_command_find(&words, argc - 1, argv + 1);
     if (cmd) return cmd->run(argc - words, argv + words);

@@ -130,7 +130,11 @@ int bm_out_finish(int code)
     return bm_status_exit_code(BM_ERR_IO);
 }
 
-int bm_out_is_terminal(FILE *f) { return isatty(fileno(f)); }
+int bm_out_is_terminal(FILE *f)
+{
+    const char *term = getenv("TERM");
+    return isatty(fileno(f)) && !(term && strcmp(term, "dumb") == 0);
+}
 
 const char *bm_out_style(FILE *f, bm_style style)
 {

@@ -36,7 +36,8 @@ json_t *bm_json_real(double x);
 /* Ends every command: the exit code, or 4 with a message when stdout could not be written. */
 int bm_out_finish(int code);
 
-/* Whether a stream is a terminal; whether to colour it (a terminal, and no NO_COLOR). */
+/* Whether a stream is a terminal that can take away what it shows (TERM is not "dumb"); whether to colour it (a
+ * terminal, and no NO_COLOR). */
 int bm_out_is_terminal(FILE *f);
 typedef enum bm_style { BM_PLAIN, BM_BOLD, BM_DIM, BM_RED, BM_GREEN, BM_YELLOW } bm_style;
 /* The sequence that starts a style on this stream, "" where it is not to be coloured. */

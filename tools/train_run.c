@@ -8,6 +8,7 @@
 #include "cl/gemm/gemm.h"
 #include "core/base/file.h"
 #include "core/base/mem.h"
+#include "io/formats/safetensors.h"
 #include "models/train/trainer.h"
 #include "tools/out.h"
 #include "tools/session.h"
@@ -121,6 +122,11 @@ static int report(const bm_train_run *r, bm_status status, const bm_trainer *t)
         bm_out_note("done: bmtool inspect %s", r->run);
         return 0;
     }
+    if (status == BM_ERR_NO_SPACE || status == BM_ERR_IO) {
+        int code = bm_out_error(status);
+        bm_out_note("once that is mended, go on from the newest checkpoint with: bmtool resume %s", r->run);
+        return code;
+    }
     if (status != BM_ERR_STOPPED) return bm_out_error(status);
     if (bm_trainer_step(t)) bm_out_note("%s; go on with: bmtool resume %s", bm_error_text(status), r->run);
     else bm_out_note("stopped before the first step; nothing was kept");
@@ -132,9 +138,20 @@ static bm_status open_init(bm_checkpoint **out, bm_config *c)
 {
     *out = NULL;
     if (bm_config_is_null(c, "init")) return BM_OK;
-    BM_TRY(bm_checkpoint_open(out, bm_config_string(c, "init")));
+    const char *path = bm_config_string(c, "init");
+    if (bm_safetensors_is(path))
+        return bm_fail(BM_ERR_REFUSED, "init: %s is a safetensors file: `bmtool convert` makes a checkpoint of it",
+                       path);
+    BM_TRY(bm_checkpoint_open(out, path));
     char id[65];
     bm_content_id_hex(id, bm_store_content_id(bm_checkpoint_store(*out)));
+    if (!bm_config_is_null(c, "init_content_id") && strcmp(bm_config_string(c, "init_content_id"), id))
+        return bm_fail(BM_ERR_DIFFERS,
+                       "init: %s is not the checkpoint that this run began with (content id %.16s..., the run has "
+                       "%.16s...): put the old one back or start a new run",
+                       bm_checkpoint_path(*out), id, bm_config_string(c, "init_content_id"));
+    BM_TRY(bm_config_set_string(c, "init",
+                                bm_checkpoint_path(*out))); /* of a run folder another may be the newest later */
     return bm_config_set_string(c, "init_content_id", id);
 }
 

@@ -3,7 +3,6 @@
 
 #include <math.h>
 
-#define MAX_HEAD 256   /* elements of a head: what panels in private memory are sized for */
 #define DECODE_ROWS 16 /* queries below which the cpu form reads the caches once per query instead of by blocks */
 
 typedef struct attrs {
@@ -34,9 +33,9 @@ static bm_status check_qkv(const bm_node *n)
     if (heads < 1) return bm_fail(BM_ERR_SHAPE, "attention with %d heads", heads);
     if (qkv->shape.rank != 3 || qkv->shape.dim[2] < 1 || qkv->shape.dim[2] % (3 * (int64_t)heads))
         return bm_fail(BM_ERR_SHAPE, "%s is %s, not [B, T, 3 x %d heads x d]", qkv->name, text, heads);
-    if (qkv->shape.dim[2] / 3 / heads > MAX_HEAD)
+    if (qkv->shape.dim[2] / 3 / heads > BM_ATTENTION_MOST_HEAD)
         return bm_fail(BM_ERR_UNSUPPORTED, "%s is %s: heads of %lld elements, more than %d", qkv->name, text,
-                       (long long)(qkv->shape.dim[2] / 3 / heads), MAX_HEAD);
+                       (long long)(qkv->shape.dim[2] / 3 / heads), BM_ATTENTION_MOST_HEAD);
     if (qkv->shape.dim[1] > INT32_MAX / 2 || qkv->shape.dim[2] > INT32_MAX)
         return bm_fail(BM_ERR_UNSUPPORTED, "%s is %s: too long", qkv->name, text);
     return BM_OK;

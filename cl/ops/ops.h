@@ -64,6 +64,7 @@ BM_API bm_value *bm_embedding(bm_graph *g, bm_value *table, bm_value *ids);
 BM_API bm_value *bm_embedding_positions(bm_graph *g, bm_value *token, bm_value *position, bm_value *ids);
 
 /* ---- cl/ops/attention.c: scaled dot product, heads side by side in the last dimension ---- */
+enum { BM_ATTENTION_MOST_HEAD = 256 }; /* elements of a head: what panels in private memory are sized for */
 /* qkv [B, T, 3 C] (q, k, v after each other, C = heads * d) -> [B, T, C]; softmax(q k^T / sqrt(d)) v, causal. Keeps the
  * log-sum-exp of each row, [B, heads, T] f32 (Dao et al. 2022, FlashAttention). */
 BM_API bm_value *bm_attention(bm_graph *g, bm_value *qkv, int heads);

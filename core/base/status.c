@@ -78,6 +78,7 @@ bm_status bm_fail_prefix(bm_status s, const char *fmt, ...)
     mark_cut(text, sizeof text, length);
     const char *rest = bm_error_text(s);
     size_t used = strlen(text);
+    if (!strncmp(rest, text, used) && rest[used] == ':') return s;
     length = (int)used + snprintf(text + used, sizeof text - used, ": %s", rest);
     mark_cut(text, sizeof text, length);
     if (last.status != s) last = (bm_error){.status = s}; /* what was kept belongs to another failure */

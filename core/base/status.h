@@ -65,7 +65,8 @@ BM_API int bm_status_exit_code(bm_status s);
 #define bm_fail_cl(code, cl_code, ...) bm_fail_at((code), (cl_code), __FILE__, __LINE__, __VA_ARGS__)
 BM_API bm_status bm_fail_at(bm_status code, int cl_code, const char *file, int line, const char *fmt, ...) BM_PRINTF(5, 6);
 
-/* Puts "prefix: " before the detail of a failure on its way up (a file name, say); returns `s`. Nothing if s is BM_OK. */
+/* Puts "prefix: " before the detail of a failure on its way up (a file name, say), unless it stands there already;
+ * returns `s`. Nothing if s is BM_OK. */
 BM_API bm_status bm_fail_prefix(bm_status s, const char *fmt, ...) BM_PRINTF(2, 3);
 
 typedef struct bm_error {

@@ -33,12 +33,13 @@ struct bm_region {
 static bm_status fail_memory(const bm_region *r, int64_t bytes, cl_int err, const char *why)
 {
     const bm_engine *e = r->engine;
-    const double mb = 1e6;
-    return bm_fail_cl(BM_ERR_DEVICE_MEMORY, err,
-                      "device memory: region \"%s\" needs %.1f MB, %s: %s has %.1f MB (%.1f MB of it taken by bm) and gives at "
-                      "most %.1f MB at once",
-                      r->name, (double)bytes / mb, why, e->name, (double)e->limits.global_bytes / mb,
-                      (double)bm_engine_live_bytes(e) / mb, (double)e->limits.max_alloc_bytes / mb);
+    const double mib = 1 << 20;
+    return bm_fail_cl(
+        BM_ERR_DEVICE_MEMORY, err,
+        "device memory: region \"%s\" needs %.1f MiB, %s: %s has %.1f MiB (%.1f MiB of it taken by bm) and gives at "
+        "most %.1f MiB at once",
+        r->name, (double)bytes / mib, why, e->name, (double)e->limits.global_bytes / mib,
+        (double)bm_engine_live_bytes(e) / mib, (double)e->limits.max_alloc_bytes / mib);
 }
 
 static int is_memory_error(cl_int err) { return err == CL_OUT_OF_RESOURCES || bm_cl_status(err) == BM_ERR_DEVICE_MEMORY; }

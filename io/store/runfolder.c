@@ -206,7 +206,8 @@ bm_status bm_run_newest(char **out, uint64_t *step, const char *run)
         bm_free(path);
         path = NULL;
     }
-    if (status && status != BM_ERR_MEMORY && first.status) status = bm_error_restore(&first);
+    if (status && status != BM_ERR_MEMORY && first.status)
+        status = bm_fail(first.status, "%s: none of its %" PRId64 " checkpoints is sound", run, n);
     bm_free(path);
     bm_free(steps);
     return status;

@@ -36,7 +36,13 @@ bm_status bm_params_create(bm_params **out, bm_engine *e, const bm_nn *nn, const
         int wanted = place == BM_PLACE_WEIGHT || (place == BM_PLACE_GRAD && opts->gradients) ||
                      (place >= BM_PLACE_STATE0 && place - BM_PLACE_STATE0 < opts->states);
         if (!wanted) continue;
-        BM_GO(bm_bank_create(&p->banks[p->n_banks], e, p->layout, (bm_place)place));
+        status = bm_bank_create(&p->banks[p->n_banks], e, p->layout, (bm_place)place);
+        if (status == BM_ERR_DEVICE_MEMORY) {
+            bm_error why = *bm_last_error();
+            status = bm_fail_cl(status, why.cl_code, "%s; use a smaller model.width or model.layers, or another device",
+                                why.text);
+        }
+        if (status) goto done;
         p->n_banks++;
     }
     status = BM_OK;

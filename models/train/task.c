@@ -8,7 +8,12 @@
 static bm_status open_data(bm_task *t)
 {
     bm_config *c = t->config;
-    BM_TRY(bm_tokens_open(&t->data, bm_config_string(c, "data.path")));
+    bm_status status = bm_tokens_open(&t->data, bm_config_string(c, "data.path"));
+    if (status == BM_ERR_REFUSED) {
+        bm_error why = *bm_last_error();
+        return bm_fail(status, "%s; `bmtool data text` makes a data set of texts", why.text);
+    }
+    if (status) return status;
     char id[65];
     bm_content_id_hex(id, bm_store_content_id(bm_tokens_store(t->data)));
     if (!bm_config_is_null(c, "data.content_id") && strcmp(bm_config_string(c, "data.content_id"), id))

@@ -95,6 +95,33 @@ for command in 'eval wide --data bpe.h5' 'predict wide --input bpe.h5 --output b
   says_once 'bpe.h5 was tokenized with another tokenizer'
 done
 
+# What a file or a size should have been is said, and what to do.
+expect 3 "$bmtool" train c.yaml --run bad --set data.path=text.txt
+says_once 'text.txt: .*not an HDF5 file.*bmtool data text'
+expect 0 "$bmtool" convert piped piped.safetensors
+expect 3 "$bmtool" train c.yaml --run bad --set init=piped.safetensors
+says_once 'bmtool convert'
+expect 2 "$bmtool" train c.yaml --run bad --set model.width=1024 --set model.heads=2
+says_once 'model.heads: 2 heads of model.width 1024 have 512 elements each, more than 256'
+expect 5 "$bmtool" train c.yaml --run bad --set model.width=16384 --set model.heads=128 --set model.layers=90
+says_once 'memory: region "weights" needs .*model.width'
+cp -r piped alldead
+printf 'x' | dd of=alldead/checkpoints/step-00000003.h5 bs=1 seek=100000 conv=notrunc status=none
+expect 1 "$bmtool" resume alldead
+says 'alldead: none of its 1 checkpoints is sound'
+
+# A restarted run begins with the very weights it began with.
+expect 0 "$bmtool" train c.yaml --run from2 --set init=piped
+grep -q "^init: $PWD/piped/checkpoints/step-00000003.h5" from2/config.yaml || fail "init is not resolved to its file"
+rm from2/checkpoints/*.h5
+cp from/checkpoints/step-00000003.h5 piped/checkpoints/step-00000003.h5
+expect 1 "$bmtool" resume from2
+says 'init: .* is not the checkpoint that this run began with'
+
+expect 0 "$bmtool" help data text
+grep -q 'usage: bmtool data text' out || fail "help data text says something else"
+expect 2 "$bmtool" help nothing
+
 # Files go where they are asked to, and nowhere else.
 for command in 'predict piped --input data.h5 --output -' 'data text text.txt --tokenizer byte -o -' 'convert piped -'; do
   read -ra words <<<"$command"
@@ -108,7 +135,6 @@ for command in 'predict piped --input data.h5 --output data.h5 --force' 'data te
 done
 expect 2 "$bmtool" convert piped bad.h5
 says_once 'safetensors'
-expect 0 "$bmtool" convert piped piped.safetensors
 expect 3 "$bmtool" convert piped piped.safetensors
 says_once '--force'
 echo nothing >odd.safetensors

@@ -205,10 +205,11 @@ static const char *seen_by_terminal(void (*fn)(void))
     fn();
     fflush(stderr);
     dup2(err, 2);
-    const ssize_t n = read(host, text, sizeof text - 1);
-    text[n > 0 ? n : 0] = '\0';
-    close(err);
     close(terminal);
+    size_t used = 0; /* it comes in pieces */
+    for (ssize_t n; (n = read(host, text + used, sizeof text - 1 - used)) > 0;) used += (size_t)n;
+    text[used] = '\0';
+    close(err);
     close(host);
     return text;
 }
@@ -221,6 +222,14 @@ static void show_lines(void)
     bm_out_log(NULL, BM_LOG_PROGRESS, "building kernels");
     bm_out_note("done");
 }
+
+START_TEST(a_terminal_that_can_only_write_gets_lines_alone)
+{
+    setenv("TERM", "dumb", 1);
+    ck_assert_str_eq(seen_by_terminal(show_lines), "bmtool: done\r\n");
+    unsetenv("TERM");
+}
+END_TEST
 
 START_TEST(a_progress_line_stays_in_its_line_and_goes)
 {
@@ -245,6 +254,7 @@ int main(void)
     tcase_add_test(t, tables_without_memory_are_an_error);
     tcase_add_test(t, files_get_no_colour_and_no_progress);
     tcase_add_test(t, a_progress_line_stays_in_its_line_and_goes);
+    tcase_add_test(t, a_terminal_that_can_only_write_gets_lines_alone);
     suite_add_tcase(s, t);
     return test_run(s);
 }

@@ -78,6 +78,8 @@ START_TEST(prefixes_stand_in_the_order_of_the_way_up)
     ck_assert_str_eq(bm_last_error()->text, "step 9: op 3: out of it");
     ck_assert_int_eq(bm_last_error()->cl_code, -4);
     ck_assert_int_eq(bm_fail_prefix(BM_OK, "nothing"), BM_OK);
+    bm_fail_prefix(BM_ERR_DEVICE, "step 9"); /* once is enough */
+    ck_assert_str_eq(bm_last_error()->text, "step 9: op 3: out of it");
     bm_error before = *bm_last_error();
     bm_fail_prefix(BM_ERR_IO, "elsewhere"); /* of a status that left no detail: nothing of the other's is taken over */
     test_text_holds(bm_last_error()->text, bm_status_sentence(BM_ERR_IO));
