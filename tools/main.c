@@ -1,4 +1,5 @@
 /* bmtool: finds the command and runs it. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,8 +39,17 @@ static int run(int argc, char **argv)
     return bm_command_unknown(argc - 1, argv + 1);
 }
 
+/* A file must not get the number of a stream that came closed: messages would be written into it. What stands in for
+ * such a stream fails as a closed one does. */
+static void hold_standard_streams(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) < 0) _Exit(4);
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_streams();
     json_set_alloc_funcs(bm_alloc, bm_free);
     bm_log_set(bm_out_log, NULL, log_level());
     return bm_out_finish(run(argc, argv));

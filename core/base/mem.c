@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/checked.h"
 
@@ -81,6 +82,18 @@ void *bm_alloc_aligned(size_t align, size_t bytes)
 }
 
 void bm_free_aligned(void *p) { bm_free(p); }
+
+bm_status bm_mem_check(int64_t bytes)
+{
+#ifdef _SC_PHYS_PAGES
+    const double mib = 1 << 20, have = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    if (have > 0 && (double)bytes > have)
+        return bm_fail(BM_ERR_MEMORY, "%.1f MiB of host memory are needed, the machine has %.1f MiB",
+                       (double)bytes / mib, have / mib);
+#endif
+    (void)bytes;
+    return BM_OK;
+}
 
 bm_mem_stats bm_mem_get_stats(void)
 {

@@ -23,6 +23,11 @@ BM_API char *bm_strdup(const char *s);
 BM_API void *bm_alloc_aligned(size_t align, size_t bytes);
 BM_API void bm_free_aligned(void *p);
 
+/* Whether the machine has that much memory at all: BM_ERR_MEMORY when not. Systems that hand out memory they have not
+ * got end the process when it is touched, so sizes that a user chose are held against this before they are asked for.
+ */
+BM_API bm_status bm_mem_check(int64_t bytes);
+
 typedef struct bm_mem_stats {
     int64_t live;  /* blocks allocated and not yet freed */
     int64_t calls; /* allocations asked for since the process began, failed ones included */

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "core/base/file.h"
@@ -120,11 +121,16 @@ bm_status bm_metrics_open(bm_metrics_file **out, const char *path, int64_t step)
     f->fd = -1;
     f->path = bm_strdup(path);
     if (!f->path) goto done;
-    if (step && bm_path_exists(path)) {
+    f->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (f->fd >= 0 && flock(f->fd, LOCK_EX | LOCK_NB) &&
+        errno == EWOULDBLOCK) { /* where there are no locks, none is kept */
+        status = bm_fail(BM_ERR_REFUSED, "%s: another process is training this run", path);
+        goto done;
+    }
+    if (f->fd >= 0 && step) {
         BM_GO(bm_file_read(&text, &bytes, path, (size_t)1 << 32));
         kept = kept_bytes(text, bytes, step);
     }
-    f->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (f->fd < 0 || ftruncate(f->fd, (off_t)kept) || lseek(f->fd, 0, SEEK_END) < 0) {
         status = bm_fail_errno(errno, path, "cannot be written");
         goto done;

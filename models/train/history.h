@@ -34,7 +34,8 @@ BM_API void bm_history_view(bm_ckpt_history *out, const bm_history *h); /* borro
 /* Rows of a checkpoint, before any is added. */
 BM_API bm_status bm_history_load(bm_history *h, const bm_ckpt_history *from);
 
-/* metrics.jsonl: opened for appending, cut back to lines whose step is at most `step` (0: empty). */
+/* metrics.jsonl: opened for appending, cut back to lines whose step is at most `step` (0: empty). Open, it is locked:
+ * BM_ERR_REFUSED, with nothing changed, while another process has it open, for two would spoil each other's run. */
 typedef struct bm_metrics_file bm_metrics_file;
 BM_API bm_status bm_metrics_open(bm_metrics_file **out, const char *path, int64_t step);
 BM_API void bm_metrics_close(bm_metrics_file *f);

@@ -27,11 +27,13 @@ bm_status bm_trainer_open_folder(bm_trainer *t)
          *metrics = bm_path_join(t->run, "metrics.jsonl");
     if (!folder || !metrics) goto done;
     BM_GO(t->opts.resume || t->opts.restart ? bm_folder_create(folder) : bm_run_create(&made, t->run));
+    /* first of all, for it keeps other processes out */
+    BM_GO(bm_metrics_open(&t->metrics, metrics,
+                          t->opts.resume ? (int64_t)bm_checkpoint_desc(t->opts.resume)->state.step : 0));
     BM_GO(bm_run_clean(t->run));
     BM_GO(bm_config_to_yaml(&yaml, t->task->config));
     BM_GO(write_in(t, "config.yaml", yaml));
     BM_GO(write_in(t, "gemm.json", t->gemm_json));
-    BM_GO(bm_metrics_open(&t->metrics, metrics, t->opts.resume ? (int64_t)bm_checkpoint_desc(t->opts.resume)->state.step : 0));
 done:
     if (status && made) bm_run_discard(t->run, made);
     bm_free(made);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/base/checked.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -29,6 +30,16 @@ static bm_status make_evaluator(bm_trainer *t)
     return bm_evaluator_create(&t->evaluator, t->engine, t->task->model, c, bm_learner_params(t->learner), t->task->data, &o);
 }
 
+/* The batches read ahead, and the one in hand as 32-bit ids, lie in host memory whole. */
+static bm_status check_batch(const bm_loader_opts *o)
+{
+    int64_t bytes;
+    const int64_t each = o->ahead * (int64_t)sizeof(uint32_t) + 2 * (int64_t)sizeof(int32_t);
+    if (bm_mul_i64(&bytes, o->batch, o->window + 1) || bm_mul_i64(&bytes, bytes, each)) bytes = INT64_MAX;
+    return bm_fail_prefix(bm_mem_check(bytes), "train.batch: %lld windows of %lld tokens", (long long)o->batch,
+                          (long long)o->window);
+}
+
 static bm_status make_loader(bm_trainer *t)
 {
     const bm_config *c = t->task->config;
@@ -38,6 +49,7 @@ static bm_status make_loader(bm_trainer *t)
     o.batch = bm_config_i64(c, "train.batch");
     o.shuffle = bm_config_bool(c, "data.shuffle");
     o.seed = (uint64_t)bm_config_i64(c, "train.seed");
+    BM_TRY(check_batch(&o));
     BM_TRY(bm_loader_create(&t->loader, t->task->data, &o));
     size_t cells = (size_t)o.batch * (size_t)o.window;
     t->inputs = bm_calloc(cells, sizeof *t->inputs);
@@ -106,11 +118,12 @@ bm_status bm_trainer_create(bm_trainer **out, bm_engine *e, bm_task *task, const
     const bm_checkpoint *from = opts->resume ? opts->resume : opts->init;
     if (from) BM_GO(bm_task_check_weights(c, from));
     if (from) BM_GO(bm_task_check_tokens(c, from, task->data));
-    BM_GO(bm_learner_create(&t->learner, e, task->model, c, opts->gemm));
     BM_GO(make_loader(t));
+    BM_GO(bm_learner_create(&t->learner, e, task->model, c, opts->gemm));
     BM_GO(make_evaluator(t));
     BM_GO(bm_saver_create(&t->saver, bm_learner_params(t->learner), bm_learner_optimizer(t->learner), c));
-    BM_GO(bm_history_create(&t->history, bm_config_i64(c, "train.steps") + 1));
+    BM_GO(bm_fail_prefix(bm_history_create(&t->history, bm_config_i64(c, "train.steps") + 1), "train.steps: %lld",
+                         (long long)bm_config_i64(c, "train.steps")));
     BM_GO(bm_trainer_describe(t));
     BM_GO(resume(t));
 done:

@@ -110,6 +110,29 @@ printf 'x' | dd of=alldead/checkpoints/step-00000003.h5 bs=1 seek=100000 conv=no
 expect 1 "$bmtool" resume alldead
 says 'alldead: none of its 1 checkpoints is sound'
 
+expect 5 "$bmtool" train c.yaml --run bad --set train.batch=1000000000
+says_once 'train.batch: 1000000000 windows of 64 tokens: .*host memory'
+expect 5 "$bmtool" train c.yaml --run bad --set train.steps=1000000000000
+says_once 'train.steps: .*memory'
+
+# Streams that come closed are no files to write messages into.
+expect 0 bash -c '"$0" train c.yaml --run closed --set train.checkpoint_every=1 <&- >&- 2>&-' "$bmtool"
+expect 0 "$bmtool" verify closed
+[[ $(wc -l <closed/metrics.jsonl) == 3 ]] || fail "messages were written into the metrics"
+expect 4 bash -c '"$0" ls data.h5 >&-' "$bmtool"
+says_once 'standard output'
+
+# One process trains a run.
+"$bmtool" train c.yaml --run busy --set train.steps=100000 >/dev/null 2>busy.err &
+pid=$!
+wait_for_step busy 10 "$pid"
+expect 3 "$bmtool" resume busy
+says 'another process is training this run'
+grep -q 'steps: 100000' busy/config.yaml || fail "the configuration of a running run was changed"
+kill -INT "$pid"
+wait "$pid" || true
+expect 0 "$bmtool" verify busy
+
 # A restarted run begins with the very weights it began with.
 expect 0 "$bmtool" train c.yaml --run from2 --set init=piped
 grep -q "^init: $PWD/piped/checkpoints/step-00000003.h5" from2/config.yaml || fail "init is not resolved to its file"

@@ -33,6 +33,15 @@ START_TEST(blocks_are_counted_until_freed)
 }
 END_TEST
 
+START_TEST(more_than_the_machine_has_is_told_before)
+{
+    test_ok(bm_mem_check(0));
+    test_ok(bm_mem_check(1 << 20));
+    test_fails(bm_mem_check((int64_t)1 << 60), BM_ERR_MEMORY,
+               "1099511627776.0 MiB of host memory are needed, the machine has ");
+}
+END_TEST
+
 START_TEST(nothing_is_a_block_too)
 {
     void *blocks[] = {bm_alloc(0), bm_calloc(0, 8), bm_calloc(8, 0), bm_realloc(NULL, 0, 4), bm_alloc_aligned(1, 0)};
@@ -146,6 +155,7 @@ int main(void)
     tcase_add_test(t, blocks_are_counted_until_freed);
     tcase_add_test(t, nothing_is_a_block_too);
     tcase_add_test(t, sizes_that_do_not_fit_are_refused);
+    tcase_add_test(t, more_than_the_machine_has_is_told_before);
     tcase_add_test(t, the_nth_allocation_fails_and_only_that);
     tcase_add_test(t, a_sticky_failure_stays_until_turned_off);
     tcase_add_test(t, threads_are_counted_together);

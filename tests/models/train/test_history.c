@@ -62,6 +62,12 @@ START_TEST(reopening_cuts_back_to_the_checkpoint)
         strcat(strcat(want, bm_metrics_text(&m, line, sizeof line)), "\n");
     }
     assert_file(path, want);
+    test_ok(bm_metrics_open(&f, path, 4));
+    bm_metrics_file *other; /* as a second process would, which would cut it back */
+    test_fails(bm_metrics_open(&other, path, 0), BM_ERR_REFUSED, "another process is training this run");
+    ck_assert_ptr_null(other);
+    assert_file(path, want);
+    bm_metrics_close(f);
     test_ok(bm_metrics_open(&f, path, 0));
     bm_metrics_close(f);
     assert_file(path, "");
