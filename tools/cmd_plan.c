@@ -12,7 +12,7 @@
 #include "tools/table.h"
 
 typedef struct plan_args {
-    const char *config, *device, *memory, *graph;
+    const char *config, *device, *memory, *gemm, *graph;
     bm_opt_list sets;
     double gflops;
     int no_data, json;
@@ -155,7 +155,7 @@ static bm_status do_plan(plan_args *a, int *code)
         goto done;
     }
     BM_GO(find_limits(&limits, device, sizeof device, a));
-    BM_GO(bm_forecast_training(&f, &task, &limits));
+    BM_GO(bm_forecast_training(&f, &task, &limits, a->gemm));
     if (a->json) *code = print_json(&f, &limits, device, a->gflops);
     else BM_GO(print_table(&f, &limits, device, a->gflops));
 done:
@@ -170,15 +170,17 @@ static int run_plan(int argc, char **argv)
     const bm_opt opts[] = {
         {"set", 's', BM_OPT_LIST, &a.sets, 0},        {"device", 'd', BM_OPT_STRING, &a.device, 0},
         {"memory", 0, BM_OPT_STRING, &a.memory, 0},   {"no-data", 0, BM_OPT_FLAG, &a.no_data, 0},
-        {"gflops", 0, BM_OPT_F64, &a.gflops, 0},      {"graph", 0, BM_OPT_STRING, &a.graph, 0},
-        {"json", 'j', BM_OPT_FLAG, &a.json, 0},       {NULL, 0, BM_OPT_FLAG, NULL, 0},
+        {"gflops", 0, BM_OPT_F64, &a.gflops, 0},      {"gemm", 0, BM_OPT_STRING, &a.gemm, 0},
+        {"graph", 0, BM_OPT_STRING, &a.graph, 0},     {"json", 'j', BM_OPT_FLAG, &a.json, 0},
+        {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_plan, opts, 1, 1);
     if (code >= 0) return code;
     if (a.graph && strcmp(a.graph, "text") && strcmp(a.graph, "dot"))
         return bm_out_usage(&bm_cmd_plan, "--graph %s: there is text and dot", a.graph);
+    if (a.gemm && !strcmp(a.gemm, "auto")) a.gemm = NULL;
+    if ((code = bm_session_check_gemm(&bm_cmd_plan, a.gemm))) return code;
     a.config = argv[0];
-    code = 0;
     bm_status s = do_plan(&a, &code);
     return s ? bm_out_error(s) : code;
 }
@@ -201,6 +203,7 @@ const bm_cmd bm_cmd_plan = {
             "      --no-data        do not open the data set; model.vocab must be given\n"
             "      --gflops X       the device's GEMM rate, for the least time of a step (default: with --device, as measured\n"
             "                       there by bench or train)\n"
+            "      --gemm BACKEND   plan for clblast, packed or tiled alone; auto (default) counts what the default one needs\n"
             "      --graph FORMAT   text or dot: the training graph of a micro-batch instead (dot is for Graphviz)\n"
             "  -j, --json           one object; bytes and FLOP\n"
             "\n"

@@ -13,12 +13,13 @@
 
 /* A forced backend is an error where it does not take the product, but for storage types: only f32 is in every backend, and a
  * model in 16-bit storage must still run under each. */
-static bm_status forced_choice(const bm_gemm_backend **out, bm_engine *e, const bm_gemm_desc *d, const char *name)
+static bm_status forced_choice(const bm_gemm_backend **out, bm_engine *e, const bm_limits *limits, const bm_gemm_desc *d,
+                               const char *name)
 {
     const bm_gemm_backend *b = bm_gemm_backend_find(name);
     if (!b) return bm_fail(BM_ERR_USAGE, "no GEMM backend is called \"%s\"; there are clblast, packed and tiled", name);
     const char *why = NULL;
-    if (b->takes(d, e, bm_engine_limits(e), &why)) {
+    if (b->takes(d, e, limits, &why)) {
         *out = b;
         return BM_OK;
     }
@@ -26,7 +27,7 @@ static bm_status forced_choice(const bm_gemm_backend **out, bm_engine *e, const 
     bm_gemm_text(d, text, sizeof text);
     if (d->type_a == BM_F32 && d->type_b == BM_F32 && d->type_d == BM_F32)
         return bm_fail(BM_ERR_UNSUPPORTED, "GEMM backend %s does not take %s: %s", name, text, why);
-    *out = bm_gemm_default(d, e, bm_engine_limits(e));
+    *out = bm_gemm_default(d, e, limits);
     char once[64];
     snprintf(once, sizeof once, "gemm %s does not take", name);
     bm_log_once(once, BM_LOG_INFO, "GEMM backend %s does not take %s (%s): %s runs it", name, text, why, (*out)->name);
@@ -127,10 +128,18 @@ done:
     return status == BM_ERR_DEVICE_MEMORY ? BM_OK : status; /* no room for a trial: the default */
 }
 
+bm_status bm_gemm_foresee(const bm_gemm_backend **out, const bm_limits *limits, const bm_gemm_desc *d, const char *forced)
+{
+    *out = NULL;
+    if (forced && d->k) return forced_choice(out, NULL, limits, d, forced);
+    *out = bm_gemm_default(d, NULL, limits);
+    return BM_OK;
+}
+
 bm_status bm_gemm_choose(const bm_gemm_backend **out, bm_engine *e, const bm_gemm_desc *d, const char *forced)
 {
     *out = NULL;
-    if (forced && d->k) return forced_choice(out, e, d, forced);
+    if (forced && d->k) return forced_choice(out, e, bm_engine_limits(e), d, forced);
     *out = bm_gemm_default(d, e, bm_engine_limits(e));
     if (!d->k) return BM_OK;
     bm_gemm_tuning *t = bm_gemm_tuning_lock(e);

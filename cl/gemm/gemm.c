@@ -156,10 +156,12 @@ bm_status bm_gemm_scratch(int64_t *bytes, bm_launcher *l, const bm_gemm_desc *d,
     BM_TRY(bm_gemm_desc_check(d));
     const bm_gemm_desc full = bm_gemm_desc_full(d);
     if (!full.m || !full.n || !full.batch) return BM_OK;
-    if (!l) return bm_gemm_default(&full, NULL, limits)->scratch(bytes, &full, NULL, limits);
+    bm_engine *e = l ? bm_launcher_engine(l) : NULL;
+    const char *forced = l ? bm_launcher_gemm(l) : NULL;
     const bm_gemm_backend *b = NULL;
-    BM_TRY(bm_gemm_choose(&b, bm_launcher_engine(l), &full, bm_launcher_gemm(l)));
-    return b->scratch(bytes, &full, bm_launcher_engine(l), limits);
+    if (e) BM_TRY(bm_gemm_choose(&b, e, &full, forced));
+    else BM_TRY(bm_gemm_foresee(&b, limits, &full, forced));
+    return b->scratch(bytes, &full, e, limits);
 }
 
 void bm_gemm_launch(bm_launcher *l, const bm_gemm_desc *d, const bm_gemm_args *args, int64_t scratch_offset)

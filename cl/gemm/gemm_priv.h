@@ -35,6 +35,8 @@ const bm_gemm_backend *bm_gemm_backend_find(const char *name);
 const bm_gemm_backend *bm_gemm_default(const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits);
 /* The backend for a product on an engine: `forced` (may be NULL), else the measured choice, else the default. */
 bm_status bm_gemm_choose(const bm_gemm_backend **out, bm_engine *e, const bm_gemm_desc *d, const char *forced);
+/* The same before there is an engine: `forced`, else the default. */
+bm_status bm_gemm_foresee(const bm_gemm_backend **out, const bm_limits *limits, const bm_gemm_desc *d, const char *forced);
 
 /* "NT 256x2304x768 f32" ("x12" for batches) into buf: names a product in messages. Returns buf. */
 #define BM_GEMM_TEXT 128

@@ -222,7 +222,7 @@ static bm_status launch_cached(bm_launcher *l, const bm_node *n)
 static bm_status scratch_backward(int64_t *bytes, bm_launcher *l, const bm_node *n, const bm_limits *limits)
 {
     const sizes s = sizes_of(n);
-    const int cpu = (l ? bm_launcher_form(l) : bm_limits_form(limits)) == BM_FORM_CPU;
+    const int cpu = (bm_launcher_engine(l) ? bm_launcher_form(l) : bm_limits_form(limits)) == BM_FORM_CPU;
     const int direct = n->inputs[0]->dtype == BM_F32 && s.head % 32 == 0;
     *bytes = 4 * s.B * s.heads * s.T;
     if (cpu) *bytes *= direct ? 0 : 2 * bm_round_up(s.head, 32);

@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-BM_API bm_engine *bm_launcher_engine(bm_launcher *l);
+BM_API bm_engine *bm_launcher_engine(bm_launcher *l);        /* NULL when planning without a device */
 BM_API bm_form bm_launcher_form(const bm_launcher *l); /* CPU or PLAIN */
 BM_API const bm_limits *bm_launcher_limits(const bm_launcher *l);
 BM_API bm_status bm_launcher_status(const bm_launcher *l);

@@ -6,7 +6,7 @@
 #include "core/base/checked.h"
 #include "core/base/mem.h"
 #include "core/graph/graph_priv.h"
-#include "core/graph/scalars.h"
+#include "core/graph/plan_priv.h"
 
 static bm_value *base_of(bm_value *v)
 {
@@ -307,10 +307,16 @@ void bm_memplan_destroy(bm_memplan *p)
     bm_free(p);
 }
 
+bm_status bm_memplan_foresee(bm_memplan **out, bm_graph *g, const bm_limits *limits, const char *gemm)
+{
+    bm_launcher l = {.gemm = gemm};
+    return bm_memplan_create(out, g, limits, &l);
+}
+
 bm_status bm_plan_memory_of(bm_plan_memory *out, bm_graph *g, const bm_limits *limits)
 {
     bm_memplan *p;
-    BM_TRY(bm_memplan_create(&p, g, limits, NULL));
+    BM_TRY(bm_memplan_foresee(&p, g, limits, NULL));
     *out = p->sizes;
     bm_memplan_destroy(p);
     return BM_OK;

@@ -30,8 +30,9 @@ typedef struct bm_memplan {
     bm_value **root; /* value id -> the value whose memory it is */
 } bm_memplan;
 
-/* `l` may be NULL: planning without a device. */
 BM_API bm_status bm_memplan_create(bm_memplan **out, bm_graph *g, const bm_limits *limits, bm_launcher *l);
+/* The same without a device, for a forced GEMM backend (NULL: the default one). */
+BM_API bm_status bm_memplan_foresee(bm_memplan **out, bm_graph *g, const bm_limits *limits, const char *gemm);
 BM_API void bm_memplan_destroy(bm_memplan *p);
 
 #ifdef __cplusplus

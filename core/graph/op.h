@@ -72,8 +72,8 @@ struct bm_op {
     /* Operations and bytes; NULL counts no flops and each operand once. */
     bm_cost (*cost)(const bm_node *n);
 
-    /* Temporary bytes that the launches need besides inputs and outputs, on a device with these limits. `l` is NULL when
-     * planning without a device: then the answer must equal what a device of that type would need. NULL: none. */
+    /* Temporary bytes that the launches need besides inputs and outputs, on a device with these limits. The launcher has no
+     * engine when planning without a device: then the answer must equal what such a device would need. NULL: none. */
     bm_status (*scratch)(int64_t *bytes, bm_launcher *l, const bm_node *n, const bm_limits *limits);
 
     /* Adds the launches of this node, arguments bound. */

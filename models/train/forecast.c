@@ -10,11 +10,20 @@
 #include "models/nn/network.h"
 #include "models/train/optimizer.h"
 
+/* What is forecast, and for what. */
+typedef struct forecast {
+    bm_forecast *out;
+    const bm_task *task;
+    const bm_limits *limits;
+    const char *gemm;
+} forecast;
+
 /* Adds a plan: its inputs, and temporaries where they do not fit those of `share`. */
-static bm_status add_plan(bm_forecast *f, bm_memplan **keep, bm_graph *g, const bm_limits *limits, const bm_memplan *share)
+static bm_status add_plan(const forecast *w, bm_memplan **keep, bm_graph *g, const bm_memplan *share)
 {
     bm_memplan *p;
-    BM_TRY(bm_memplan_create(&p, g, limits, NULL));
+    bm_forecast *f = w->out;
+    BM_TRY(bm_memplan_foresee(&p, g, w->limits, w->gemm));
     int fits = share && share->n_slabs >= p->n_slabs;
     for (int i = 0; fits && i < p->n_slabs; i++) fits = share->slab_bytes[i] >= p->slab_bytes[i];
     if (!fits) f->temp_bytes += p->sizes.temp_bytes;
@@ -24,8 +33,7 @@ static bm_status add_plan(bm_forecast *f, bm_memplan **keep, bm_graph *g, const 
     return BM_OK;
 }
 
-static bm_status add_update(bm_forecast *f, const bm_task *task, const bm_network *first, const bm_limits *limits,
-                            const bm_memplan *share)
+static bm_status add_update(const forecast *w, const bm_network *first, const bm_memplan *share)
 {
     bm_status status;
     bm_graph *g = NULL;
@@ -33,18 +41,19 @@ static bm_status add_update(bm_forecast *f, const bm_task *task, const bm_networ
     bm_graph_opts o = bm_graph_opts_with_ops();
     BM_GO(bm_graph_create(&g, &o));
     BM_GO(bm_network_declare(g, first));
-    BM_GO(bm_optimizer_build(&norm, g, task->config));
-    BM_GO(add_plan(f, NULL, g, limits, share));
+    BM_GO(bm_optimizer_build(&norm, g, w->task->config));
+    BM_GO(add_plan(w, NULL, g, share));
     bm_cost cost = bm_graph_cost(g);
-    f->flops += cost.flops;
-    f->bytes += cost.bytes;
+    w->out->flops += cost.flops;
+    w->out->bytes += cost.bytes;
 done:
     bm_graph_destroy(g);
     return status;
 }
 
-static bm_status add_evaluation(bm_forecast *f, const bm_task *task, const bm_limits *limits, int64_t micro, const bm_memplan *share)
+static bm_status add_evaluation(const forecast *w, int64_t micro, const bm_memplan *share)
 {
+    const bm_task *task = w->task;
     bm_network p = {0};
     int64_t start, count = 0;
     if (!bm_config_i64(task->config, "train.eval_every")) return BM_OK;
@@ -53,16 +62,17 @@ static bm_status add_evaluation(bm_forecast *f, const bm_task *task, const bm_li
     if (task->data && count < task->window + 1) return BM_OK;
     bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = micro, .window = task->window, .loss_scale = 1.0f};
     bm_status status = bm_network_build(&p, task->model, task->config, &r, 0);
-    if (!status) status = add_plan(f, NULL, p.graph, limits, share);
+    if (!status) status = add_plan(w, NULL, p.graph, share);
     bm_network_finish(&p);
     return status;
 }
 
-static bm_status add_banks(bm_forecast *f, const bm_graph *g, const bm_task *task, const bm_limits *limits)
+static bm_status add_banks(const forecast *w, const bm_graph *g)
 {
     bm_layout *l;
-    BM_TRY(bm_layout_create(&l, g, BM_PLACE_WEIGHT, limits));
-    int slots = bm_optimizer_of(task->config)->slots;
+    bm_forecast *f = w->out;
+    BM_TRY(bm_layout_create(&l, g, BM_PLACE_WEIGHT, w->limits));
+    int slots = bm_optimizer_of(w->task->config)->slots;
     f->parameters = bm_layout_elements(l);
     f->weight_bytes = f->gradient_bytes = bm_layout_bytes(l);
     f->state_bytes = slots * f->weight_bytes;
@@ -71,9 +81,10 @@ static bm_status add_banks(bm_forecast *f, const bm_graph *g, const bm_task *tas
     return BM_OK;
 }
 
-bm_status bm_forecast_training(bm_forecast *f, const bm_task *task, const bm_limits *limits)
+bm_status bm_forecast_training(bm_forecast *f, const bm_task *task, const bm_limits *limits, const char *gemm)
 {
     bm_status status;
+    const forecast w = {f, task, limits, gemm};
     bm_network first = {0}, more = {0};
     bm_memplan *plan = NULL;
     memset(f, 0, sizeof *f);
@@ -85,8 +96,8 @@ bm_status bm_forecast_training(bm_forecast *f, const bm_task *task, const bm_lim
     bm_model_request r = {.mode = BM_MODEL_TRAIN, .batch = micro, .window = task->window,
                           .loss_scale = 1.0f / (float)f->tokens, .recompute = bm_config_bool(c, "train.recompute")};
     BM_GO(bm_network_build(&first, task->model, c, &r, 0));
-    BM_GO(add_banks(f, first.graph, task, limits));
-    BM_GO(add_plan(f, &plan, first.graph, limits, NULL));
+    BM_GO(add_banks(&w, first.graph));
+    BM_GO(add_plan(&w, &plan, first.graph, NULL));
     bm_cost cost = bm_graph_cost(first.graph);
     f->flops = cost.flops * (double)micros;
     f->bytes = cost.bytes * (double)micros;
@@ -95,10 +106,10 @@ bm_status bm_forecast_training(bm_forecast *f, const bm_task *task, const bm_lim
     if (plan->sizes.peak_node >= 0) snprintf(f->peak, sizeof f->peak, "%s", first.graph->nodes[plan->sizes.peak_node]->name);
     if (micros > 1) {
         BM_GO(bm_network_build(&more, task->model, c, &r, 1));
-        BM_GO(add_plan(f, NULL, more.graph, limits, plan));
+        BM_GO(add_plan(&w, NULL, more.graph, plan));
     }
-    BM_GO(add_update(f, task, &first, limits, plan));
-    BM_GO(add_evaluation(f, task, limits, micro, plan));
+    BM_GO(add_update(&w, &first, plan));
+    BM_GO(add_evaluation(&w, micro, plan));
     f->total_bytes = f->weight_bytes + f->gradient_bytes + f->state_bytes + f->temp_bytes + f->input_bytes;
 done:
     bm_memplan_destroy(plan);

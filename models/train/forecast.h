@@ -23,8 +23,9 @@ typedef struct bm_forecast {
     int64_t nodes;       /* of the forward and backward pass */
 } bm_forecast;
 
-/* task may have been opened without data: then an evaluation is assumed when train.eval_every is not 0. */
-BM_API bm_status bm_forecast_training(bm_forecast *out, const bm_task *task, const bm_limits *limits);
+/* task may have been opened without data: then an evaluation is assumed when train.eval_every is not 0. `gemm` is a forced
+ * backend, or NULL: then the default's scratch memory is counted, and a measured choice may need a little more or less. */
+BM_API bm_status bm_forecast_training(bm_forecast *out, const bm_task *task, const bm_limits *limits, const char *gemm);
 
 #ifdef __cplusplus
 }

@@ -11,7 +11,7 @@ static const bm_limits limits = {.type = BM_DEVICE_CPU, .max_alloc_bytes = 1 << 
 bm_memplan *fake_plan(bm_graph *g)
 {
     bm_memplan *p = NULL;
-    test_ok(bm_memplan_create(&p, g, &limits, NULL));
+    test_ok(bm_memplan_foresee(&p, g, &limits, NULL));
     return p;
 }
 

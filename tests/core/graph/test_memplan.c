@@ -20,7 +20,7 @@ static bm_memplan *plan_with(bm_graph *g, int64_t max_alloc, int64_t align)
 {
     bm_memplan *p = NULL;
     bm_limits limits = limits_of(max_alloc, align);
-    test_ok(bm_memplan_create(&p, g, &limits, NULL));
+    test_ok(bm_memplan_foresee(&p, g, &limits, NULL));
     return p;
 }
 
@@ -28,7 +28,7 @@ static bm_status try_plan(bm_graph *g)
 {
     bm_memplan *p = NULL;
     bm_limits limits = limits_of(1 << 20, 64);
-    bm_status s = bm_memplan_create(&p, g, &limits, NULL);
+    bm_status s = bm_memplan_foresee(&p, g, &limits, NULL);
     ck_assert(!s == (p != NULL));
     bm_memplan_destroy(p);
     return s;
