@@ -1,0 +1,151 @@
+/* Decoding with the caches against the full forward pass over the same tokens. */
+/* ctest: rusticl */
+#include <stdio.h>
+#include <string.h>
+
+#include "models/infer/generator.h"
+#include "tests/lib/small_gpt.h"
+#include "tests/lib/test.h"
+
+enum { N = 3 * SMALL_CONTEXT };
+
+static small_gpt s;
+static int32_t text[N];
+
+static void open_all(void)
+{
+    small_gpt_open(&s);
+    small_gpt_ids(text, N, 7);
+}
+static void close_all(void) { small_gpt_close(&s); }
+
+static bm_generator *generator(const char *gemm)
+{
+    bm_generator *g = NULL;
+    test_ok(bm_generator_create(&g, s.engine, s.model, s.config, s.params, gemm));
+    ck_assert_int_eq(bm_generator_vocab(g), SMALL_VOCAB);
+    return g;
+}
+
+/* Feeds ids, of which the sequence is then `sequence` [n], and compares with the full pass over that. */
+static void feed(bm_generator *g, const int32_t *ids, int64_t count, const int32_t *sequence, int64_t n)
+{
+    float want[SMALL_CONTEXT * SMALL_VOCAB];
+    const float *got = NULL;
+    char what[64];
+    snprintf(what, sizeof what, "%d tokens more, %d in all", (int)count, (int)n);
+    test_ok(bm_generator_feed(g, ids, count, &got));
+    small_gpt_forward(&s, want, NULL, sequence, n);
+    small_gpt_near(what, got, want + (n - 1) * SMALL_VOCAB, SMALL_VOCAB);
+}
+
+START_TEST(one_token_after_the_other)
+{
+    static const char *const backends[] = {"clblast", "packed", "tiled"};
+    bm_generator *g = generator(backends[_i]);
+    for (int n = 1; n <= SMALL_CONTEXT; n++) feed(g, text + n - 1, 1, text, n);
+    bm_generator_destroy(g);
+}
+END_TEST
+
+/* A prompt is read in pieces of 32: less than one, one, and more, at once or in parts. */
+START_TEST(prompts_of_any_length)
+{
+    static const int parts[][4] = {{2}, {31}, {32}, {33}, {40}, {5, 7, 1, 20}, {33, 1, 1, 2}, {1, 32, 6, 1}};
+    bm_generator *g = generator(NULL);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        int n = 0;
+        for (int k = 0; k < 4 && parts[i][k]; k++) {
+            feed(g, text + n, parts[i][k], text, n + parts[i][k]);
+            n += parts[i][k];
+        }
+        bm_generator_reset(g);
+    }
+    bm_generator_destroy(g);
+}
+END_TEST
+
+/* The 41st token: the sequence goes on with its last half, read anew, and the token. Then until the next time. */
+START_TEST(beyond_the_context_it_goes_on_with_the_last_half)
+{
+    const int half = SMALL_CONTEXT / 2;
+    bm_generator *g = generator("tiled");
+    feed(g, text, SMALL_CONTEXT, text, SMALL_CONTEXT);
+    for (int end = SMALL_CONTEXT + 1, from = end - half - 1; end <= SMALL_CONTEXT + half + 2; end++) {
+        if (end - from > SMALL_CONTEXT) from = end - half - 1;
+        feed(g, text + end - 1, 1, text + from, end - from);
+    }
+    bm_generator_destroy(g);
+}
+END_TEST
+
+START_TEST(long_prompts_keep_what_can_matter)
+{
+    bm_generator *g = generator("tiled");
+    const float *logits;
+    feed(g, text, N, text + N - SMALL_CONTEXT, SMALL_CONTEXT); /* longer than the context: its last tokens */
+    bm_generator_reset(g);
+    /* 30 and 15 tokens do not fit: 20 of the 30 are kept. 30 and 35: 5 are. */
+    feed(g, text, 30, text, 30);
+    feed(g, text + 30, 15, text + 10, 35);
+    bm_generator_reset(g);
+    feed(g, text, 30, text, 30);
+    feed(g, text + 30, 35, text + 25, 40);
+    /* 3 and 39: all but 2 of the 3 go. */
+    bm_generator_reset(g);
+    test_ok(bm_generator_feed(g, text, 3, &logits));
+    feed(g, text + 3, 39, text + 2, 40);
+    bm_generator_destroy(g);
+}
+END_TEST
+
+START_TEST(what_is_no_token_is_refused_and_changes_nothing)
+{
+    bm_generator *g = generator("tiled");
+    const float *logits = (const float *)text;
+    const int32_t bad[] = {1, SMALL_VOCAB}, negative[] = {-1};
+    feed(g, text, 3, text, 3);
+    test_fails(bm_generator_feed(g, bad, 2, &logits), BM_ERR_USAGE, "token 41 is outside the model's vocabulary of 41");
+    ck_assert_ptr_null(logits);
+    test_fails(bm_generator_feed(g, negative, 1, &logits), BM_ERR_USAGE, "token -1");
+    test_fails(bm_generator_feed(g, text, 0, &logits), BM_ERR_USAGE, "no tokens");
+    feed(g, text + 3, 2, text, 5);
+    bm_generator_destroy(g);
+    bm_generator_destroy(NULL);
+}
+END_TEST
+
+static bm_status make(void *arg)
+{
+    bm_generator *g = NULL;
+    const float *logits;
+    (void)arg;
+    bm_status status = bm_generator_create(&g, s.engine, s.model, s.config, s.params, "tiled");
+    ck_assert(!status == (g != NULL));
+    if (!status) status = bm_generator_feed(g, text, 3, &logits);
+    bm_generator_destroy(g);
+    return status;
+}
+
+/* Programs are made once per engine: made before, so that each round makes the same. */
+START_TEST(every_failing_allocation_is_told)
+{
+    test_ok(make(NULL));
+    test_fail_allocations(make, NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("models/infer/generator");
+    TCase *t = tcase_create("generator");
+    tcase_add_checked_fixture(t, open_all, close_all);
+    tcase_add_loop_test(t, one_token_after_the_other, 0, 3);
+    tcase_add_test(t, prompts_of_any_length);
+    tcase_add_test(t, beyond_the_context_it_goes_on_with_the_last_half);
+    tcase_add_test(t, long_prompts_keep_what_can_matter);
+    tcase_add_test(t, what_is_no_token_is_refused_and_changes_nothing);
+    tcase_add_test(t, every_failing_allocation_is_told);
+    suite_add_tcase(suite, t);
+    return test_run(suite);
+}
