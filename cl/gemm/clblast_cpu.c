@@ -11,8 +11,8 @@
 
 #define RUN 384                   /* k of a product: the columns of B for one work-group are 48 KiB, a first-level cache */
 #define RUN_STEP 64               /* rows of 64 k or more begin at multiples of 4 KiB, where sub-buffers may begin */
-#define ROWS 1024                 /* of a slice, where A is arranged */
-#define B_BYTES (4ll << 20)       /* of a slice, where B is arranged: they are read before they leave the caches */
+#define ROWS 384                  /* of a slice, where A is arranged: a run of it stays in a second-level cache */
+#define B_BYTES (2ll << 20)       /* of a slice, where B is arranged: read before it has left the caches */
 #define LEAST_COLS 256
 
 typedef struct slicing {

@@ -59,28 +59,39 @@ int bm_clblast_load(void)
 
 /* ---- parameters for CPUs: the library's own are those of an unknown device, a tenth of what these reach ---- */
 
-/* Of the library's two ways only the kernel for large products: XGEMM_MIN_INDIRECT_SIZE 1. */
+/* Of the library's two ways only the kernel for large products. */
 static const char *const routine_names[] = {"XGEMM_MIN_INDIRECT_SIZE"};
 static const size_t routine_values[] = {1};
 
-/* A work-group is a column of work-items, each a tile in registers: MWG columns of D by NWG / NDIMC rows. They go through the same
- * MWG columns of B one after the other, while those are in a near cache. KWG 1: K is whatever it is. */
-#define XGEMM_NAMES                                                                                                    \
-    "GEMMK", "KREG", "KWG", "KWI", "MDIMA", "MDIMC", "NDIMB", "SA", "SB", "STRM", "STRN", "MWG", "VWM", "NWG", "NDIMC", "VWN"
-static const char *const xgemm_names[] = {XGEMM_NAMES};
+static const char *const xgemm_names[] = {"GEMMK", "KREG", "KWG", "KWI", "MDIMA", "NDIMB", "SA", "SB", "STRM", "STRN",
+                                          "MWG", "NWG", "MDIMC", "NDIMC", "VWM", "VWN"};
 #define XGEMMS (sizeof xgemm_names / sizeof xgemm_names[0])
-/* Registers of 512 bits: 2 vectors by 8; of 256 bits, half as many of them: 2 by 4. */
-static const size_t xgemm_wide[XGEMMS] = {0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 32, 16, 64, 8, 8};
-static const size_t xgemm_narrow[XGEMMS] = {0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 16, 8, 64, 16, 4};
 
-static int is_wide(const bm_limits *limits)
+static int64_t lanes(const bm_limits *limits)
 {
-    return limits->float_width >= 16;
+    return limits->float_width >= 16 ? 16 : 8;
 }
 
 bm_clblast_tile bm_clblast_cpu_tile(const bm_limits *limits)
 {
-    return (bm_clblast_tile){64, is_wide(limits) ? 32 : 16};
+    return (bm_clblast_tile){64, 2 * lanes(limits)};
+}
+
+/* A work-item is a tile in registers, two vectors of columns by 8 rows, by 4 where vectors are of 256 bits and half as many. Those
+ * of a work-group go through the same columns of B one after the other, while they are in a near cache. K is whatever it is: KWG
+ * is 1. A compiler that makes vectors of neighbouring work-items says so by preferring scalars: it gets one for each lane. */
+static CLBlastStatusCode set_parameters(cl_device_id device, const bm_limits *limits)
+{
+    const bm_clblast_tile tile = bm_clblast_cpu_tile(limits);
+    const size_t width = (size_t)lanes(limits), rows = width == 16 ? 8 : 4;
+    cl_uint preferred = 0;
+    bm_cl.GetDeviceInfo(device, CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT, sizeof preferred, &preferred, NULL);
+    const int joins_items = preferred == 1 && limits->float_width > 1;
+    const size_t xgemm[XGEMMS] = {0, 1, 1, 1, 1, 1, 0, 0, 0, 0,
+                                  (size_t)tile.n, (size_t)tile.m, joins_items ? width : 1, (size_t)tile.m / rows,
+                                  joins_items ? 2 : width, rows};
+    CLBlastStatusCode s = lib.override(device, "GemmRoutine", CLBlastPrecisionSingle, 1, (const char **)routine_names, routine_values);
+    return s ? s : lib.override(device, "Xgemm", CLBlastPrecisionSingle, XGEMMS, (const char **)xgemm_names, xgemm);
 }
 
 /* ---- state of an engine: attached to it so that the library forgets its programs before the context goes ---- */
@@ -100,11 +111,7 @@ static bm_status prepare_locked(bm_engine *e)
     if (bm_engine_attached(e, &engine_key)) return BM_OK;
     const bm_limits *limits = bm_engine_limits(e);
     if (limits->type == BM_DEVICE_CPU) {
-        cl_device_id device = bm_engine_cl_device(e);
-        CLBlastStatusCode s = lib.override(device, "GemmRoutine", CLBlastPrecisionSingle, 1, (const char **)routine_names, routine_values);
-        if (!s)
-            s = lib.override(device, "Xgemm", CLBlastPrecisionSingle, XGEMMS, (const char **)xgemm_names,
-                             is_wide(limits) ? xgemm_wide : xgemm_narrow);
+        CLBlastStatusCode s = set_parameters(bm_engine_cl_device(e), limits);
         if (s) return bm_fail(BM_ERR_DEVICE, "CLBlast refuses its parameters for %s: status %d", bm_engine_device_name(e), (int)s);
     }
     return bm_engine_attach(e, &engine_key, &lib, forget);
