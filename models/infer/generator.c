@@ -84,12 +84,12 @@ void bm_generator_reset(bm_generator *g)
     g->n = 0;
 }
 
-/* The ids [at, at + n) of g->ids through one plan; they are in the cache afterwards. */
+/* The ids [at, at + n) of g->ids through one plan; they are in the cache afterwards. What the plan for several reads
+ * beyond n is some ids of before: nothing attends to it. */
 static bm_status run(bm_generator *g, int64_t at, int64_t n)
 {
     bm_network *p = n == 1 ? &g->one : &g->many;
     memcpy(g->input, g->ids + at, (size_t)n * sizeof *g->input);
-    if (n > 1) memset(g->input + n, 0, (size_t)(g->chunk - n) * sizeof *g->input);
     bm_plan_set_u32(p->plan, BM_RT_POSITION, (uint32_t)at);
     bm_plan_set_u32(p->plan, BM_RT_LENGTH, (uint32_t)n);
     BM_TRY(bm_plan_write(p->plan, p->io.inputs, g->input));
@@ -122,7 +122,6 @@ bm_status bm_generator_feed(bm_generator *g, const int32_t *ids, int64_t n, cons
         from = g->n = 0;
     } else if (g->n + n > g->context) {
         int64_t keep = half < g->context - n ? half : g->context - n;
-        if (keep > g->n) keep = g->n;
         memmove(g->ids, g->ids + g->n - keep, (size_t)keep * sizeof *g->ids);
         g->n = keep;
         from = 0;

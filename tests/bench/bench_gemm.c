@@ -14,6 +14,7 @@
 #include "cl/gemm/trial_priv.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "tests/lib/bench.h"
 #include "tests/lib/device.h"
 
 typedef void (*sgemm_fn)(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,
@@ -54,13 +55,6 @@ static const shape shapes[] = {
     {"decode 8 fc", 0, 1, 8, 3072, 768, 0},     {"decode 8 head", 0, 1, 8, 50257, 768, 0},
 };
 #define SHAPES (sizeof shapes / sizeof shapes[0])
-
-static void die(bm_status s)
-{
-    if (!s) return;
-    fprintf(stderr, "bench_gemm: %s\n", bm_error_text(s));
-    exit(1);
-}
 
 static double now(void)
 {
@@ -110,7 +104,7 @@ static double median(double *x, int n)
 static float *random_matrix(int64_t n)
 {
     float *x = bm_alloc((size_t)n * sizeof *x);
-    if (!x) die(BM_ERR_MEMORY);
+    if (!x) bench_must(BM_ERR_MEMORY);
     uint32_t s = 1;
     for (int64_t i = 0; i < n; i++) {
         s = s * 1664525u + 1013904223u;
@@ -135,7 +129,7 @@ static double time_backend(bm_gemm_trial *t, bm_gemm_bound *b)
 {
     double wall = 0;
     const double start = now();
-    die(bm_gemm_trial_time(&wall, t, b));
+    bench_must(bm_gemm_trial_time(&wall, t, b));
     return opts.cpu ? now() - start : wall;
 }
 
@@ -155,13 +149,13 @@ static void bench(bm_engine *e, const shape *s)
     bm_gemm_trial *t = NULL;
     bm_gemm_bound *bound[BACKENDS] = {NULL};
     double *times = bm_calloc((size_t)(BACKENDS + 1) * (size_t)opts.rounds, sizeof *times);
-    if (!times) die(BM_ERR_MEMORY);
-    die(bm_gemm_trial_create(&t, e, &d));
+    if (!times) bench_must(BM_ERR_MEMORY);
+    bench_must(bm_gemm_trial_create(&t, e, &d));
     for (int i = 0; i < BACKENDS; i++) {
         const char *why;
         if ((i == 2 && !opts.tiled) || !bm_gemm_backend_takes(names[i], e, &d, &why)) continue;
-        die(bm_gemm_trial_bind(&bound[i], t, bm_gemm_backend_find(names[i])));
-        die(bm_gemm_trial_check(t, bound[i]));
+        bench_must(bm_gemm_trial_bind(&bound[i], t, bm_gemm_backend_find(names[i])));
+        bench_must(bm_gemm_trial_check(t, bound[i]));
     }
     cblas_case c = {NULL, NULL, NULL};
     if (opts.sgemm) c = (cblas_case){random_matrix(s->m * s->k), random_matrix(s->n * s->k), random_matrix(s->m * s->n)};
@@ -211,7 +205,7 @@ int main(int argc, char **argv)
     }
     const bm_engine_opts engine = test_engine_opts();
     bm_engine *e = NULL;
-    die(test_engine_try(&e, &engine));
+    bench_must(test_engine_try(&e, &engine));
     printf("device: %s, %s\n", bm_engine_device_name(e), bm_engine_driver(e));
     load_cblas();
     printf("GFLOP/s, and the ratio to the CBLAS\n");

@@ -3,25 +3,13 @@
  * usage: bench_ops [MIB_PER_TENSOR] [SPEC]   (64 MiB, the device "auto") */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cl/ops/ops.h"
-#include "cl/sources.h"
-#include "core/graph/graph_priv.h"
-#include "core/graph/plan.h"
-#include "core/graph/scalars.h"
+#include "tests/lib/bench.h"
 
 #define WIDTH 768
 #define ROUNDS 60
 
-static void must(bm_status status)
-{
-    if (!status) return;
-    fprintf(stderr, "bench_ops: %s\n", bm_error_text(status));
-    exit(1);
-}
-
-static bm_engine *engine;
 static int64_t rows;
 
 /* `op` is the name of the nodes that are timed. */
@@ -32,16 +20,6 @@ typedef struct subject {
     int act;
     double wanted;  /* share of copy's rate */
 } subject;
-
-typedef struct run {
-    const subject *s;
-    bm_graph *graph;
-    bm_layout *layout;
-    bm_bank *banks[4];
-    int n_banks;
-    bm_plan *plan;
-    double best_s;
-} run;
 
 static bm_value *tensor(bm_graph *g, const char *name)
 {
@@ -62,7 +40,7 @@ static void keep(bm_graph *g, bm_value *v)
 static void differentiate(bm_graph *g, bm_value *y, bm_value *x)
 {
     bm_graph_want_gradient(g, x);
-    must(bm_graph_gradients(g, bm_sum(g, bm_mul(g, y, tensor(g, "r")))));
+    bench_must(bm_graph_gradients(g, bm_sum(g, bm_mul(g, y, tensor(g, "r")))));
     keep(g, bm_graph_gradient(g, x));
 }
 
@@ -121,7 +99,7 @@ static void build_xent(bm_graph *g, const subject *s)
     loss = bm_softmax_xent(g, NULL, x, bm_graph_input(g, "ids", BM_I32, BM_SHAPE(R)), 1.0f);
     keep(g, loss);
     if (!s->act) return;
-    must(bm_graph_gradients(g, loss));
+    bench_must(bm_graph_gradients(g, loss));
     keep(g, bm_graph_gradient(g, x));
 }
 /* Rows of a table as large as the result; act: the gradient, which reads and writes rows of the table. */
@@ -136,8 +114,9 @@ static void build_update(bm_graph *g, const subject *s)
 {
     const bm_adamw_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1};
     bm_value *p = bm_graph_param(g, "w", BM_F32, BM_SHAPE(rows, WIDTH), 0);
-    must(bm_graph_gradients(g, bm_mean(g, p)));
-    if (s->act) must(bm_adamw(g, 0, NULL, &o));
+    bench_must(bm_graph_gradients(g, bm_mean(g, p)));
+    if (s->act)
+        bench_must(bm_adamw(g, 0, NULL, &o));
     else keep(g, bm_grad_norm(g, 1));
 }
 
@@ -177,113 +156,45 @@ static const subject subjects[] = {
 };
 #define SUBJECTS ((int)(sizeof subjects / sizeof *subjects))
 
-/* Numbers of both signs, so that no branch of a kernel is a special case. */
-static void run_write(const run *r)
+static void start(bench_run *r, bm_engine *e, const subject *s)
 {
-    static float *x;
-    const int64_t n = rows * WIDTH;
-    if (!x) {
-        x = malloc((size_t)n * sizeof *x);
-        if (!x) must(bm_fail(BM_ERR_MEMORY, "no memory for %lld floats", (long long)n));
-        for (int64_t i = 0; i < n; i++) x[i] = (float)((i * 7919) % 2001 - 1000) / 300.0f;
-    }
-    static const char *const names[] = {"x", "y", "r", "w", "b"};
-    for (int i = 0; i < 5; i++) {
-        const bm_value *v = bm_graph_find(r->graph, BM_PLACE_INPUT, names[i]);
-        if (v) must(bm_plan_write(r->plan, v, x));
-    }
-    const bm_value *v = bm_graph_find(r->graph, BM_PLACE_INPUT, "ids");
-    const int64_t ids = v ? bm_shape_elements(&v->shape) : 0;
-    int32_t *id = malloc((size_t)(ids + 1) * sizeof *id);
-    if (!id) must(bm_fail(BM_ERR_MEMORY, "no memory for %lld ids", (long long)ids));
-    for (int64_t i = 0; i < ids; i++) id[i] = (int32_t)(i * 7919 % ids);
-    if (v) must(bm_plan_write(r->plan, v, id));
-    free(id);
-}
-
-static void run_open(run *r, const subject *s)
-{
-    static const bm_place places[] = {BM_PLACE_WEIGHT, BM_PLACE_GRAD, BM_PLACE_STATE0, BM_PLACE_STATE1};
-    bm_graph_opts opts = bm_graph_opts_with_ops();
-    *r = (run){.s = s, .best_s = 1e9};
-    must(bm_graph_create(&r->graph, &opts));
+    bench_begin(r, e, s->op, NULL);
     s->build(r->graph, s);
-    must(bm_graph_status(r->graph));
-    must(bm_layout_create(&r->layout, r->graph, BM_PLACE_WEIGHT, bm_engine_limits(engine)));
-    for (int i = 0; i < 4 && bm_layout_count(r->layout); i++)
-        must(bm_bank_create(&r->banks[r->n_banks++], engine, r->layout, places[i]));
-    bm_plan_opts plan_opts = {.banks = r->banks, .n_banks = r->n_banks};
-    must(bm_plan_create(&r->plan, engine, r->graph, &plan_opts));
-    bm_plan_set_f32(r->plan, BM_RT_LR, 1e-3f);
-    bm_plan_set_f32(r->plan, BM_RT_BIAS1, 0.1f);
-    bm_plan_set_f32(r->plan, BM_RT_BIAS2, 0.01f);
-    run_write(r);
+    bench_plan(r);
 }
 
-static void run_close(run *r)
+static double rate(const bench_run *r, const subject *s)
 {
-    bm_plan_destroy(r->plan);
-    for (int i = 0; i < r->n_banks; i++) bm_bank_destroy(r->banks[i]);
-    bm_layout_destroy(r->layout);
-    bm_graph_destroy(r->graph);
-}
-
-/* One run; the time of the op's launches. */
-static void run_measure(run *r)
-{
-    const bm_profile_row *row;
-    int n;
-    bm_queue *q = bm_engine_queue(engine);
-    must(bm_queue_finish(q));
-    bm_queue_profile_reset(q);
-    must(bm_plan_run(r->plan));
-    must(bm_queue_finish(q));
-    must(bm_queue_profile(q, &row, &n));
-    for (int i = 0; i < n; i++)
-        if (!strcmp(row[i].what, r->s->op) && row[i].seconds < r->best_s) r->best_s = row[i].seconds;
-}
-
-static double rate(const run *r)
-{
-    return r->s->tensors * 4 * (double)(rows * WIDTH) / r->best_s / 1e9;
+    return s->tensors * 4 * (double)(rows * WIDTH) / r->best_s[0] / 1e9;
 }
 
 int main(int argc, char **argv)
 {
-    bm_device_list *list = NULL;
-    const bm_device *device = NULL;
-    int n = 0, short_of = 0;
-    bm_engine_opts opts = bm_engine_opts_default();
+    int short_of = 0;
     rows = (argc > 1 ? atoll(argv[1]) : 64) * 1048576 / (4 * WIDTH);
-    opts.sources = bm_cl_sources;
-    opts.profile = 1;
-    opts.cl_dir = getenv("BM_CL_DIR");
-    must(bm_device_list_create(&list));
-    must(bm_device_select(&device, &n, 1, list, argc > 2 ? argv[2] : "auto"));
-    must(bm_engine_open(&engine, device, &opts));
-    printf("%s, tensors of [%lld, %d] f32\n%-22s %9s %9s %9s %7s\n", bm_engine_device_name(engine), (long long)rows, WIDTH, "op",
-           "GB/s", "copy", "of copy", "wanted");
-    run copy;
-    run_open(&copy, &subjects[0]);
+    bm_engine *engine = bench_open(argc > 2 ? argv[2] : "auto");
+    printf("%s, tensors of [%lld, %d] f32\n%-22s %9s %9s %9s %7s\n", bm_engine_device_name(engine), (long long)rows,
+           WIDTH, "op", "GB/s", "copy", "of copy", "wanted");
+    bench_run copy;
+    start(&copy, engine, &subjects[0]);
     for (int i = 1; i < SUBJECTS; i++) {
         const subject *s = &subjects[i];
-        run r;
-        run_open(&r, s);
-        copy.best_s = 1e9;
+        bench_run r;
+        start(&r, engine, s);
+        bench_reset(&copy);
         for (int k = 0; k < ROUNDS; k++) {
-            run_measure(&copy);
-            run_measure(&r);
+            bench_measure(&copy);
+            bench_measure(&r);
         }
-        const double share = rate(&r) / rate(&copy);
-        printf("%-22s %9.1f %9.1f %8.0f%% ", s->label, rate(&r), rate(&copy), 100 * share);
+        const double of_copy = rate(&copy, &subjects[0]), share = rate(&r, s) / of_copy;
+        printf("%-22s %9.1f %9.1f %8.0f%% ", s->label, rate(&r, s), of_copy, 100 * share);
         if (s->wanted > 0) printf("%6.0f%%%s\n", 100 * s->wanted, share < s->wanted ? "  short" : "");
         else printf("\n");
         short_of += share < s->wanted;
         fflush(stdout);
-        run_close(&r);
+        bench_end(&r);
     }
-    run_close(&copy);
+    bench_end(&copy);
     bm_engine_close(engine);
-    bm_device_list_destroy(list);
     return short_of > 0;
 }

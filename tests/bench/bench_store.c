@@ -13,6 +13,7 @@
 #include "io/store/loader.h"
 #include "io/store/store.h"
 #include "io/store/writer.h"
+#include "tests/lib/bench.h"
 
 #define MIB ((int64_t)1 << 20)
 
@@ -25,13 +26,6 @@ static const char *path_of(const char *name)
     next = !next;
     snprintf(path[next], sizeof path[0], "%s/%s", folder, name);
     return path[next];
-}
-
-static void must(bm_status status)
-{
-    if (!status) return;
-    fprintf(stderr, "bench_store: %s\n", bm_error_text(status));
-    exit(1);
 }
 
 static double least(double a, double b) { return a < b ? a : b; }
@@ -48,12 +42,12 @@ static void make_tokens(const char *path)
     bm_tokens_opts o = bm_tokens_opts_default();
     o.vocab_size = 50257;
     o.replace = 1;
-    must(bm_tokens_writer_create(&w, path, &o));
+    bench_must(bm_tokens_writer_create(&w, path, &o));
     for (int64_t at = 0; at < TOKENS; at += PIECE) {
         for (int64_t i = 0; i < PIECE; i++) ids[i] = (uint32_t)((at + i) * 2654435761u >> 7) % 50257;
-        must(bm_tokens_writer_add(w, ids, PIECE));
+        bench_must(bm_tokens_writer_add(w, ids, PIECE));
     }
-    must(bm_tokens_writer_commit(NULL, w));
+    bench_must(bm_tokens_writer_commit(NULL, w));
     bm_tokens_writer_destroy(w);
 }
 
@@ -63,7 +57,7 @@ static double raw_windows_s(const bm_tokens *t, const int64_t *offset, int64_t n
     static uint8_t row[(WINDOW + 1) * 2];
     int fd = open(bm_store_path(bm_tokens_store(t)), O_RDONLY);
     double start = bm_now_s();
-    for (int64_t i = 0; i < n; i++) must(bm_pread_all(fd, row, sizeof row, offset[i], "raw"));
+    for (int64_t i = 0; i < n; i++) bench_must(bm_pread_all(fd, row, sizeof row, offset[i], "raw"));
     double s = bm_now_s() - start;
     close(fd);
     return s;
@@ -79,8 +73,8 @@ static double loader_windows_s(const bm_tokens *t, int threads)
     o.seed = 1;
     o.threads = threads;
     double start = bm_now_s();
-    must(bm_loader_create(&l, t, &o));
-    for (int64_t i = 0; i < BATCHES; i++) must(bm_loader_next(l, inputs, targets, NULL));
+    bench_must(bm_loader_create(&l, t, &o));
+    for (int64_t i = 0; i < BATCHES; i++) bench_must(bm_loader_next(l, inputs, targets, NULL));
     double s = bm_now_s() - start;
     bm_loader_destroy(l);
     return s;
@@ -92,7 +86,7 @@ static void bench_windows(void)
     bm_tokens *t;
     double raw = 1e9, ours[3] = {1e9, 1e9, 1e9};
     make_tokens(path);
-    must(bm_tokens_open(&t, path));
+    bench_must(bm_tokens_open(&t, path));
     int64_t n = (int64_t)BATCHES * BATCH, windows = (TOKENS - 1) / WINDOW, *offset = malloc((size_t)n * sizeof *offset);
     const bm_entry *e = bm_store_find(bm_tokens_store(t), "/tokens/ids");
     for (int64_t i = 0; i < n; i++)
@@ -121,7 +115,7 @@ static double raw_save_s(const uint8_t *data, size_t bytes)
     const char *path = path_of("bench_raw.bin");
     double start = bm_now_s();
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0666);
-    for (int i = 0; i < TENSORS; i++) must(bm_pwrite_all(fd, data, bytes, (int64_t)i * (int64_t)bytes, path));
+    for (int i = 0; i < TENSORS; i++) bench_must(bm_pwrite_all(fd, data, bytes, (int64_t)i * (int64_t)bytes, path));
     if (fsync(fd)) exit(1);
     double s = bm_now_s() - start;
     close(fd);
@@ -136,16 +130,16 @@ static double save_s(const uint8_t *data, size_t bytes)
     int64_t index[TENSORS];
     double start = bm_now_s();
     unlink(path_of("bench_ckpt.h5"));
-    must(bm_writer_create(&w, path_of("bench_ckpt.h5"), NULL));
+    bench_must(bm_writer_create(&w, path_of("bench_ckpt.h5"), NULL));
     for (int i = 0; i < TENSORS; i++) {
         char name[64];
         snprintf(name, sizeof name, "/params/h%d/t%d", i / 12, i % 12);
-        must(bm_writer_dataset(&index[i], w, name, BM_F32, &shape));
-        must(bm_writer_attr_text(w, name, "dtype", "f32"));
+        bench_must(bm_writer_dataset(&index[i], w, name, BM_F32, &shape));
+        bench_must(bm_writer_attr_text(w, name, "dtype", "f32"));
     }
-    must(bm_writer_begin(w));
-    for (int i = 0; i < TENSORS; i++) must(bm_writer_put(w, index[i], data, 0, shape.dim[0]));
-    must(bm_writer_commit(NULL, w));
+    bench_must(bm_writer_begin(w));
+    for (int i = 0; i < TENSORS; i++) bench_must(bm_writer_put(w, index[i], data, 0, shape.dim[0]));
+    bench_must(bm_writer_commit(NULL, w));
     double s = bm_now_s() - start;
     bm_writer_destroy(w);
     return s;
@@ -166,26 +160,26 @@ static void bench_reads(void)
     for (int round = 0; round < 5; round++) {
         bm_store *s;
         double start = bm_now_s();
-        must(bm_store_open(&s, path));
+        bench_must(bm_store_open(&s, path));
         open_s = least(open_s, bm_now_s() - start);
         all = bm_store_bytes(s);
         int fd = open(path, O_RDONLY);
         start = bm_now_s();
         for (int64_t at = 0; at < all; at += 8 * MIB)
-            must(bm_pread_all(fd, piece, (size_t)(all - at < 8 * MIB ? all - at : 8 * MIB), at, path));
+            bench_must(bm_pread_all(fd, piece, (size_t)(all - at < 8 * MIB ? all - at : 8 * MIB), at, path));
         raw = least(raw, bm_now_s() - start);
         close(fd);
         start = bm_now_s();
-        must(bm_store_verify(s, NULL));
+        bench_must(bm_store_verify(s, NULL));
         verify = least(verify, bm_now_s() - start);
         start = bm_now_s();
         for (int64_t i = 0; i < bm_store_count(s); i++)
-            must(bm_store_stream(s, bm_store_at(s, i), leaf, nothing, NULL));
+            bench_must(bm_store_stream(s, bm_store_at(s, i), leaf, nothing, NULL));
         stream = least(stream, bm_now_s() - start);
         start = bm_now_s();
         for (int64_t i = 0; i < bm_store_count(s); i++) {
             const void *view;
-            must(bm_store_map(&view, s, bm_store_at(s, i)));
+            bench_must(bm_store_map(&view, s, bm_store_at(s, i)));
             bm_hash(view, (size_t)bm_store_at(s, i)->bytes);
         }
         map = least(map, bm_now_s() - start);

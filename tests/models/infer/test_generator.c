@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/graph/memplan.h"
 #include "models/infer/generator.h"
 #include "tests/lib/small_gpt.h"
 #include "tests/lib/test.h"
@@ -115,6 +116,28 @@ START_TEST(what_is_no_token_is_refused_and_changes_nothing)
 }
 END_TEST
 
+/* The plan for one token uses the temporaries of that for a piece. */
+START_TEST(it_takes_memory_for_caches_inputs_and_one_plan)
+{
+    const int64_t before = bm_engine_live_bytes(s.engine), caches = 2 * 2 * SMALL_CONTEXT * SMALL_WIDTH * 4;
+    int64_t want = 0;
+    bm_generator *g = generator("tiled");
+    for (int many = 0; many < 2; many++) {
+        const bm_model_request r = {.mode = BM_MODEL_DECODE, .batch = 1, .window = many ? 32 : 1, .loss_scale = 1};
+        bm_network n = {0};
+        bm_memplan *p = NULL;
+        test_ok(bm_network_build(&n, s.model, s.config, &r, 0));
+        test_ok(bm_memplan_foresee(&p, n.graph, bm_engine_limits(s.engine), "tiled"));
+        want += p->sizes.input_bytes + (many ? p->sizes.temp_bytes : 0);
+        bm_memplan_destroy(p);
+        bm_network_finish(&n);
+    }
+    ck_assert_int_eq(bm_engine_live_bytes(s.engine) - before, want + caches);
+    bm_generator_destroy(g);
+    ck_assert_int_eq(bm_engine_live_bytes(s.engine), before);
+}
+END_TEST
+
 static bm_status make(void *arg)
 {
     bm_generator *g = NULL;
@@ -145,6 +168,7 @@ int main(void)
     tcase_add_test(t, beyond_the_context_it_goes_on_with_the_last_half);
     tcase_add_test(t, long_prompts_keep_what_can_matter);
     tcase_add_test(t, what_is_no_token_is_refused_and_changes_nothing);
+    tcase_add_test(t, it_takes_memory_for_caches_inputs_and_one_plan);
     tcase_add_test(t, every_failing_allocation_is_told);
     suite_add_tcase(suite, t);
     return test_run(suite);
