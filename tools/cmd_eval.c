@@ -58,6 +58,10 @@ static int do_eval(const eval_args *a)
     BM_GO(bm_evaluator_run(evaluator, &v, show_progress, NULL));
     bm_out_progress("");
     code = print_result(&v, a->json);
+    if (!isfinite(v.loss))
+        status =
+            bm_fail(BM_ERR_NOT_FINITE, "%s: the loss is %g; `bmtool stats` tells which tensors hold what is not finite",
+                    bm_checkpoint_path(u.checkpoint), v.loss);
 done:
     if (status) code = bm_out_error(status);
     if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();

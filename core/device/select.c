@@ -102,6 +102,7 @@ static bm_status fail_no_match(const bm_device_list *l, const item *it)
         bm_str_add(&s, "no device at all: ");
         for (int i = 0; i < l->n_platforms; i++) bm_str_addf(&s, "%s%s", i ? ", " : "", l->platforms[i].name);
         bm_str_add(&s, l->n_platforms == 1 ? " has none" : " have none");
+        bm_str_add(&s, ": install a driver for yours (Debian, for the CPU: pocl-opencl-icd)");
     }
     bm_status status = bm_str_status(&s);
     if (!status) {

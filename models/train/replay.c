@@ -56,8 +56,8 @@ bm_status bm_trainer_explain(bm_trainer *t, const bm_step_result *bad)
     if (s)
         return bm_fail(BM_ERR_NOT_FINITE, "step %lld: %s; %s; repeating the step failed: %s", (long long)bad->step,
                        what, kept, bm_error_text(s));
-    return bm_fail(BM_ERR_NOT_FINITE,
-                   "step %lld: %s; %s; the first result that is not finite is that of %s; "
-                   "try a lower train.lr, a smaller train.clip or a longer train.warmup",
-                   (long long)bad->step, what, kept, node ? node : "no op when the step is repeated");
+    return bm_fail(BM_ERR_NOT_FINITE, "step %lld: %s; %s; the first result that is not finite is that of %s; %s",
+                   (long long)bad->step, what, kept, node ? node : "no op when the step is repeated",
+                   bad->step == 1 ? "no update was made: look at init, data and model"
+                                  : "try a lower train.lr, a smaller train.clip or a longer train.warmup");
 }

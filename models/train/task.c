@@ -13,6 +13,10 @@ static bm_status open_data(bm_task *t)
         bm_error why = *bm_last_error();
         return bm_fail(status, "%s; `bmtool data text` makes a data set of texts", why.text);
     }
+    if (status == BM_ERR_NOT_FOUND && !bm_config_is_null(c, "data.content_id")) {
+        bm_error why = *bm_last_error();
+        return bm_fail(status, "%s; if it was moved: --set data.path=NEW", why.text);
+    }
     if (status) return status;
     char id[65];
     bm_content_id_hex(id, bm_store_content_id(bm_tokens_store(t->data)));

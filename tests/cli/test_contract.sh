@@ -122,6 +122,25 @@ expect 0 "$bmtool" verify closed
 expect 4 bash -c '"$0" ls data.h5 >&-' "$bmtool"
 says_once 'standard output'
 
+# What is not finite is exit code 6, wherever it is met. 0x7fc00000 is a NaN.
+cp piped.safetensors nan.safetensors
+printf '\0\0\300\177' | dd of=nan.safetensors bs=1 seek=$(($(stat -c %s piped.safetensors) - 40000)) conv=notrunc status=none
+expect 0 "$bmtool" convert nan.safetensors nan.h5
+expect 6 "$bmtool" eval nan.h5 --data data.h5 --json
+grep -q '"loss": null' out || fail "a loss that is not finite is no null in JSON"
+says_once 'the loss is '
+expect 6 "$bmtool" train c.yaml --run bad --set init=nan.h5
+says 'step 1: the loss is .*not finite is that of .*init'
+[[ ! -e bad ]] || fail "a run folder was left"
+
+# A data set that was moved is found again, if it is the same.
+cp -r piped away
+mv data.h5 elsewhere.h5
+expect 4 "$bmtool" resume away --set train.steps=4
+says_once 'data.h5: .*--set data.path='
+expect 0 "$bmtool" resume away --set train.steps=4 --set data.path=elsewhere.h5
+mv elsewhere.h5 data.h5
+
 # One process trains a run.
 "$bmtool" train c.yaml --run busy --set train.steps=100000 >/dev/null 2>busy.err &
 pid=$!
