@@ -136,15 +136,15 @@ START_TEST(a_run_takes_the_memory_that_was_forecast)
     bm_engine *e = test_engine_open();
     test_ok(bm_task_open(&task, c, 0));
     test_ok(bm_forecast_training(&f, &task, bm_engine_limits(e), gemm));
+    /* To the byte, but for what CLBlast asks for on other devices than CPUs, which the library alone knows. */
+    const double most = _i % BACKENDS == 0 && bm_engine_limits(e)->type != BM_DEVICE_CPU ? 0.02 : 0;
     bm_task_close(&task);
     bm_engine_close(e);
     watch w = {.layer = NULL};
     train(c, gemm, test_path("memory"), &w);
-    double counted = (double)w.last.buffer_bytes, peak = (double)w.layer->stats().peak_bytes;
-    ck_assert_msg(fabs(counted / (double)f.total_bytes - 1) <= 0.02, "%s: %lld bytes forecast, %.0f taken", gemm,
-                  (long long)f.total_bytes, counted);
-    ck_assert_msg(peak <= 1.02 * (double)f.total_bytes, "%s: %lld bytes forecast, at most %.0f taken", gemm,
-                  (long long)f.total_bytes, peak);
+    const double said = (double)f.total_bytes, taken = (double)w.last.buffer_bytes, peak = (double)w.layer->stats().peak_bytes;
+    ck_assert_msg(fabs(taken - said) <= most * said, "%s: %.0f bytes forecast, %.0f taken", gemm, said, taken);
+    ck_assert_msg(peak <= (1 + most) * said, "%s: %.0f bytes forecast, at most %.0f taken", gemm, said, peak);
     bm_config_destroy(c);
 }
 END_TEST
