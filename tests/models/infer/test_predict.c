@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 #include "io/store/store.h"
 #include "models/infer/predict.h"
+#include "tests/lib/layer.h"
 #include "tests/lib/small_gpt.h"
 #include "tests/lib/test.h"
 
@@ -145,8 +146,16 @@ START_TEST(every_failing_allocation_is_told)
 }
 END_TEST
 
+START_TEST(every_failing_opencl_call_is_told)
+{
+    test_ok(make(NULL));
+    test_fail_calls(make, NULL, CL_OUT_OF_RESOURCES);
+}
+END_TEST
+
 int main(void)
 {
+    test_layer_use();
     Suite *suite = suite_create("models/infer/predict");
     TCase *t = tcase_create("predict");
     tcase_add_checked_fixture(t, open_all, close_all);
@@ -155,6 +164,7 @@ int main(void)
     tcase_add_test(t, progress_is_told_and_may_end_it);
     tcase_add_test(t, a_window_longer_than_the_data_is_refused);
     tcase_add_test(t, every_failing_allocation_is_told);
+    tcase_add_test(t, every_failing_opencl_call_is_told);
     suite_add_tcase(suite, t);
     return test_run(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "core/base/mem.h"
 #include "models/train/evaluate.h"
+#include "tests/lib/layer.h"
 #include "tests/lib/small_gpt.h"
 #include "tests/lib/test.h"
 
@@ -166,8 +167,16 @@ START_TEST(every_failing_allocation_is_told)
 }
 END_TEST
 
+START_TEST(every_failing_opencl_call_is_told)
+{
+    test_ok(make(NULL));
+    test_fail_calls(make, NULL, CL_OUT_OF_RESOURCES);
+}
+END_TEST
+
 int main(void)
 {
+    test_layer_use();
     Suite *suite = suite_create("models/train/evaluate");
     TCase *t = tcase_create("evaluate");
     tcase_add_checked_fixture(t, open_all, close_all);
@@ -177,6 +186,7 @@ int main(void)
     tcase_add_test(t, progress_is_told_and_may_end_it);
     tcase_add_test(t, a_run_allocates_nothing);
     tcase_add_test(t, every_failing_allocation_is_told);
+    tcase_add_test(t, every_failing_opencl_call_is_told);
     suite_add_tcase(suite, t);
     return test_run(suite);
 }
