@@ -119,7 +119,7 @@ static bm_status report(const job *j)
     if (j->json) {
         json_t *o = json_object();
         json_object_set_new(o, "schema", json_integer(1));
-        json_object_set_new(o, "output", json_string(j->output));
+        json_object_set_new(o, "output", bm_json_shown(j->output));
         json_object_set_new(o, "bytes", json_integer(bytes));
         json_object_set_new(o, "tokens", json_integer(bm_tokens_count(t)));
         json_object_set_new(o, "documents", json_integer(bm_tokens_documents(t)));

@@ -42,10 +42,10 @@ static bm_status verify_file(json_t *files, const char *path)
     if (!status) status = bm_view_verify(bm_tokens_store(t), damage, files != NULL);
     if (!status) status = ids = check_ids(t);
     if (files) {
-        json_array_append_new(files,
-                              json_pack("{s:s, s:b, s:o, s:o, s:o}", "path", path, "sound", status == BM_OK, "tokens",
-                                        t ? json_integer(bm_tokens_count(t)) : json_null(), "error",
-                                        status ? json_string(bm_error_text(status)) : json_null(), "damage", damage));
+        json_array_append_new(
+            files, json_pack("{s:o, s:b, s:o, s:o, s:o}", "path", bm_json_shown(path), "sound", status == BM_OK,
+                             "tokens", t ? json_integer(bm_tokens_count(t)) : json_null(), "error",
+                             status ? bm_json_shown(bm_error_text(status)) : json_null(), "damage", damage));
     } else if (!status) {
         char size[BM_OUT_NUMBER], count[BM_OUT_NUMBER];
         printf("%s: sound: %s, %s tokens, all inside the vocabulary of %" PRId64 "\n", path,

@@ -96,11 +96,11 @@ static json_t *view_json(const view *v)
         json_array_append_new(optims, json_pack("{s:s, s:s, s:I}", "name", d->optim[i].name, "type", d->optim[i].type,
                                                 "t", (json_int_t)d->optim[i].t));
     bm_content_id_hex(id, bm_store_content_id(v->store));
-    json_t *root =
-        json_pack("{s:i, s:s, s:s, s:s?, s:I, s:I, s:s, s:I, s:o}", "schema", BM_VIEW_SCHEMA, "kind", "checkpoint",
-                  "path", bm_checkpoint_path(v->ckpt), "model", member_text(v->config, "model", "family"), "step",
-                  (json_int_t)d->state.step, "parameters", (json_int_t)v->parameters, "content_id", id, "bytes",
-                  (json_int_t)bm_store_bytes(v->store), "sound", v->sound < 0 ? json_null() : json_boolean(v->sound));
+    json_t *root = json_pack("{s:i, s:s, s:o, s:s?, s:I, s:I, s:s, s:I, s:o}", "schema", BM_VIEW_SCHEMA, "kind",
+                             "checkpoint", "path", bm_json_shown(bm_checkpoint_path(v->ckpt)), "model",
+                             member_text(v->config, "model", "family"), "step", (json_int_t)d->state.step, "parameters",
+                             (json_int_t)v->parameters, "content_id", id, "bytes", (json_int_t)bm_store_bytes(v->store),
+                             "sound", v->sound < 0 ? json_null() : json_boolean(v->sound));
     if (!root) return NULL;
     json_t *more =
         json_pack("{s:s?, s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:s, s:O?, s:O?, s:O?}", "gemm", gemm_backend(v),

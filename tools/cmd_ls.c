@@ -60,7 +60,8 @@ static json_t *list_json(const bm_store *s, const bm_entry *const *list, int64_t
                                                   (json_int_t)e->bytes, "offset", (json_int_t)e->offset, "hash",
                                                   json_string(hex), "attributes", attrs_json(s, e->path)));
     }
-    return json_pack("{s:i, s:s, s:o}", "schema", BM_VIEW_SCHEMA, "path", bm_store_path(s), "datasets", datasets);
+    return json_pack("{s:i, s:o, s:o}", "schema", BM_VIEW_SCHEMA, "path", bm_json_shown(bm_store_path(s)), "datasets",
+                     datasets);
 }
 
 static bm_status print_list(const bm_entry *const *list, int64_t n, int collapse)

@@ -203,8 +203,8 @@ static int run(int argc, char **argv)
     if (!status) status = run_on(s, list, n, tensors, histogram);
     code = 0;
     if (!status && as_json)
-        code = bm_out_json(
-            json_pack("{s:i, s:s, s:O}", "schema", BM_VIEW_SCHEMA, "path", bm_store_path(s), "tensors", tensors));
+        code = bm_out_json(json_pack("{s:i, s:o, s:O}", "schema", BM_VIEW_SCHEMA, "path",
+                                     bm_json_shown(bm_store_path(s)), "tensors", tensors));
     json_decref(tensors);
     bm_free(list);
     bm_store_close(s);

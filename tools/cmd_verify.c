@@ -51,10 +51,10 @@ static void verify_file(verify *v, const char *path)
         char id[65] = "";
         if (s) bm_content_id_hex(id, bm_store_content_id(s));
         json_array_append_new(v->files,
-                              json_pack("{s:s, s:b, s:o, s:o, s:o, s:o}", "path", path, "sound", status == BM_OK,
-                                        "bytes", s ? json_integer(bm_store_bytes(s)) : json_null(), "content_id",
-                                        s ? json_string(id) : json_null(), "error",
-                                        status ? json_string(bm_error_text(status)) : json_null(), "damage", damage));
+                              json_pack("{s:o, s:b, s:o, s:o, s:o, s:o}", "path", bm_json_shown(path), "sound",
+                                        status == BM_OK, "bytes", s ? json_integer(bm_store_bytes(s)) : json_null(),
+                                        "content_id", s ? json_string(id) : json_null(), "error",
+                                        status ? bm_json_shown(bm_error_text(status)) : json_null(), "damage", damage));
     } else if (!status) {
         tell_sound(s, bm_now_s() - start_s);
     } else if (!s) {

@@ -121,6 +121,18 @@ int bm_out_json(json_t *root)
 
 json_t *bm_json_real(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 
+json_t *bm_json_shown(const char *text)
+{
+    bm_str s;
+    json_t *json;
+    if (bm_utf8_valid(text, strlen(text))) return json_string(text);
+    bm_str_init(&s);
+    bm_str_add_shown(&s, text, strlen(text));
+    json = bm_str_status(&s) ? NULL : json_string(bm_str_text(&s));
+    bm_str_finish(&s);
+    return json;
+}
+
 int bm_out_finish(int code)
 {
     end_progress();

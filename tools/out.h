@@ -32,6 +32,8 @@ void bm_out_progress(const char *line);
 int bm_out_json(json_t *root);
 /* null where JSON has no number. */
 json_t *bm_json_real(double x);
+/* A name or a message, as it is shown where it is not UTF-8, which JSON must be. */
+json_t *bm_json_shown(const char *text);
 
 /* Ends every command: the exit code, or 4 with a message when stdout could not be written. */
 int bm_out_finish(int code);

@@ -37,13 +37,13 @@ static json_t *dataset_json(const bm_tokens *t, int sound, double bigrams)
     json_t *type = json_incref(tokenizer ? json_object_get(tokenizer, "kind") : NULL);
     json_decref(tokenizer);
     return json_pack(
-        "{s:i, s:s, s:s, s:s, s:n, s:n, s:n, s:n, s:I, s:I, s:I, s:o, s:s, s:o, s:o?, s:o?, s:s, s:s, s:I, s:o, s:o}",
-        "schema", BM_VIEW_SCHEMA, "kind", "dataset", "path", bm_store_path(s), "holds", "tokens", NO_MODEL, "tokens",
-        (json_int_t)bm_tokens_count(t), "documents", (json_int_t)bm_tokens_documents(t), "vocab_size",
-        (json_int_t)bm_tokens_vocab(t), "eot_id", eot, "dtype", bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype),
-        "splits", splits_json(t), "tokenizer", type, "meta", meta, "content_id", id, "uuid", bm_store_uuid(s), "bytes",
-        (json_int_t)bm_store_bytes(s), "sound", sound < 0 ? json_null() : json_boolean(sound), "bigram_entropy",
-        bm_json_real(bigrams));
+        "{s:i, s:s, s:o, s:s, s:n, s:n, s:n, s:n, s:I, s:I, s:I, s:o, s:s, s:o, s:o?, s:o?, s:s, s:s, s:I, s:o, s:o}",
+        "schema", BM_VIEW_SCHEMA, "kind", "dataset", "path", bm_json_shown(bm_store_path(s)), "holds", "tokens",
+        NO_MODEL, "tokens", (json_int_t)bm_tokens_count(t), "documents", (json_int_t)bm_tokens_documents(t),
+        "vocab_size", (json_int_t)bm_tokens_vocab(t), "eot_id", eot, "dtype",
+        bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype), "splits", splits_json(t), "tokenizer", type, "meta",
+        meta, "content_id", id, "uuid", bm_store_uuid(s), "bytes", (json_int_t)bm_store_bytes(s), "sound",
+        sound < 0 ? json_null() : json_boolean(sound), "bigram_entropy", bm_json_real(bigrams));
 }
 
 static void line(const char *label, const char *text)
@@ -144,10 +144,10 @@ static json_t *arrays_json(const bm_store *s, int sound)
     }
     holds(what, sizeof what, s);
     bm_content_id_hex(id, bm_store_content_id(s));
-    return json_pack("{s:i, s:s, s:s, s:s, s:n, s:n, s:n, s:n, s:o, s:s, s:s, s:I, s:o}", "schema", BM_VIEW_SCHEMA,
-                     "kind", "dataset", "path", bm_store_path(s), "holds", what, NO_MODEL, "arrays", arrays,
-                     "content_id", id, "uuid", bm_store_uuid(s), "bytes", (json_int_t)bm_store_bytes(s), "sound",
-                     sound < 0 ? json_null() : json_boolean(sound));
+    return json_pack("{s:i, s:s, s:o, s:s, s:n, s:n, s:n, s:n, s:o, s:s, s:s, s:I, s:o}", "schema", BM_VIEW_SCHEMA,
+                     "kind", "dataset", "path", bm_json_shown(bm_store_path(s)), "holds", what, NO_MODEL, "arrays",
+                     arrays, "content_id", id, "uuid", bm_store_uuid(s), "bytes", (json_int_t)bm_store_bytes(s),
+                     "sound", sound < 0 ? json_null() : json_boolean(sound));
 }
 
 int bm_view_arrays(const bm_store *s, int sound, int as_json)

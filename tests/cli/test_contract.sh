@@ -141,6 +141,15 @@ says_once 'data.h5: .*--set data.path='
 expect 0 "$bmtool" resume away --set train.steps=4 --set data.path=elsewhere.h5
 mv elsewhere.h5 data.h5
 
+# A name need not be UTF-8, but JSON must.
+odd=$(printf 'od\377d.h5')
+cp data.h5 "$odd"
+for command in 'inspect' 'ls' 'stats' 'verify' 'data info' 'data verify'; do
+  read -ra words <<<"$command"
+  expect 0 "$bmtool" "${words[@]}" "$odd" --json
+  grep -qF '"path": "od\\xffd.h5"' out || fail "$command --json does not show the name: $(grep path out)"
+done
+
 # One process trains a run.
 "$bmtool" train c.yaml --run busy --set train.steps=100000 >/dev/null 2>busy.err &
 pid=$!
