@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "core/base/checked.h"
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -27,7 +28,10 @@ struct bm_history {
 
 bm_status bm_history_create(bm_history **out, int64_t rows)
 {
+    int64_t bytes;
     *out = NULL;
+    if (bm_mul_i64(&bytes, rows, (COLUMNS + 1) * 8)) bytes = INT64_MAX;
+    BM_TRY(bm_mem_check(bytes));
     bm_history *h = bm_calloc(1, sizeof *h);
     if (!h) return BM_ERR_MEMORY;
     h->capacity = rows;

@@ -38,6 +38,15 @@ START_TEST(a_line_has_the_keys_that_scripts_rely_on)
 }
 END_TEST
 
+START_TEST(more_rows_than_the_machine_holds_are_refused)
+{
+    bm_history *h;
+    test_fails(bm_history_create(&h, (int64_t)1 << 58), BM_ERR_MEMORY, "host memory");
+    test_fails(bm_history_create(&h, (int64_t)1 << 50), BM_ERR_MEMORY, "the machine has");
+    ck_assert_ptr_null(h);
+}
+END_TEST
+
 /* What a killed run leaves behind: later steps and half a line. */
 START_TEST(reopening_cuts_back_to_the_checkpoint)
 {
@@ -135,6 +144,7 @@ int main(void)
     TCase *t = tcase_create("history");
     tcase_add_test(t, a_line_has_the_keys_that_scripts_rely_on);
     tcase_add_test(t, reopening_cuts_back_to_the_checkpoint);
+    tcase_add_test(t, more_rows_than_the_machine_holds_are_refused);
     tcase_add_test(t, history_goes_through_a_checkpoint_and_back);
     tcase_add_test(t, constructors_survive_failing_allocations);
     suite_add_tcase(s, t);
