@@ -7,9 +7,9 @@
 
 #define RUN 384                     /* k of a panel: 32 columns of f32 are 48 KiB, about a first-level cache */
 #define RUN_WIDE 1024               /* with a 16-bit D, so that its sums rarely need a buffer of their own */
-#define PACK_K 384                  /* k of the packed rows of A */
+#define PACK_K 384                  /* k of the packed rows of A, or a multiple where all rows fit TILES_BYTES */
 #define DIRECT_K 4096               /* k of one launch on A where it lies: its block stays in the last-level cache */
-#define TILES_BYTES (2ll << 20)     /* packed rows of A: they are read again before they leave the caches */
+#define TILES_BYTES (4ll << 20)     /* packed rows of A: they are read again before they leave the caches */
 #define PART_BYTES (32ll << 20)     /* sums of a 16-bit D */
 #define BLOCKS_PER_UNIT 8           /* work-items for each core, so that the last ones end together */
 #define LEAST_BLOCK_ROWS 64
@@ -65,14 +65,15 @@ static blocking blocking_of(const bm_gemm_desc *d, const bm_limits *limits)
     b.a_packed = d->trans_a || d->type_a != BM_F32;
     const int64_t run = longest_run(limits, b.cols, RUN), run_wide = longest_run(limits, b.cols, RUN_WIDE);
     const int one_run = d->k <= (d->type_d == BM_F32 ? run : run_wide);
-    b.group_k = one_run ? d->k : equal_parts(d->k, b.a_packed ? PACK_K : DIRECT_K, 8);
+    const int64_t pack_k = most(TILES_BYTES / 4 / d->m / PACK_K, 1) * PACK_K;
+    b.group_k = one_run ? d->k : equal_parts(d->k, b.a_packed ? pack_k : DIRECT_K, 8);
     b.run = one_run ? d->k : equal_parts(b.group_k, run, 8);
     b.needs_part = d->type_d != BM_F32 && !one_run;
 
     int64_t rows = d->m;
     if (b.a_packed) rows = least(rows, TILES_BYTES / 4 / b.group_k);
     if (b.needs_part) rows = least(rows, PART_BYTES / 4 / d->n);
-    if (rows < d->m) rows = most(rows / b.rows, 1) * b.rows;
+    if (rows < d->m) rows = equal_parts(d->m, most(rows / b.rows, 1) * b.rows, b.rows);
     b.group_m = rows;
     b.tiles_stride = b.a_packed ? bm_round_up(rows, b.rows) * b.group_k : 0;
     b.part_stride = b.needs_part ? rows * d->n : 0;

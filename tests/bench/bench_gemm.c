@@ -3,6 +3,7 @@
  *
  * The runs of one product alternate; times are medians, from the call to the end, packing and copies counted; ratios are to the
  * CBLAS (libopenblas.so.0, opened here and nowhere else in bm). OPENBLAS_CORETYPE and the like slow it: unset them.
+ * Threads that OpenBLAS leaves spinning push PoCL's two onto one core at times: POCL_AFFINITY=1, set here, holds them apart.
  * --cpu counts the process' CPU time instead, for a machine that is busy: with --threads 1 and POCL_MAX_PTHREAD_COUNT=1. */
 #include <dlfcn.h>
 #include <math.h>
@@ -203,6 +204,7 @@ int main(int argc, char **argv)
             return 2;
         }
     }
+    setenv("POCL_AFFINITY", "1", 0);
     const bm_engine_opts engine = test_engine_opts();
     bm_engine *e = NULL;
     bench_must(test_engine_try(&e, &engine));

@@ -94,7 +94,7 @@ EACH_TRANSPOSE(sizes_around_every_block)
     }
 }
 
-/* Panels and packed rows hold 384 k (256 where local memory is small), launches 4096: each border is crossed. */
+/* Panels hold 384 k (256 where local memory is small), launches 4096: each border is crossed. */
 EACH_TRANSPOSE(long_sums)
 {
     static const int64_t lengths[] = {257, 383, 385, 384, 769, 1030, 4095, 4097, 8200};
@@ -116,13 +116,17 @@ EACH_TRANSPOSE(few_rows)
     }
 }
 
+/* 4 MiB of packed rows at once: more than 2730 rows are cut at 384 k, and then by rows. */
 EACH_TRANSPOSE(many_rows_are_packed_in_groups)
 {
     if (small()) return;
-    bm_gemm_desc d = with_trans(2500, 9, 700, 1);
+    bm_gemm_desc d = with_trans(3300, 9, 700, 1);
     d.beta = 1.0f;
     check_all(&d);
     d = with_trans(9, 2500, 300, trans);
+    check_all(&d);
+    d = with_trans(1500, 9, 1100, trans); /* sums of a 16-bit D across groups of k */
+    d.type_a = d.type_b = d.type_d = BM_BF16;
     check_all(&d);
 }
 
