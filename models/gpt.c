@@ -23,7 +23,7 @@
  *     hL/mlp/proj/weight      [C, F]    N(0, 0.02 / sqrt(2 L))
  *     hL/mlp/proj/bias        [C]       0
  *     norm/{weight,bias}      [C]       1, 0
- *     head/weight             [V, C]    N(0, 0.02), when not tied
+ *     head/weight             [V, C]    N(0, 0.02), when not tied; else a second name of token/weight
  */
 #include <jansson.h>
 #include <math.h>
@@ -188,7 +188,8 @@ static bm_status build(bm_model_io *io, bm_nn *nn, const bm_config *c, const bm_
     io->inputs = bm_graph_input(m.g, "inputs", BM_I32, BM_SHAPE(r->batch, r->window));
     bm_value *token = bm_nn_weight(nn, "token/weight", BM_SHAPE(m.vocab, m.width), init, BM_SEMANTIC_EMBEDDING);
     io->hidden = trunk(&m, io->inputs, token);
-    bm_value *head = m.tied ? token : bm_nn_weight(nn, "head/weight", BM_SHAPE(m.vocab, m.width), init, BM_SEMANTIC_WEIGHT);
+    bm_value *head = m.tied ? bm_nn_tied(nn, "head/weight", token, BM_SEMANTIC_WEIGHT)
+                            : bm_nn_weight(nn, "head/weight", BM_SHAPE(m.vocab, m.width), init, BM_SEMANTIC_WEIGHT);
     bm_graph_scope_push(m.g, "head");
     if (r->mode == BM_MODEL_DECODE) {
         io->logits = bm_linear(m.g, bm_last_token(m.g, io->hidden), head, NULL, BM_ACT_NONE);

@@ -110,11 +110,17 @@ static int is_known_extra(const import *m, const char *name)
 static bm_status match_all(import *m, const char *path)
 {
     m->n = bm_nn_count(m->network.nn);
-    m->param = bm_calloc((size_t)m->n + 1, sizeof *m->param);
+    int ties = bm_nn_ties(m->network.nn);
+    m->param = bm_calloc((size_t)(m->n + ties) + 1, sizeof *m->param);
     m->from = bm_calloc((size_t)m->n + 1, sizeof *m->from);
     m->transposed = bm_calloc((size_t)m->n + 1, sizeof *m->transposed);
     if (!m->param || !m->from || !m->transposed) return BM_ERR_MEMORY;
     for (int i = 0; i < m->n; i++) BM_TRY(match_param(m, i, path));
+    for (int i = 0; i < ties; i++) {
+        const bm_nn_tie *tie = bm_nn_tie_at(m->network.nn, i);
+        const bm_shape *shape = bm_value_shape(bm_graph_param_find(m->network.graph, tie->to));
+        m->param[m->n + i] = (bm_ckpt_param){tie->name, BM_F32, *shape, bm_semantic_name(tie->semantic), 1, tie->to};
+    }
     for (int64_t i = 0; i < bm_safetensors_count(m->in); i++) {
         const bm_safetensor *t = bm_safetensors_at(m->in, i);
         int known = is_known_extra(m, t->name);
@@ -197,7 +203,7 @@ static bm_status write_checkpoint(import *m, const char *out)
     d.config_json = json;
     d.provenance_json = "{\"bm\": \"" BM_VERSION "\", \"converted_from\": \"safetensors\", \"gemm\": {\"backend\": \"auto\", \"choices\": {}}}";
     d.param = m->param;
-    d.params = m->n;
+    d.params = m->n + bm_nn_ties(m->network.nn);
     d.state.best_metric = NAN;
     d.state.dataset_uuid = "";
     o.replace = m->opts->replace;

@@ -9,11 +9,14 @@
 
 #define NAME_BYTES 200
 #define DEPTH 8
+#define MOST_TIES 8
 
 struct bm_nn {
     bm_graph *graph;
     bm_nn_param *params;
     int n_params, cap_params;
+    bm_nn_tie ties[MOST_TIES];
+    int n_ties;
     char prefix[NAME_BYTES];
     size_t length[DEPTH];
     int depth;
@@ -61,6 +64,16 @@ const bm_nn_param *bm_nn_find(const bm_nn *nn, const char *name)
     for (int i = 0; i < nn->n_params; i++)
         if (!strcmp(nn->params[i].name, name)) return &nn->params[i];
     return NULL;
+}
+
+int bm_nn_ties(const bm_nn *nn)
+{
+    return nn->n_ties;
+}
+
+const bm_nn_tie *bm_nn_tie_at(const bm_nn *nn, int i)
+{
+    return &nn->ties[i];
 }
 
 void bm_nn_push(bm_nn *nn, const char *fmt, ...)
@@ -111,6 +124,17 @@ bm_value *bm_nn_weight(bm_nn *nn, const char *name, bm_shape shape, bm_init init
     snprintf(full, sizeof full, "%s%s", nn->prefix, name);
     bm_value *v = bm_graph_param(nn->graph, full, BM_F32, shape, shape.rank < 2);
     return v && !note(nn, v, init, semantic) ? v : NULL;
+}
+
+bm_value *bm_nn_tied(bm_nn *nn, const char *name, bm_value *w, bm_semantic semantic)
+{
+    if (!w) return NULL;
+    if (nn->n_ties == MOST_TIES) {
+        bm_graph_fail(nn->graph, bm_fail(BM_ERR_USAGE, "%s: more than %d tied parameters", name, MOST_TIES));
+        return NULL;
+    }
+    nn->ties[nn->n_ties++] = (bm_nn_tie){name, bm_value_name(w), semantic};
+    return w;
 }
 
 static const bm_init zero = {BM_INIT_CONSTANT, 0.0f}, one = {BM_INIT_CONSTANT, 1.0f};

@@ -26,6 +26,12 @@ typedef struct bm_nn_param {
     bm_semantic semantic;
 } bm_nn_param;
 
+/* A second name for a parameter: checkpoints show it, without a tensor of its own. */
+typedef struct bm_nn_tie {
+    const char *name, *to; /* `to` has the tensor */
+    bm_semantic semantic;
+} bm_nn_tie;
+
 typedef struct bm_nn bm_nn;
 /* The graph is borrowed. */
 BM_API bm_status bm_nn_create(bm_nn **out, bm_graph *g);
@@ -34,6 +40,8 @@ BM_API bm_graph *bm_nn_graph(bm_nn *nn);
 BM_API int bm_nn_count(const bm_nn *nn);
 BM_API const bm_nn_param *bm_nn_at(const bm_nn *nn, int i);
 BM_API const bm_nn_param *bm_nn_find(const bm_nn *nn, const char *name); /* NULL if none */
+BM_API int bm_nn_ties(const bm_nn *nn);
+BM_API const bm_nn_tie *bm_nn_tie_at(const bm_nn *nn, int i);
 
 /* The prefix of parameter names and node names until the next pop: "h3", then "attn". */
 BM_API void bm_nn_push(bm_nn *nn, const char *fmt, ...) BM_PRINTF(2, 3);
@@ -41,6 +49,9 @@ BM_API void bm_nn_pop(bm_nn *nn);
 
 /* A parameter "PREFIX/name", f32. Tensors of rank 2 and more are group 0 (decayed), others group 1. */
 BM_API bm_value *bm_nn_weight(bm_nn *nn, const char *name, bm_shape shape, bm_init init, bm_semantic semantic);
+
+/* The parameter w once more, as a head that is the embedding; returns w. `name` is whole and a literal: it is kept. */
+BM_API bm_value *bm_nn_tied(bm_nn *nn, const char *name, bm_value *w, bm_semantic semantic);
 
 /* y = act(x W^T + b): NAME/weight [out, in] ~ N(0, std), NAME/bias [out] = 0 (left out without `bias`). x [.., in] -> [.., out] */
 BM_API bm_value *bm_nn_linear(bm_nn *nn, const char *name, bm_value *x, int64_t out, float std, int bias, bm_activation act);

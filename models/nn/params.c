@@ -10,6 +10,8 @@ struct bm_params {
     bm_layout *layout;
     bm_init *inits;         /* of each tensor of the layout */
     bm_semantic *semantics;
+    bm_nn_tie *ties;
+    int n_ties;
     bm_bank *banks[BM_PLACE_COUNT];
     int n_banks;
 };
@@ -25,13 +27,19 @@ bm_status bm_params_create(bm_params **out, bm_engine *e, const bm_nn *nn, const
     status = BM_ERR_MEMORY;
     p->inits = bm_calloc(n + 1, sizeof *p->inits);
     p->semantics = bm_calloc(n + 1, sizeof *p->semantics);
-    if (!p->inits || !p->semantics) goto done;
+    p->ties = bm_calloc((size_t)bm_nn_ties(nn) + 1, sizeof *p->ties);
+    if (!p->inits || !p->semantics || !p->ties) goto done;
     for (size_t i = 0; i < n; i++) {
         const bm_nn_param *q = bm_nn_find(nn, bm_layout_at(p->layout, (int)i)->name);
         if (!q) continue;
         p->inits[i] = q->init;
         p->semantics[i] = q->semantic;
     }
+    for (int i = 0; i < bm_nn_ties(nn); i++) {
+        p->ties[i] = *bm_nn_tie_at(nn, i);
+        p->ties[i].to = bm_layout_find(p->layout, p->ties[i].to)->name;
+    }
+    p->n_ties = bm_nn_ties(nn);
     for (int place = BM_PLACE_WEIGHT; place <= BM_PLACE_STATE2; place++) {
         int wanted = place == BM_PLACE_WEIGHT || (place == BM_PLACE_GRAD && opts->gradients) ||
                      (place >= BM_PLACE_STATE0 && place - BM_PLACE_STATE0 < opts->states);
@@ -59,6 +67,7 @@ void bm_params_destroy(bm_params *p)
     bm_layout_destroy(p->layout);
     bm_free(p->inits);
     bm_free(p->semantics);
+    bm_free(p->ties);
     bm_free(p);
 }
 
@@ -103,6 +112,16 @@ const bm_layout *bm_params_layout(const bm_params *p)
 bm_semantic bm_params_semantic(const bm_params *p, int i)
 {
     return p->semantics[i];
+}
+
+int bm_params_ties(const bm_params *p)
+{
+    return p->n_ties;
+}
+
+const bm_nn_tie *bm_params_tie_at(const bm_params *p, int i)
+{
+    return &p->ties[i];
 }
 
 bm_bank *bm_params_bank(bm_params *p, bm_place place)

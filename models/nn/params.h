@@ -26,6 +26,8 @@ BM_API bm_status bm_params_init(bm_params *p, uint64_t seed);
 
 BM_API const bm_layout *bm_params_layout(const bm_params *p);
 BM_API bm_semantic bm_params_semantic(const bm_params *p, int i); /* of bm_layout_at(i) */
+BM_API int bm_params_ties(const bm_params *p);
+BM_API const bm_nn_tie *bm_params_tie_at(const bm_params *p, int i);
 BM_API bm_bank *bm_params_bank(bm_params *p, bm_place place);      /* NULL if there is none */
 /* All banks, for bm_plan_opts; borrowed. */
 BM_API bm_bank *const *bm_params_banks(bm_params *p, int *n);

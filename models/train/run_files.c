@@ -8,6 +8,7 @@
 #include "core/base/json_priv.h"
 #include "core/base/mem.h"
 #include "io/store/runfolder.h"
+#include "models/train/schedule.h"
 #include "models/train/trainer_priv.h"
 
 static bm_status write_in(const bm_trainer *t, const char *name, const char *text)
@@ -70,6 +71,7 @@ static bm_status make_provenance(bm_trainer *t)
 bm_status bm_trainer_describe(bm_trainer *t)
 {
     BM_TRY(bm_config_to_json(&t->config_json, t->task->config));
+    BM_TRY(bm_schedule_to_json(&t->sched_json, t->task->config));
     BM_TRY(bm_gemm_tuning_to_json(t->engine, &t->gemm_json));
     return make_provenance(t);
 }
@@ -104,6 +106,7 @@ bm_status bm_trainer_save(bm_trainer *t, int wait)
     size_t blob = 0;
     bm_ckpt_desc d = bm_ckpt_desc_default();
     d.config_json = t->config_json;
+    d.sched_json = t->sched_json;
     d.provenance_json = t->provenance_json;
     d.tokenizer_json = bm_tokens_tokenizer_json(t->task->data);
     d.tokenizer_blob = bm_tokens_tokenizer_blob(&blob, t->task->data);

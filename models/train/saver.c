@@ -119,6 +119,12 @@ static void describe(bm_saver *s, const bm_config *c)
         const bm_tensor *t = bm_layout_at(layout, i);
         s->param[i] = (bm_ckpt_param){t->name, t->dtype, t->shape, bm_semantic_name(bm_params_semantic(s->params, i)), 1, NULL};
     }
+    for (int i = 0; i < bm_params_ties(s->params); i++) {
+        const bm_nn_tie *tie = bm_params_tie_at(s->params, i);
+        const bm_tensor *t = bm_layout_find(layout, tie->to);
+        s->param[bm_layout_count(layout) + i] =
+            (bm_ckpt_param){tie->name, t->dtype, t->shape, bm_semantic_name(tie->semantic), 1, tie->to};
+    }
     if (!s->optimizer) return;
     s->optim.name = s->optim.type = s->optimizer->name;
     s->optim.slots = s->optimizer->slots;
@@ -140,7 +146,7 @@ bm_status bm_saver_create(bm_saver **out, bm_params *params, const bm_optimizer 
     const bm_layout *layout = bm_params_layout(params);
     s->params = params;
     s->optimizer = optimizer;
-    s->param = bm_calloc((size_t)bm_layout_count(layout) + 1, sizeof *s->param);
+    s->param = bm_calloc((size_t)(bm_layout_count(layout) + bm_params_ties(params)) + 1, sizeof *s->param);
     s->slab_at = bm_calloc((size_t)bm_layout_slabs(layout) + 1, sizeof *s->slab_at);
     if (!s->param || !s->slab_at) goto done;
     for (int i = 0; i < bm_layout_slabs(layout); i++) s->slab_at[i + 1] = s->slab_at[i] + bm_layout_slab_bytes(layout, i);
@@ -215,7 +221,7 @@ bm_status bm_saver_save(bm_saver *s, const char *path, const bm_ckpt_desc *desc,
     if (!s->path) return BM_ERR_MEMORY;
     s->desc = *desc;
     s->desc.param = s->param;
-    s->desc.params = bm_layout_count(bm_params_layout(s->params));
+    s->desc.params = bm_layout_count(bm_params_layout(s->params)) + bm_params_ties(s->params);
     s->optim.t = desc->state.step;
     s->desc.optim = &s->optim;
     s->desc.optims = s->optimizer ? 1 : 0;

@@ -14,6 +14,10 @@ extern "C" {
  *   constant  lr */
 BM_API double bm_schedule_lr(const bm_config *c, int64_t n);
 
+/* What a checkpoint says of it: {"type": "cosine", "lr": ..., "min_lr": ..., "warmup": ..., "steps": ...}. The text is the
+ * caller's (bm_free). */
+BM_API bm_status bm_schedule_to_json(char **out, const bm_config *c);
+
 #ifdef __cplusplus
 }
 #endif

@@ -145,6 +145,7 @@ void bm_trainer_destroy(bm_trainer *t)
     bm_free(t->targets);
     bm_free(t->run);
     bm_free(t->config_json);
+    bm_free(t->sched_json);
     bm_free(t->provenance_json);
     bm_free(t->gemm_json);
     bm_free(t->pending);

@@ -19,7 +19,7 @@ struct bm_trainer {
     bm_history *history;
     bm_metrics_file *metrics;
     int32_t *inputs, *targets; /* [batch, window] */
-    char *run, *config_json, *provenance_json, *gemm_json;
+    char *run, *config_json, *sched_json, *provenance_json, *gemm_json;
     char *pending;             /* the checkpoint being written */
     uint64_t pending_step, pending_best;
     bm_error metrics_error;   /* the first failure to write metrics.jsonl: training goes on without, the end reports it */

@@ -72,6 +72,11 @@ def safetensors(checkpoint, path, back):
             x = ours(o)
             turned = ".c_" in t and t.endswith("weight")  # Conv1D stores [in, out]
             assert np.array_equal(theirs(t), x.T if turned else x), t
+        for f in (a, b):  # a second name, not a second tensor
+            head = f["/params/head/weight"]
+            assert isinstance(head, h5py.Group) and len(head) == 0 and head.attrs["tied_to"] in (b"token/weight", "token/weight")
+        schedule = json.loads(bytes(a["/sched/json"][()]))
+        assert schedule["type"] == "cosine" and schedule["lr"] > schedule["min_lr"] and schedule["steps"] > 0, schedule
     assert not header, f"more tensors: {list(header)}"
 
 
