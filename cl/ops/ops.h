@@ -84,6 +84,10 @@ BM_API bm_value *bm_softmax_xent(bm_graph *g, bm_value **rows, bm_value *logits,
  * p = 0 returns x. Srivastava et al. 2014. ---- */
 BM_API bm_value *bm_dropout(bm_graph *g, bm_value *x, float p, uint32_t stream);
 
+/* ---- cl/ops/normal.c: overwrites x, a parameter, with N(mean, std): the draws of bm_rng_normal() for (seed, stream,
+ * BM_RT_RNG_STEP), within 3e-7 std of them. ---- */
+BM_API bm_status bm_normal(bm_graph *g, bm_value *x, float mean, float std, uint32_t stream);
+
 /* ---- over whole banks (cl/ops/gradnorm.c, adamw.c): `groups` first groups of the parameters declared so far ---- */
 /* sqrt(sum of squares of the GRAD bank), [1] f32. */
 BM_API bm_value *bm_grad_norm(bm_graph *g, int groups);

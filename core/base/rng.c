@@ -63,19 +63,6 @@ float bm_rng_normal(bm_rng *r)
     return normal_of(a, b);
 }
 
-void bm_rng_normals(bm_rng *r, float *out, size_t n)
-{
-    size_t i = 0;
-    while (i < n && r->element % 4 != 0) out[i++] = bm_rng_normal(r);
-    for (; i + 2 <= n && r->element % 4 == 0; i += 2, r->element += 4) {
-        uint32_t block[4];
-        draw_block(block, r->seed, r->stream, r->step, r->element / 4);
-        out[i] = normal_of(block[0], block[1]);
-        out[i + 1] = normal_of(block[2], block[3]);
-    }
-    while (i < n) out[i++] = bm_rng_normal(r);
-}
-
 uint64_t bm_rng_below(bm_rng *r, uint64_t n)
 {
     const uint64_t least = (0 - n) % n; /* 2^64 mod n: what lies below would make small results likelier */

@@ -29,7 +29,6 @@ BM_API bm_rng bm_rng_start(uint64_t seed, uint32_t stream, uint32_t step);
 BM_API uint32_t bm_rng_u32(bm_rng *r);
 BM_API float bm_rng_uniform(bm_rng *r);          /* [0, 1): the top 24 bits times 2^-24 */
 BM_API float bm_rng_normal(bm_rng *r);           /* N(0, 1) by Box and Muller; takes two draws */
-BM_API void bm_rng_normals(bm_rng *r, float *out, size_t n); /* what n calls of bm_rng_normal give, faster */
 BM_API uint64_t bm_rng_below(bm_rng *r, uint64_t n); /* unbiased in [0, n); n > 0 */
 
 /* A stream number from a name (FNV-1a), so that streams do not depend on the order of declaration. */

@@ -2,11 +2,10 @@
 
 #include "core/base/mem.h"
 #include "core/base/rng.h"
-#include "core/device/queue.h"
-
-#define CHUNK 65536 /* elements drawn between two writes */
+#include "core/graph/scalars.h"
 
 struct bm_params {
+    bm_engine *engine;
     bm_layout *layout;
     bm_init *inits;         /* of each tensor of the layout */
     bm_semantic *semantics;
@@ -22,6 +21,7 @@ bm_status bm_params_create(bm_params **out, bm_engine *e, const bm_nn *nn, const
     bm_status status = BM_ERR_MEMORY;
     bm_params *p = bm_calloc(1, sizeof *p);
     if (!p) return BM_ERR_MEMORY;
+    p->engine = e;
     BM_GO(bm_layout_create(&p->layout, g, BM_PLACE_WEIGHT, bm_engine_limits(e)));
     size_t n = (size_t)bm_layout_count(p->layout);
     status = BM_ERR_MEMORY;
@@ -71,36 +71,36 @@ void bm_params_destroy(bm_params *p)
     bm_free(p);
 }
 
-/* Elements [first, first + n) of a tensor as they begin; draws are addressed by element, so chunks may come in any order. */
-static void draw(float *out, int64_t first, int64_t n, bm_init init, uint64_t seed, uint32_t stream)
+/* One op for each tensor, whose draws are addressed by element. */
+static bm_status build_init(bm_graph *g, const bm_params *p)
 {
-    if (init.kind == BM_INIT_CONSTANT) {
-        for (int64_t i = 0; i < n; i++) out[i] = init.value;
-        return;
+    for (int i = 0; i < bm_layout_count(p->layout); i++) {
+        const bm_tensor *t = bm_layout_at(p->layout, i);
+        const bm_init *init = &p->inits[i];
+        const int drawn = init->kind == BM_INIT_NORMAL;
+        bm_value *v = bm_graph_param(g, t->name, t->dtype, t->shape, t->group);
+        bm_normal(g, v, drawn ? 0 : init->value, drawn ? init->value : 0, bm_rng_stream(t->name));
     }
-    bm_rng r = bm_rng_start(seed, stream, 0);
-    r.element = 2 * (uint64_t)first; /* a normal takes two draws */
-    for (int64_t i = 0; i < n; i++) out[i] = init.value * bm_rng_normal(&r);
+    return bm_graph_status(g);
 }
 
 bm_status bm_params_init(bm_params *p, uint64_t seed)
 {
-    bm_status status = BM_OK;
+    bm_status status;
+    bm_graph *g = NULL;
+    bm_plan *plan = NULL;
+    const bm_graph_opts opts = bm_graph_opts_with_ops();
     bm_bank *weights = bm_params_bank(p, BM_PLACE_WEIGHT);
-    float *chunk = bm_alloc(CHUNK * sizeof *chunk);
-    if (!chunk) return BM_ERR_MEMORY;
-    for (int i = 0; i < bm_layout_count(p->layout); i++) {
-        const bm_tensor *t = bm_layout_at(p->layout, i);
-        int64_t elements = bm_shape_elements(&t->shape);
-        uint32_t stream = bm_rng_stream(t->name);
-        for (int64_t at = 0; at < elements; at += CHUNK) {
-            int64_t n = elements - at < CHUNK ? elements - at : CHUNK;
-            draw(chunk, at, n, p->inits[i], seed, stream);
-            BM_GO(bm_bank_write(weights, t, at * 4, chunk, n * 4));
-        }
-    }
+    const bm_plan_opts o = {.banks = &weights, .n_banks = 1};
+    BM_GO(bm_graph_create(&g, &opts));
+    BM_GO(build_init(g, p));
+    BM_GO(bm_plan_create(&plan, p->engine, g, &o));
+    bm_plan_set_u32(plan, BM_RT_SEED_LO, (uint32_t)seed);
+    bm_plan_set_u32(plan, BM_RT_SEED_HI, (uint32_t)(seed >> 32));
+    status = bm_plan_run(plan);
 done:
-    bm_free(chunk);
+    bm_plan_destroy(plan); /* waits */
+    bm_graph_destroy(g);
     return status;
 }
 

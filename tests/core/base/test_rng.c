@@ -89,22 +89,6 @@ START_TEST(normals_have_the_moments_of_the_normal_distribution)
 }
 END_TEST
 
-START_TEST(many_normals_are_the_single_ones)
-{
-    enum { MOST = 23 };
-    for (uint64_t start = 0; start < 5; start++)
-        for (size_t n = 0; n <= MOST; n++) {
-            bm_rng one = bm_rng_start(3, 4, 5), many = one;
-            one.element = many.element = start;
-            float a[MOST + 1] = {0}, b[MOST + 1] = {0};
-            for (size_t i = 0; i < n; i++) a[i] = bm_rng_normal(&one);
-            bm_rng_normals(&many, b, n);
-            ck_assert_mem_eq(a, b, sizeof a);
-            ck_assert_uint_eq(one.element, many.element);
-        }
-}
-END_TEST
-
 START_TEST(below_is_even_over_its_range)
 {
     enum { SIDES = 6, N = 60000 };
@@ -152,7 +136,6 @@ int main(void)
     tcase_add_test(t, sequential_draws_are_the_addressed_ones);
     tcase_add_test(t, uniform_is_the_top_24_bits);
     tcase_add_test(t, normals_have_the_moments_of_the_normal_distribution);
-    tcase_add_test(t, many_normals_are_the_single_ones);
     tcase_add_test(t, below_is_even_over_its_range);
     tcase_add_test(t, below_rejects_what_would_make_small_results_likelier);
     tcase_add_test(t, streams_are_fnv1a_of_the_name);

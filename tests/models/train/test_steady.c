@@ -7,6 +7,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/graph/scalars.h"
 #include "models/train/forecast.h"
 #include "models/train/trainer.h"
 #include "tests/lib/device.h"
@@ -144,7 +145,8 @@ START_TEST(a_run_takes_the_memory_that_was_forecast)
     train(c, gemm, test_path("memory"), &w);
     const double said = (double)f.total_bytes, taken = (double)w.last.buffer_bytes, peak = (double)w.layer->stats().peak_bytes;
     ck_assert_msg(fabs(taken - said) <= most * said, "%s: %.0f bytes forecast, %.0f taken", gemm, said, taken);
-    ck_assert_msg(peak <= (1 + most) * said, "%s: %.0f bytes forecast, at most %.0f taken", gemm, said, peak);
+    /* What draws the weights has run-time scalars of its own, and is gone before the first step. */
+    ck_assert_msg(peak <= (1 + most) * said + 4 * BM_RT_SLOTS, "%s: %.0f bytes forecast, at most %.0f taken", gemm, said, peak);
     bm_config_destroy(c);
 }
 END_TEST
