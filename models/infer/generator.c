@@ -5,27 +5,31 @@
 #include "core/base/mem.h"
 #include "core/graph/scalars.h"
 
-#define CHUNK 32 /* tokens of a prompt read at a time */
+/* Tokens read at a time: one, while writing; a short prompt or what is left of a long one; and a long one, for which the weights
+ * are read once in so many tokens. */
+static const int64_t lengths[] = {1, 32, 256};
+#define LENGTHS (sizeof lengths / sizeof lengths[0])
 
 struct bm_generator {
-    bm_network one, many; /* a token, and up to `chunk` of them */
+    bm_network networks[LENGTHS]; /* for up to so many tokens */
+    int64_t length[LENGTHS];      /* `lengths`, or the context where it is less */
     bm_layout *cache_layout;
     bm_bank *cache;
     bm_bank **banks;
-    int64_t context, vocab, chunk;
+    int64_t context, vocab;
     int32_t *ids;     /* [context]: the tokens in the cache */
     int64_t n;
-    int32_t *input;   /* [chunk] */
+    int32_t *input;   /* [the longest length] */
     float *logits;    /* [vocab] */
 };
 
 static bm_status plan(bm_generator *g, bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params, const char *gemm)
 {
-    bm_model_request r = {.mode = BM_MODEL_DECODE, .batch = 1, .window = 1, .loss_scale = 1.0f};
-    BM_TRY(bm_network_build(&g->one, m, c, &r, 0));
-    r.window = g->chunk;
-    BM_TRY(bm_network_build(&g->many, m, c, &r, 0));
-    BM_TRY(bm_layout_create(&g->cache_layout, g->one.graph, BM_PLACE_CACHE, bm_engine_limits(e)));
+    for (size_t i = 0; i < LENGTHS; i++) {
+        const bm_model_request r = {.mode = BM_MODEL_DECODE, .batch = 1, .window = g->length[i], .loss_scale = 1.0f};
+        BM_TRY(bm_network_build(&g->networks[i], m, c, &r, 0));
+    }
+    BM_TRY(bm_layout_create(&g->cache_layout, g->networks[0].graph, BM_PLACE_CACHE, bm_engine_limits(e)));
     BM_TRY(bm_bank_create(&g->cache, e, g->cache_layout, BM_PLACE_CACHE));
     bm_plan_opts o = {.gemm = gemm};
     bm_bank *const *weights = bm_params_banks(params, &o.n_banks);
@@ -34,9 +38,11 @@ static bm_status plan(bm_generator *g, bm_engine *e, const bm_model *m, const bm
     memcpy(g->banks, weights, (size_t)o.n_banks * sizeof *weights);
     g->banks[o.n_banks++] = g->cache;
     o.banks = g->banks;
-    BM_TRY(bm_network_plan(&g->many, e, &o));
-    o.share_temps = g->many.plan;
-    return bm_network_plan(&g->one, e, &o);
+    for (size_t i = LENGTHS; i-- > 0;) {
+        BM_TRY(bm_network_plan(&g->networks[i], e, &o));
+        o.share_temps = g->networks[LENGTHS - 1].plan;
+    }
+    return BM_OK;
 }
 
 bm_status bm_generator_create(bm_generator **out, bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params,
@@ -48,9 +54,9 @@ bm_status bm_generator_create(bm_generator **out, bm_engine *e, const bm_model *
     if (!g) return BM_ERR_MEMORY;
     g->context = bm_config_i64(c, "model.context");
     g->vocab = bm_config_i64(c, "model.vocab");
-    g->chunk = g->context < CHUNK ? g->context : CHUNK;
+    for (size_t i = 0; i < LENGTHS; i++) g->length[i] = g->context < lengths[i] ? g->context : lengths[i];
     g->ids = bm_calloc((size_t)g->context, sizeof *g->ids);
-    g->input = bm_calloc((size_t)g->chunk, sizeof *g->input);
+    g->input = bm_calloc((size_t)g->length[LENGTHS - 1], sizeof *g->input);
     g->logits = bm_calloc((size_t)g->vocab, sizeof *g->logits);
     if (!g->ids || !g->input || !g->logits) goto done;
     BM_GO(plan(g, e, m, c, params, gemm));
@@ -63,8 +69,7 @@ done:
 void bm_generator_destroy(bm_generator *g)
 {
     if (!g) return;
-    bm_network_finish(&g->one);
-    bm_network_finish(&g->many);
+    for (size_t i = 0; i < LENGTHS; i++) bm_network_finish(&g->networks[i]);
     bm_bank_destroy(g->cache);
     bm_layout_destroy(g->cache_layout);
     bm_free(g->banks);
@@ -84,25 +89,27 @@ void bm_generator_reset(bm_generator *g)
     g->n = 0;
 }
 
-/* The ids [at, at + n) of g->ids through one plan; they are in the cache afterwards. What the plan for several reads
- * beyond n is some ids of before: nothing attends to it. */
-static bm_status run(bm_generator *g, int64_t at, int64_t n)
+/* The ids [at, at + n) of g->ids through one plan; they are in the cache afterwards. What it reads beyond n is some ids of
+ * before: nothing attends to it. */
+static bm_status run(bm_generator *g, const bm_network *p, int64_t at, int64_t n)
 {
-    bm_network *p = n == 1 ? &g->one : &g->many;
     memcpy(g->input, g->ids + at, (size_t)n * sizeof *g->input);
     bm_plan_set_u32(p->plan, BM_RT_POSITION, (uint32_t)at);
     bm_plan_set_u32(p->plan, BM_RT_LENGTH, (uint32_t)n);
     BM_TRY(bm_plan_write(p->plan, p->io.inputs, g->input));
     BM_TRY(bm_plan_run(p->plan));
-    return bm_plan_read(p->plan, p->io.logits, g->logits);
+    return at + n == g->n ? bm_plan_read(p->plan, p->io.logits, g->logits) : BM_OK;
 }
 
-/* Reads ids [from, g->n) into the cache. */
+/* Reads ids [from, g->n) into the cache: the longest steps that are full, and one that is not. */
 static bm_status read_in(bm_generator *g, int64_t from)
 {
     while (from < g->n) {
-        int64_t n = g->n - from < g->chunk ? g->n - from : g->chunk;
-        BM_TRY(run(g, from, n));
+        const int64_t left = g->n - from;
+        size_t i = left == 1 ? 0 : LENGTHS - 1;
+        while (i > 1 && g->length[i] > left) i--;
+        const int64_t n = left < g->length[i] ? left : g->length[i];
+        BM_TRY(run(g, &g->networks[i], from, n));
         from += n;
     }
     return BM_OK;

@@ -11,7 +11,7 @@ extern "C" {
 
 typedef struct bm_generator bm_generator;
 
-/* Plans a step of one token and one of several (for prompts), and makes the cache. Borrows all it is given. */
+/* Plans steps of one token and of several (for prompts), and makes the cache. Borrows all it is given. */
 BM_API bm_status bm_generator_create(bm_generator **out, bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params,
                                      const char *gemm);
 BM_API void bm_generator_destroy(bm_generator *g);

@@ -3,6 +3,8 @@
 
     torch_gpt.py time  --layers 12 --width 768 ... --steps 6     trains on random tokens and exits: time the process from outside
     torch_gpt.py learn --data kjv.h5 --steps 500                 trains on a dataset of bm's and prints the losses
+    torch_gpt.py prefill --window 512 --steps 3                  reads prompts: logits of the last position, keys and values kept
+    torch_gpt.py decode --steps 64                               writes tokens one by one after a first one, with a cache
 
 Defaults are those of bm's configuration file. One JSON object a line on stdout: first what ran (torch, BLAS, threads), then the
 losses of steps, then the validation loss. Works with any PyTorch from 1.12 on; where it has them, scaled_dot_product_attention
@@ -93,8 +95,22 @@ class Block(nn.Module):
             y = F.softmax(s.masked_fill(mask[:t, :t], float("-inf")), dim=-1) @ v
         return self.attn_proj(y.transpose(1, 2).reshape(b, t, c))
 
-    def forward(self, x, mask):
-        x = x + self.attention(self.norm1(x), mask)
+    def attention_cached(self, x, mask, cache, at):
+        """x [1, t, c] at positions at .. at + t; cache is keys and values, [2, 1, heads, context, head]."""
+        b, t, c = x.shape
+        q, k, v = (y.view(b, t, self.heads, c // self.heads).transpose(1, 2) for y in self.qkv(x).split(c, dim=2))
+        cache[0, :, :, at:at + t], cache[1, :, :, at:at + t] = k, v
+        k, v = cache[0, :, :, :at + t], cache[1, :, :, :at + t]
+        if self.sdpa:
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=t > 1)
+        else:
+            s = (q @ k.transpose(-2, -1)) * (1 / math.sqrt(c // self.heads))
+            y = F.softmax(s.masked_fill(mask[at:at + t, :at + t], float("-inf")), dim=-1) @ v
+        return self.attn_proj(y.transpose(1, 2).reshape(b, t, c))
+
+    def forward(self, x, mask, cache=None, at=0):
+        y = self.norm1(x)
+        x = x + (self.attention(y, mask) if cache is None else self.attention_cached(y, mask, cache, at))
         return x + self.mlp_proj(F.gelu(self.fc(self.norm2(x)), approximate="tanh"))
 
 
@@ -117,6 +133,13 @@ class GPT(nn.Module):
             x = block(x, self.mask)
         logits = F.linear(self.norm(x), self.token.weight)
         return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.reshape(-1))
+
+    def next(self, ids, caches, at):
+        """The logits after ids [1, t], which begin at position `at`."""
+        x = self.token(ids) + self.position.weight[at:at + ids.shape[1]]
+        for block, cache in zip(self.blocks, caches):
+            x = block(x, self.mask, cache, at)
+        return F.linear(self.norm(x[:, -1]), self.token.weight)
 
 
 def load_bm(model, path):
@@ -174,13 +197,28 @@ def evaluate(o, model, val):
     return total / n, n * val.window
 
 
+@torch.inference_mode()
+def read_prompts(o, model):
+    caches = torch.zeros(o.layers, 2, 1, o.heads, o.context, o.width // o.heads)
+    for _ in range(o.steps):
+        model.next(torch.randint(0, o.vocab, (1, o.window)), caches, 0)
+
+
+@torch.inference_mode()
+def write_tokens(o, model):
+    caches = torch.zeros(o.layers, 2, 1, o.heads, o.context, o.width // o.heads)
+    ids = torch.randint(0, o.vocab, (1, 1))
+    for n in range(o.steps):
+        ids = model.next(ids, caches, n).argmax(-1, keepdim=True)
+
+
 def say(**what):
     print(json.dumps(what), flush=True)
 
 
 def parse():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("mode", choices=("time", "learn"))
+    p.add_argument("mode", choices=("time", "learn", "prefill", "decode"))
     for name, kind, value in (("layers", int, 6), ("heads", int, 6), ("width", int, 384), ("context", int, 256),
                               ("vocab", int, None), ("window", int, None), ("batch", int, 12), ("micro-batch", int, None),
                               ("steps", int, 500), ("lr", float, 1e-3), ("min-lr", float, 1e-4), ("beta1", float, 0.9),
@@ -221,6 +259,11 @@ def main():
     model = GPT(o)
     if o.init:
         load_bm(model, o.init)
+    if o.mode in ("prefill", "decode"):
+        say(torch=torch.__version__, threads=torch.get_num_threads(), sdpa=o.sdpa, fused=None)
+        {"prefill": read_prompts, "decode": write_tokens}[o.mode](o, model)
+        say(steps=o.steps, blas=blas_libraries())
+        return
     optimizer, fused = make_optimizer(o, model)
     say(torch=torch.__version__, threads=torch.get_num_threads(), sdpa=o.sdpa, fused=fused,
         parameters=sum(p.numel() for p in model.parameters()), vocab=o.vocab)

@@ -51,7 +51,7 @@ START_TEST(one_token_after_the_other)
 }
 END_TEST
 
-/* A prompt is read in pieces of 32: less than one, one, and more, at once or in parts. */
+/* A prompt is read in pieces of the context (it is less than 256) and of 32: less than one, one, and more, at once or in parts. */
 START_TEST(prompts_of_any_length)
 {
     static const int parts[][4] = {{2}, {31}, {32}, {33}, {40}, {5, 7, 1, 20}, {33, 1, 1, 2}, {1, 32, 6, 1}};
@@ -126,13 +126,14 @@ START_TEST(it_takes_memory_for_caches_inputs_and_one_plan)
     const int64_t keys = bm_round_up(SMALL_CONTEXT * SMALL_WIDTH * 4, limits->align_bytes); /* as many bytes as values */
     int64_t want = 2 * 2 * keys; /* of two layers */
     bm_generator *g = generator("tiled");
-    for (int many = 0; many < 2; many++) {
-        const bm_model_request r = {.mode = BM_MODEL_DECODE, .batch = 1, .window = many ? 32 : 1, .loss_scale = 1};
+    for (int i = 0; i < 3; i++) {
+        static const int64_t lengths[] = {1, 32, SMALL_CONTEXT};
+        const bm_model_request r = {.mode = BM_MODEL_DECODE, .batch = 1, .window = lengths[i], .loss_scale = 1};
         bm_network n = {0};
         bm_memplan *p = NULL;
         test_ok(bm_network_build(&n, s.model, s.config, &r, 0));
         test_ok(bm_memplan_foresee(&p, n.graph, limits, "tiled"));
-        want += p->sizes.input_bytes + (many ? p->sizes.temp_bytes : 0);
+        want += p->sizes.input_bytes + (i == 2 ? p->sizes.temp_bytes : 0);
         bm_memplan_destroy(p);
         bm_network_finish(&n);
     }
