@@ -184,7 +184,7 @@ def blas_libraries():
     """What is mapped that may do the work of a matrix product."""
     with open("/proc/self/maps") as f:
         paths = {line.split(None, 5)[5].strip() for line in f if line.count("/") > 0}
-    return sorted(p for p in paths if re.search(r"blas|mkl|blis|dnnl", p.rsplit("/", 1)[-1]))
+    return sorted(p for p in paths if re.search(r"(^|[^u])blas|mkl|blis|dnnl", p.rsplit("/", 1)[-1]))
 
 
 @torch.no_grad()
