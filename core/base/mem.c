@@ -1,8 +1,10 @@
+#define _DEFAULT_SOURCE 1 /* MAP_ANONYMOUS and madvise */
 #include "core/base/mem.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/base/checked.h"
@@ -82,6 +84,33 @@ void *bm_alloc_aligned(size_t align, size_t bytes)
 }
 
 void bm_free_aligned(void *p) { bm_free(p); }
+
+/* Maps a huge page more than is asked for, and gives back what lies before and behind an aligned block. */
+static void *map_pages(size_t bytes)
+{
+    const size_t page = (size_t)2 << 20;
+    size_t room;
+    if (bm_add_size(&room, bytes, page)) return NULL;
+    char *all = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED) return NULL;
+    const size_t unit = (size_t)sysconf(_SC_PAGESIZE), head = -(uintptr_t)all & (page - 1);
+    const size_t kept = (bytes + unit - 1) & ~(unit - 1);
+    if (head) munmap(all, head);
+    if (room > head + kept) munmap(all + head + kept, room - head - kept);
+#ifdef MADV_HUGEPAGE
+    madvise(all + head, kept, MADV_HUGEPAGE); /* where it is refused, pages are small */
+#endif
+    return all + head;
+}
+
+void *bm_pages_alloc(size_t bytes) { return account(admit() ? map_pages(bytes) : NULL, bytes); }
+
+void bm_pages_free(void *p, size_t bytes)
+{
+    if (!p) return;
+    atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
+    munmap(p, bytes);
+}
 
 bm_status bm_mem_check(int64_t bytes)
 {

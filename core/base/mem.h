@@ -23,6 +23,11 @@ BM_API char *bm_strdup(const char *s);
 BM_API void *bm_alloc_aligned(size_t align, size_t bytes);
 BM_API void bm_free_aligned(void *p);
 
+/* For large blocks: zeroed, in huge pages where the system gives such to who asks, and taken from it page by page when they are
+ * first touched, by the thread that does. bytes > 0, the same for both. */
+BM_API void *bm_pages_alloc(size_t bytes);
+BM_API void bm_pages_free(void *p, size_t bytes); /* accepts NULL */
+
 /* Whether the machine has that much memory at all: BM_ERR_MEMORY when not. Systems that hand out memory they have not
  * got end the process when it is touched, so sizes that a user chose are held against this before they are asked for.
  */

@@ -8,6 +8,8 @@
 #include "core/device/cl_api.h"
 #include "core/device/engine_priv.h"
 
+#define OWN_PAGES ((int64_t)1 << 20) /* bytes of a slab from which on it is worth it */
+
 typedef struct piece {
     int slab;
     int64_t offset, bytes;
@@ -17,6 +19,7 @@ typedef struct piece {
 typedef struct slab {
     cl_mem mem;
     int64_t bytes;
+    void *pages; /* the host's, which the device uses; NULL: memory is the driver's */
 } slab;
 
 struct bm_region {
@@ -78,6 +81,23 @@ static cl_int touch(const bm_region *r, const slab *s, int zero)
     return bm_cl.EnqueueFillBuffer(bm_queue_cl(r->engine->queue), s->mem, nothing, unit, 0, (size_t)bytes, 0, NULL, NULL);
 }
 
+/* On a CPU the device's memory is the host's: pages of our own are zero, and are first touched by the kernels, on every core. A
+ * driver takes small pages, and zeroes them on one. */
+static bm_status make_slab(slab *s, const bm_region *r, int64_t bytes, int64_t total)
+{
+    const bm_engine *e = r->engine;
+    cl_int err;
+    if (e->form == BM_FORM_CPU && e->limits.unified_memory && bytes >= OWN_PAGES) {
+        s->pages = bm_pages_alloc((size_t)bytes);
+        if (!s->pages) return BM_ERR_MEMORY;
+    }
+    const cl_mem_flags flags = CL_MEM_READ_WRITE | (s->pages ? CL_MEM_USE_HOST_PTR : 0);
+    s->mem = bm_cl.CreateBuffer(e->context, flags, (size_t)bytes, s->pages, &err);
+    if (!err) return BM_OK;
+    bm_pages_free(s->pages, (size_t)bytes);
+    return fail_region(r, total, err, "clCreateBuffer");
+}
+
 bm_status bm_region_create(bm_region **out, bm_engine *e, const char *name, const int64_t *slab_bytes, int n_slabs, int zero)
 {
     *out = NULL;
@@ -95,12 +115,11 @@ bm_status bm_region_create(bm_region **out, bm_engine *e, const char *name, cons
     BM_GO(check_sizes(&total, r, slab_bytes, n_slabs));
     for (int i = 0; i < n_slabs; i++) {
         slab *s = &r->slabs[i];
-        s->mem = bm_cl.CreateBuffer(e->context, CL_MEM_READ_WRITE, (size_t)slab_bytes[i], NULL, &err);
-        BM_GO(err ? fail_region(r, total, err, "clCreateBuffer") : BM_OK);
+        BM_GO(make_slab(s, r, slab_bytes[i], total));
         s->bytes = slab_bytes[i];
         r->n_slabs = i + 1;
         bm_engine_count_bytes(e, s->bytes);
-        err = touch(r, s, zero);
+        if (!s->pages) err = touch(r, s, zero);
         BM_GO(err ? fail_region(r, total, err, "clEnqueueFillBuffer") : BM_OK);
     }
     err = bm_cl.Finish(bm_queue_cl(e->queue));
@@ -117,7 +136,9 @@ void bm_region_destroy(bm_region *r)
     if (!r) return;
     for (size_t i = 0; i < r->n_pieces; i++) bm_cl.ReleaseMemObject(r->pieces[i].mem);
     for (int i = 0; i < r->n_slabs; i++) {
+        if (r->slabs[i].pages) bm_cl.Finish(bm_queue_cl(r->engine->queue)); /* nothing may use them any more */
         bm_cl.ReleaseMemObject(r->slabs[i].mem);
+        bm_pages_free(r->slabs[i].pages, (size_t)r->slabs[i].bytes);
         bm_engine_count_bytes(r->engine, -r->slabs[i].bytes);
     }
     pthread_mutex_destroy(&r->lock);

@@ -33,6 +33,33 @@ START_TEST(blocks_are_counted_until_freed)
 }
 END_TEST
 
+/* Also where a block ends within a page, and where it is one whole huge page. */
+START_TEST(pages_are_zero_aligned_and_counted)
+{
+    static const size_t sizes[] = {1, 4096, 5000, (size_t)2 << 20, ((size_t)5 << 20) + 1};
+    const bm_mem_stats before = bm_mem_get_stats();
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        unsigned char *p = bm_pages_alloc(sizes[i]);
+        ck_assert_ptr_nonnull(p);
+        ck_assert_uint_eq((uintptr_t)p % ((uintptr_t)2 << 20), 0);
+        ck_assert_int_eq(bm_mem_get_stats().live, before.live + 1);
+        for (size_t k = 0; k < sizes[i]; k++)
+            if (p[k]) ck_abort_msg("byte %d", (int)k);
+        memset(p, 1, sizes[i]);
+        bm_pages_free(p, sizes[i]);
+        ck_assert_int_eq(bm_mem_get_stats().live, before.live);
+    }
+    bm_pages_free(NULL, 1);
+    bm_mem_fail_nth(1, 0);
+    ck_assert_ptr_null(bm_pages_alloc(4096));
+    bm_mem_fail_nth(0, 0);
+    ck_assert_ptr_null(bm_pages_alloc(SIZE_MAX));
+    ck_assert_ptr_null(bm_pages_alloc(SIZE_MAX / 2));
+    ck_assert_int_eq(bm_last_error()->status, BM_ERR_MEMORY);
+    ck_assert_int_eq(bm_mem_get_stats().live, before.live);
+}
+END_TEST
+
 START_TEST(more_than_the_machine_has_is_told_before)
 {
     test_ok(bm_mem_check(0));
@@ -155,6 +182,7 @@ int main(void)
     tcase_add_test(t, blocks_are_counted_until_freed);
     tcase_add_test(t, nothing_is_a_block_too);
     tcase_add_test(t, sizes_that_do_not_fit_are_refused);
+    tcase_add_test(t, pages_are_zero_aligned_and_counted);
     tcase_add_test(t, more_than_the_machine_has_is_told_before);
     tcase_add_test(t, the_nth_allocation_fails_and_only_that);
     tcase_add_test(t, a_sticky_failure_stays_until_turned_off);
