@@ -16,6 +16,7 @@
 #include "tools/session.h"
 #include "tools/signals.h"
 #include "tools/table.h"
+#include "tools/threads.h"
 
 #define MOST_SHAPES 64
 #define MOST_BACKENDS 8
@@ -288,6 +289,7 @@ static int run_bench(int argc, char **argv)
     bench_args a = {.steps = 5};
     const bm_opt opts[] = {
         {"set", 's', BM_OPT_LIST, &a.sets, 0},   {"device", 'd', BM_OPT_STRING, &a.device, 0},
+        {"threads", 0, BM_OPT_I64, &bm_threads, 0},
         {"gemm", 0, BM_OPT_STRING, &a.gemm, 0},  {"steps", 0, BM_OPT_I64, &a.steps, 0},
         {"json", 'j', BM_OPT_FLAG, &a.json, 0},  {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
@@ -313,6 +315,7 @@ const bm_cmd bm_cmd_bench = {
             "usage: bmtool bench [CONFIG.yaml] [options]     (default: the configuration's defaults, 257 tokens)\n"
             "  -s, --set KEY=VALUE  set a key of the configuration; may be repeated\n"
             "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
+            "      --threads N      of a CPU (default: as many as the process may use)\n"
             "      --gemm BACKEND   of the training step: auto (measured), clblast, packed or tiled\n"
             "      --steps N        training steps to time (default 5)\n"
             "  -j, --json           one object\n"

@@ -7,6 +7,7 @@
 #include "tools/opt.h"
 #include "tools/out.h"
 #include "tools/table.h"
+#include "tools/threads.h"
 
 static const char help[] =
     "Examples:\n"
@@ -60,6 +61,7 @@ static void c_version(char out[16], const bm_device *d)
 static bm_status view_open(view *v, const char *spec)
 {
     int n = 0;
+    BM_TRY(bm_threads_tell());
     BM_TRY(bm_device_list_create(&v->list));
     if (bm_device_select(&v->automatic, &n, 1, v->list, "auto")) v->automatic = NULL;
     return bm_device_select(v->shown, &v->n_shown, MOST, v->list, spec ? spec : "all");

@@ -8,6 +8,7 @@
 #include "tools/opt.h"
 #include "tools/out.h"
 #include "tools/signals.h"
+#include "tools/threads.h"
 #include "tools/use.h"
 
 static bm_status show_progress(void *user, int64_t done, int64_t all)
@@ -77,7 +78,8 @@ static int run_eval(int argc, char **argv)
     const bm_opt opts[] = {
         {"data", 0, BM_OPT_STRING, &a.data, 0},       {"split", 0, BM_OPT_STRING, &a.split, 0},
         {"tokens", 0, BM_OPT_I64, &a.tokens, 0},      {"batch", 'b', BM_OPT_I64, &a.batch, 0},
-        {"device", 'd', BM_OPT_STRING, &a.device, 0}, {"gemm", 0, BM_OPT_STRING, &a.gemm, 0},
+        {"device", 'd', BM_OPT_STRING, &a.device, 0},
+        {"threads", 0, BM_OPT_I64, &bm_threads, 0}, {"gemm", 0, BM_OPT_STRING, &a.gemm, 0},
         {"json", 'j', BM_OPT_FLAG, &a.json, 0},       {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_eval, opts, 1, 1);
@@ -104,6 +106,7 @@ const bm_cmd bm_cmd_eval = {
             "      --tokens N       only the first N tokens, in whole windows; 0 (default): all\n"
             "  -b, --batch N        windows at a time (default: train.micro_batch)\n"
             "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
+            "      --threads N      of a CPU (default: as many as the process may use)\n"
             "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
             "  -j, --json           {\"loss\", \"perplexity\", \"tokens\"}; loss in nats per token\n",
     .run = run_eval,

@@ -13,6 +13,7 @@
 #include "tools/opt.h"
 #include "tools/out.h"
 #include "tools/signals.h"
+#include "tools/threads.h"
 #include "tools/use.h"
 
 typedef struct generate_args {
@@ -116,6 +117,7 @@ static int run_generate(int argc, char **argv)
         {"temperature", 't', BM_OPT_F64, &a.temperature, 0}, {"top-k", 0, BM_OPT_I64, &a.top_k, 0},
         {"top-p", 0, BM_OPT_F64, &a.top_p, 0},            {"seed", 0, BM_OPT_I64, &a.seed, 0},
         {"stop", 0, BM_OPT_FLAG, &a.stop, 0},             {"device", 'd', BM_OPT_STRING, &a.device, 0},
+        {"threads", 0, BM_OPT_I64, &bm_threads, 0},
         {"gemm", 0, BM_OPT_STRING, &a.gemm, 0},           {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_generate, opts, 1, 1);
@@ -149,6 +151,7 @@ const bm_cmd bm_cmd_generate = {
             "      --seed N         another text for each (default 1)\n"
             "      --stop           stop at the end of a document; without it, no document ends\n"
             "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
+            "      --threads N      of a CPU (default: as many as the process may use)\n"
             "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
             "\n"
             "Standard output gets the prompt and the raw bytes of exactly N tokens.\n",

@@ -10,6 +10,7 @@
 #include "tools/out.h"
 #include "tools/session.h"
 #include "tools/table.h"
+#include "tools/threads.h"
 
 typedef struct plan_args {
     const char *config, *device, *memory, *gemm, *graph;
@@ -57,6 +58,7 @@ static bm_status find_limits(bm_limits *out, char *name, size_t bytes, plan_args
     bm_device_list *list = NULL;
     const bm_device *d;
     int n = 0;
+    BM_GO(bm_threads_tell());
     BM_GO(bm_device_list_create(&list));
     BM_GO(bm_device_select(&d, &n, 1, list, a->device));
     *out = *bm_device_limits(d);

@@ -7,6 +7,7 @@
 #include "tools/out.h"
 #include "tools/output_file.h"
 #include "tools/signals.h"
+#include "tools/threads.h"
 #include "tools/use.h"
 
 static bm_status show_progress(void *user, int64_t done, int64_t all)
@@ -77,7 +78,8 @@ static int run_predict(int argc, char **argv)
     const bm_opt opts[] = {
         {"input", 'i', BM_OPT_STRING, &a.input, 1},   {"output", 'o', BM_OPT_STRING, &a.output, 1},
         {"outputs", 0, BM_OPT_STRING, &a.outputs, 0}, {"batch", 'b', BM_OPT_I64, &a.batch, 0},
-        {"device", 'd', BM_OPT_STRING, &a.device, 0}, {"gemm", 0, BM_OPT_STRING, &a.gemm, 0},
+        {"device", 'd', BM_OPT_STRING, &a.device, 0},
+        {"threads", 0, BM_OPT_I64, &bm_threads, 0}, {"gemm", 0, BM_OPT_STRING, &a.gemm, 0},
         {"force", 'f', BM_OPT_FLAG, &a.force, 0},     {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_predict, opts, 1, 1);
@@ -104,6 +106,7 @@ const bm_cmd bm_cmd_predict = {
             "      --outputs LIST   logits (default), hidden, or both joined by a comma\n"
             "  -b, --batch N        samples at a time (default: train.micro_batch)\n"
             "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
+            "      --threads N      of a CPU (default: as many as the process may use)\n"
             "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
             "  -f, --force          replace OUT.h5 when it exists\n",
     .run = run_predict,

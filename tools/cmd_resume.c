@@ -9,6 +9,7 @@
 #include "tools/opt.h"
 #include "tools/out.h"
 #include "tools/session.h"
+#include "tools/threads.h"
 #include "tools/train_run.h"
 
 /* The configuration of the newest checkpoint; of a run that ended before its first one, config.yaml of its folder (*from NULL). */
@@ -35,6 +36,7 @@ static int run_resume(int argc, char **argv)
     const bm_opt opts[] = {
         {"set", 's', BM_OPT_LIST, &sets, 0},
         {"device", 'd', BM_OPT_STRING, &device, 0},
+        {"threads", 0, BM_OPT_I64, &bm_threads, 0},
         {"gemm", 0, BM_OPT_STRING, &gemm, 0},
         {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
@@ -83,6 +85,7 @@ const bm_cmd bm_cmd_resume = {
             "usage: bmtool resume RUN [options]\n"
             "  -s, --set KEY=VALUE  change a key of the run's configuration; may be repeated\n"
             "  -d, --device SPEC    another device than the configuration's\n"
+            "      --threads N      of a CPU (default: as many as the process may use)\n"
             "      --gemm BACKEND   another GEMM backend than the run began with\n"
             "\n"
             "On the same device and build the result is bitwise that of a run that never stopped.\n",

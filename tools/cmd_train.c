@@ -9,6 +9,7 @@
 #include "tools/opt.h"
 #include "tools/out.h"
 #include "tools/session.h"
+#include "tools/threads.h"
 #include "tools/train_run.h"
 
 /* runs/STEM of CONFIG's name, or the first of runs/STEM-2, runs/STEM-3, ... that does not exist; bm_free. */
@@ -48,7 +49,8 @@ static int run_train(int argc, char **argv)
     bm_opt_list sets = {.count = 0};
     const bm_opt opts[] = {
         {"run", 'r', BM_OPT_STRING, &run, 0},      {"set", 's', BM_OPT_LIST, &sets, 0},
-        {"device", 'd', BM_OPT_STRING, &device, 0}, {"gemm", 0, BM_OPT_STRING, &gemm, 0},
+        {"device", 'd', BM_OPT_STRING, &device, 0},
+        {"threads", 0, BM_OPT_I64, &bm_threads, 0}, {"gemm", 0, BM_OPT_STRING, &gemm, 0},
         {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     for (int i = 1; i < argc; i++)
@@ -92,6 +94,7 @@ const bm_cmd bm_cmd_train = {
         "  -r, --run DIR        folder of the run; it must not exist (default: runs/CONFIG)\n"
         "  -s, --set KEY=VALUE  set a key of the configuration; may be repeated\n"
         "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
+        "      --threads N      of a CPU (default: as many as the process may use)\n"
         "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
         "\n"
         "SIGINT or SIGTERM finishes the step, saves a checkpoint and says how to resume; the second stops at once.\n",

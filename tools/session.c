@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "tools/out.h"
+#include "tools/threads.h"
 
 static const char *environment(const char *name)
 {
@@ -58,6 +59,7 @@ bm_status bm_session_open(bm_session *s, const bm_session_opts *opts)
     e.cl_dir = environment("BM_CL_DIR");
     e.cache_dir = s->cache_dir;
     e.profile = opts->profile;
+    BM_GO(bm_threads_tell());
     BM_GO(bm_device_list_create(&s->list));
     BM_GO(bm_device_select(&device, &n, 1, s->list, choose_spec(opts)));
     BM_GO(bm_engine_open(&s->engine, device, &e));
