@@ -1,7 +1,10 @@
 /* Attention against the rate of a matrix product measured between the rounds, in one run: operations of the pairs that the mask
  * leaves, two products forward and five backward, over the time. Each figure is the best of several rounds.
- * usage: bench_attention [SPEC]   (the device "auto") */
+ * usage: bench_attention [--json] [SPEC]   (the device "auto")
+ * --json prints one object a line, which run_twins sets beside PyTorch's. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "cl/ops/ops.h"
 #include "tests/lib/bench.h"
@@ -38,11 +41,21 @@ static void start_attention(bench_run *r, bm_engine *e, const sizes *s)
     bench_plan(r);
 }
 
+static int json;
+
 static void report(const bench_run *r, const bench_run *gemm, const sizes *s)
 {
     const double product = (double)(s->B * s->heads * s->d) * (double)s->T * (double)(s->T + 1) / 1e9; /* one of them */
     const double rate = 2.0 * GEMM * GEMM * GEMM / gemm->best_s[0] / 1e9;
     const double forward = 2 * product / r->best_s[0], backward = 5 * product / r->best_s[1];
+    if (json) {
+        printf("{\"B\": %lld, \"T\": %lld, \"heads\": %lld, \"d\": %lld, \"forward_ms\": %.6g, \"backward_ms\": %.6g, "
+               "\"share\": %.4g}\n",
+               (long long)s->B, (long long)s->T, (long long)s->heads, (long long)s->d, r->best_s[0] * 1e3, r->best_s[1] * 1e3,
+               7 * product / (r->best_s[0] + r->best_s[1]) / rate);
+        fflush(stdout);
+        return;
+    }
     char label[64];
     snprintf(label, sizeof label, "%lld %lld %lld %lld", (long long)s->B, (long long)s->T, (long long)s->heads,
              (long long)s->d);
@@ -53,9 +66,12 @@ static void report(const bench_run *r, const bench_run *gemm, const sizes *s)
 
 int main(int argc, char **argv)
 {
-    static const sizes cases[] = {{4, 64, 12, 64}, {12, 256, 6, 64}, {4, 256, 12, 64}, {1, 1024, 12, 64}, {1, 512, 8, 128}};
-    bm_engine *engine = bench_open(argc > 1 ? argv[1] : "auto");
-    printf("%s, f32; GFLOP/s and share of a product of %d\n%-24s %9s %9s %15s %15s %9s\n", bm_engine_device_name(engine), GEMM,
+    static const sizes cases[] = {{16, 64, 12, 64}, {8, 128, 12, 64}, {4, 256, 12, 64}, {2, 512, 12, 64}, {1, 1024, 12, 64},
+                                  {1, 2048, 12, 64}, {12, 256, 6, 64}, {1, 512, 8, 128}};
+    json = argc > 1 && !strcmp(argv[1], "--json");
+    setenv("POCL_AFFINITY", "1", 0);
+    bm_engine *engine = bench_open(argc > 1 + json ? argv[1 + json] : "auto");
+    if (!json) printf("%s, f32; GFLOP/s and share of a product of %d\n%-24s %9s %9s %15s %15s %9s\n", bm_engine_device_name(engine), GEMM,
            "B T heads d", "GEMM", "", "forward", "backward", "both");
     bench_run gemm;
     start_gemm(&gemm, engine);

@@ -4,6 +4,7 @@
     torch_gpt.py time  --layers 12 --width 768 ... --steps 6     trains on random tokens and exits: time the process from outside
     torch_gpt.py learn --data kjv.h5 --steps 500                 trains on a dataset of bm's and prints the losses
     torch_gpt.py prefill --window 512 --steps 3                  reads prompts: logits of the last position, keys and values kept
+    torch_gpt.py attention                                       attention alone, forward and backward: best times of several
     torch_gpt.py decode --steps 64                               writes tokens one by one after a first one, with a cache
 
 Defaults are those of bm's configuration file. One JSON object a line on stdout: first what ran (torch, BLAS, threads), then the
@@ -197,6 +198,29 @@ def evaluate(o, model, val):
     return total / n, n * val.window
 
 
+def time_attention(o, sizes, rounds=20):
+    """Best milliseconds forward and backward of attention over [B, T, 3, heads, d], of f32."""
+    for b, t, heads, d in sizes:
+        qkv = torch.randn(b, t, 3 * heads * d, requires_grad=True)
+        dy = torch.randn(b, t, heads * d)
+        mask = ~torch.ones(t, t, dtype=torch.bool).tril()
+        best = [math.inf, math.inf]
+        for _ in range(rounds):
+            began = time.perf_counter()
+            q, k, v = (y.view(b, t, heads, d).transpose(1, 2) for y in qkv.split(heads * d, dim=2))
+            if o.sdpa:
+                y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            else:
+                y = F.softmax((q @ k.transpose(-2, -1) * (1 / math.sqrt(d))).masked_fill(mask, float("-inf")), dim=-1) @ v
+            y = y.transpose(1, 2).reshape(b, t, heads * d)
+            between = time.perf_counter()
+            y.backward(dy)
+            ended = time.perf_counter()
+            qkv.grad = None
+            best = [min(best[0], between - began), min(best[1], ended - between)]
+        say(B=b, T=t, heads=heads, d=d, forward_ms=best[0] * 1e3, backward_ms=best[1] * 1e3)
+
+
 @torch.inference_mode()
 def read_prompts(o, model):
     caches = torch.zeros(o.layers, 2, 1, o.heads, o.context, o.width // o.heads)
@@ -218,7 +242,7 @@ def say(**what):
 
 def parse():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("mode", choices=("time", "learn", "prefill", "decode"))
+    p.add_argument("mode", choices=("time", "learn", "prefill", "decode", "attention"))
     for name, kind, value in (("layers", int, 6), ("heads", int, 6), ("width", int, 384), ("context", int, 256),
                               ("vocab", int, None), ("window", int, None), ("batch", int, 12), ("micro-batch", int, None),
                               ("steps", int, 500), ("lr", float, 1e-3), ("min-lr", float, 1e-4), ("beta1", float, 0.9),
@@ -226,6 +250,7 @@ def parse():
                               ("clip", float, 1.0), ("seed", int, 1), ("eval-every", int, 100), ("eval-tokens", int, 65536),
                               ("log-every", int, 10), ("threads", int, 2)):
         p.add_argument("--" + name, type=kind, default=value)
+    p.add_argument("--sizes", default="1,1024,12,64", help="of attention: B,T,heads,d, more behind spaces")
     p.add_argument("--schedule", choices=("cosine", "linear", "constant"), default="cosine")
     p.add_argument("--data", help="a dataset of bm's, with training and validation part")
     p.add_argument("--init", help="a checkpoint of bm's to start from")
@@ -256,6 +281,9 @@ def main():
         o.vocab = o.vocab or 257
         rows = torch.randint(0, o.vocab, (64, o.window + 1))
         next_batch = lambda n: ((r := rows[torch.randint(0, 64, (n,))])[:, :-1], r[:, 1:])
+    if o.mode == "attention":
+        time_attention(o, [[int(n) for n in s.split(",")] for s in o.sizes.split()])
+        return
     model = GPT(o)
     if o.init:
         load_bm(model, o.init)
