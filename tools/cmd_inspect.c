@@ -118,17 +118,12 @@ static json_t *view_json(const view *v)
     return root;
 }
 
-static void line(const char *label, const char *text)
-{
-    printf("  %s%-11s%s %s\n", bm_out_style(stdout, BM_DIM), label, bm_out_style(stdout, BM_PLAIN), text);
-}
-
 static void members_line(const char *label, const json_t *object)
 {
     bm_str s;
     bm_str_init(&s);
     bm_view_add_members(&s, object);
-    if (s.length) line(label, bm_str_text(&s));
+    if (s.length) bm_out_field(label, bm_str_text(&s));
     bm_str_finish(&s);
 }
 
@@ -156,13 +151,13 @@ static void print_progress(const view *v)
     snprintf(text, sizeof text, "%" PRIu64 " (epoch %" PRIu64 ", %s tokens, %s samples seen)", d->state.step,
              d->state.epoch, bm_out_count(a, (int64_t)d->state.tokens_seen),
              bm_out_count(b, (int64_t)d->state.samples_seen));
-    line("step", text);
+    bm_out_field("step", text);
     double loss = last_of(&at, &d->history, "loss"), val;
     if (isnan(loss)) return;
     int n = snprintf(text, sizeof text, "%.4f at step %" PRIu64, loss, at);
     val = last_of(&at, &d->history, "val_loss");
     if (!isnan(val)) snprintf(text + n, sizeof text - (size_t)n, ", validation %.4f at step %" PRIu64, val, at);
-    line("loss", text);
+    bm_out_field("loss", text);
 }
 
 static void print_optims(const view *v)
@@ -179,7 +174,7 @@ static void print_optims(const view *v)
             bm_str_add(&s, bm_format_f64(number, sizeof number, o->hyper[k].value, 6));
         }
         if (v->desc->optims == 1) bm_str_addf(&s, ", %s", bm_out_bytes(number, v->optim_bytes));
-        line("optimizer", bm_str_text(&s));
+        bm_out_field("optimizer", bm_str_text(&s));
         bm_str_finish(&s);
     }
 }
@@ -199,7 +194,7 @@ static void print_origin(const view *v)
     if (platform) bm_str_add(&s, " (");
     if (platform) bm_str_add_shown(&s, platform, strlen(platform));
     if (platform) bm_str_add(&s, ")");
-    if (s.length) line("origin", bm_str_text(&s));
+    if (s.length) bm_out_field("origin", bm_str_text(&s));
     bm_str_finish(&s);
 }
 
@@ -245,7 +240,7 @@ static bm_status print_view(const view *v)
     int n = snprintf(text, sizeof text, "%s", bm_out_count(a, v->parameters));
     if (v->parameters >= 1000000) n += snprintf(text + n, sizeof text - (size_t)n, " (%" PRId64 ")", v->parameters);
     snprintf(text + n, sizeof text - (size_t)n, ", %s", bm_out_bytes(a, v->weight_bytes));
-    line("parameters", text);
+    bm_out_field("parameters", text);
     print_progress(v);
     members_line("training", json_object_get(v->config, "train"));
     members_line("data", json_object_get(v->config, "data"));
@@ -253,14 +248,14 @@ static bm_status print_view(const view *v)
     if (v->tokenizer)
         members_line("tokenizer", v->tokenizer);
     else
-        line("tokenizer", "none");
+        bm_out_field("tokenizer", "none");
     print_origin(v);
     BM_TRY(bm_store_attr_text(&created, v->store, "/", "created_utc"));
     snprintf(text, sizeof text, "%s, made %s, uuid %s", bm_out_bytes(a, bm_store_bytes(v->store)), created,
              bm_store_uuid(v->store));
-    line("file", text);
+    bm_out_field("file", text);
     bm_content_id_hex(id, bm_store_content_id(v->store));
-    line("content id", id);
+    bm_out_field("content id", id);
     return print_params(v);
 }
 

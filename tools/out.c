@@ -85,10 +85,10 @@ void bm_out_log(void *user, bm_log_level level, const char *line)
 }
 
 /* The columns of the terminal but one, so that the cursor stays in the line. */
-static int line_columns(void)
+static int line_columns(FILE *f)
 {
     struct winsize w;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 1 ? w.ws_col - 1 : 79;
+    return ioctl(fileno(f), TIOCGWINSZ, &w) == 0 && w.ws_col > 1 ? w.ws_col - 1 : 79;
 }
 
 void bm_out_progress(const char *line)
@@ -100,12 +100,42 @@ void bm_out_progress(const char *line)
     bm_str_init(&s);
     bm_str_add_shown(&s, line, strlen(line));
     const char *text = bm_str_status(&s) ? "" : bm_str_text(&s);
-    int n = (int)strlen(text), columns = line_columns();
+    int n = (int)strlen(text), columns = line_columns(stderr);
     if (n > columns)
         for (n = columns; n && ((unsigned char)text[n] & 0xc0) == 0x80;) n--; /* a line that wraps could not be taken away */
     fprintf(stderr, "%.*s", n, text);
     progress_shown = 1;
     bm_str_finish(&s);
+}
+
+/* How much of a list "a, b, c" goes into a line of `room`: all, or as many of its parts as fit, but one at least. */
+static size_t fitting(const char *text, size_t room)
+{
+    const size_t all = strlen(text);
+    size_t n = 0;
+    if (all <= room) return all;
+    for (const char *at = text; (at = strstr(at, ", ")); at += 2) {
+        const size_t end = (size_t)(at - text) + 1;
+        if (n && end > room) break;
+        n = end;
+    }
+    return n ? n : all;
+}
+
+void bm_out_field(const char *label, const char *text)
+{
+    enum { LABEL = 11, INDENT = LABEL + 3, LEAST = 20 };
+    const int wraps = bm_out_is_terminal(stdout) && line_columns(stdout) >= INDENT + LEAST;
+    const size_t room = wraps ? (size_t)(line_columns(stdout) - INDENT) : SIZE_MAX;
+    printf("  %s%-*s%s ", bm_out_style(stdout, BM_DIM), LABEL, label, bm_out_style(stdout, BM_PLAIN));
+    for (;;) {
+        const size_t n = fitting(text, room);
+        printf("%.*s\n", (int)n, text);
+        text += n;
+        while (*text == ' ') text++;
+        if (!*text) return;
+        printf("%*s", INDENT, "");
+    }
 }
 
 int bm_out_json(json_t *root)

@@ -27,6 +27,9 @@ void bm_out_log(void *user, bm_log_level level, const char *line);
  * away. */
 void bm_out_progress(const char *line);
 
+/* "  label       text" on stdout; a terminal gets lists "a, b, c" wrapped below their beginning. */
+void bm_out_field(const char *label, const char *text);
+
 /* Prints a document on stdout with a newline and releases it: floats with 9 digits, keys in their order. Returns the
  * exit code; NULL counts as out of memory. */
 int bm_out_json(json_t *root);

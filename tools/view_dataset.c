@@ -46,11 +46,6 @@ static json_t *dataset_json(const bm_tokens *t, int sound, double bigrams)
         sound < 0 ? json_null() : json_boolean(sound), "bigram_entropy", bm_json_real(bigrams));
 }
 
-static void line(const char *label, const char *text)
-{
-    printf("  %s%-12s%s %s\n", bm_out_style(stdout, BM_DIM), label, bm_out_style(stdout, BM_PLAIN), text);
-}
-
 static void print_title(const char *path, const char *what, int sound)
 {
     printf("%s%s%s: dataset of %s, %s\n", bm_out_style(stdout, BM_BOLD), path, bm_out_style(stdout, BM_PLAIN), what,
@@ -69,7 +64,7 @@ static void print_splits(const bm_tokens *t)
         if (strncmp(group, "/splits/", 8) || bm_tokens_split(&start, &count, t, group + 8)) continue;
         snprintf(label, sizeof label, "%.30s", group + 8);
         snprintf(text, sizeof text, "%s tokens, from %" PRId64 " on", bm_out_count(number, count), start);
-        line(label, text);
+        bm_out_field(label, text);
     }
 }
 
@@ -81,33 +76,33 @@ static void print_dataset(const bm_tokens *t, int sound, double bigrams)
     print_title(bm_store_path(s), "tokens", sound);
     snprintf(text, sizeof text, "%" PRId64 " as %s, in %s documents", bm_tokens_count(t),
              bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype), bm_out_count(b, bm_tokens_documents(t)));
-    line("tokens", text);
+    bm_out_field("tokens", text);
     print_splits(t);
     if (bm_tokens_eot(t) >= 0)
         snprintf(text, sizeof text, "%" PRId64 ", end of text %" PRId64, bm_tokens_vocab(t), bm_tokens_eot(t));
     else
         snprintf(text, sizeof text, "%" PRId64 ", no end of text", bm_tokens_vocab(t));
-    line("vocabulary", text);
+    bm_out_field("vocabulary", text);
     if (isfinite(bigrams)) {
         snprintf(text, sizeof text, "%.4f nats a token, when the one before it is known", bigrams);
-        line("bigrams", text);
+        bm_out_field("bigrams", text);
     }
     bm_str members;
     bm_str_init(&members);
     json_t *tokenizer = parsed(bm_tokens_tokenizer_json(t)), *meta = parsed(bm_tokens_meta_json(t));
     if (tokenizer) bm_view_add_members(&members, tokenizer);
-    line("tokenizer", tokenizer ? bm_str_text(&members) : "none");
+    bm_out_field("tokenizer", tokenizer ? bm_str_text(&members) : "none");
     bm_str_clear(&members);
     if (meta) bm_view_add_members(&members, meta);
-    line("about", bm_str_text(&members));
+    bm_out_field("about", bm_str_text(&members));
     bm_str_finish(&members);
     json_decref(tokenizer);
     json_decref(meta);
     bm_store_attr_text(&created, s, "/", "created_utc");
     snprintf(text, sizeof text, "%s, made %s, uuid %s", bm_out_bytes(a, bm_store_bytes(s)), created, bm_store_uuid(s));
-    line("file", text);
+    bm_out_field("file", text);
     bm_content_id_hex(id, bm_store_content_id(s));
-    line("content id", id);
+    bm_out_field("content id", id);
 }
 
 int bm_view_dataset(const char *path, int sound, int bigrams, int as_json)
@@ -160,11 +155,11 @@ int bm_view_arrays(const bm_store *s, int sound, int as_json)
         const bm_entry *e = bm_store_at(s, i);
         snprintf(text, sizeof text, "%s %s, %s", bm_dtype_name(e->dtype), bm_shape_text(&e->shape, shape, sizeof shape),
                  bm_out_bytes(a, e->bytes));
-        line(e->path + 1, text);
+        bm_out_field(e->path + 1, text);
     }
     snprintf(text, sizeof text, "%s, uuid %s", bm_out_bytes(a, bm_store_bytes(s)), bm_store_uuid(s));
-    line("file", text);
+    bm_out_field("file", text);
     bm_content_id_hex(id, bm_store_content_id(s));
-    line("content id", id);
+    bm_out_field("content id", id);
     return 0;
 }

@@ -190,25 +190,30 @@ START_TEST(files_get_no_colour_and_no_progress)
 }
 END_TEST
 
-/* What a terminal of 21 columns got while its stderr was ours. */
-static const char *seen_by_terminal(void (*fn)(void))
+/* What a terminal of so many columns got while its stdout and stderr were ours. */
+static const char *seen_by_terminal(void (*fn)(void), unsigned short columns)
 {
     static char text[4000];
-    struct winsize w = {.ws_row = 24, .ws_col = 21};
+    struct winsize w = {.ws_row = 24, .ws_col = columns};
     const int host = posix_openpt(O_RDWR | O_NOCTTY);
     ck_assert_int_ge(host, 0);
     ck_assert_int_eq(grantpt(host) | unlockpt(host), 0);
-    const int terminal = open(ptsname(host), O_RDWR | O_NOCTTY), err = dup(2);
+    const int terminal = open(ptsname(host), O_RDWR | O_NOCTTY), out = dup(1), err = dup(2);
     ck_assert_int_ge(terminal, 0);
     ck_assert_int_eq(ioctl(terminal, TIOCSWINSZ, &w), 0);
+    fflush(stdout);
+    dup2(terminal, 1);
     dup2(terminal, 2);
     fn();
+    fflush(stdout);
     fflush(stderr);
+    dup2(out, 1);
     dup2(err, 2);
     close(terminal);
     size_t used = 0; /* it comes in pieces */
     for (ssize_t n; (n = read(host, text + used, sizeof text - 1 - used)) > 0;) used += (size_t)n;
     text[used] = '\0';
+    close(out);
     close(err);
     close(host);
     return text;
@@ -226,19 +231,34 @@ static void show_lines(void)
 START_TEST(a_terminal_that_can_only_write_gets_lines_alone)
 {
     setenv("TERM", "dumb", 1);
-    ck_assert_str_eq(seen_by_terminal(show_lines), "bmtool: done\r\n");
+    ck_assert_str_eq(seen_by_terminal(show_lines, 21), "bmtool: done\r\n");
     unsetenv("TERM");
 }
 END_TEST
 
 START_TEST(a_progress_line_stays_in_its_line_and_goes)
 {
-    ck_assert_str_eq(seen_by_terminal(show_lines), "a tensor named \\x1b["
+    ck_assert_str_eq(seen_by_terminal(show_lines, 21), "a tensor named \\x1b["
                                                    "\r\033[K"
                                                    "nineteen letters: \xc3\xbc"
                                                    "\r\033[K"
                                                    "building kernels"
                                                    "\r\033[Kbmtool: done\r\n");
+}
+END_TEST
+
+static void show_field(void) { bm_out_field("model", "family gpt, layers 6, heads 6, a_part_longer_than_a_line 123456789, bias yes"); }
+
+START_TEST(a_terminal_gets_lists_wrapped_between_their_parts)
+{
+    setenv("NO_COLOR", "1", 1);
+    ck_assert_str_eq(seen_by_terminal(show_field, 40), "  model       family gpt, layers 6,\r\n"
+                                                       "              heads 6,\r\n"
+                                                       "              a_part_longer_than_a_line 123456789,\r\n"
+                                                       "              bias yes\r\n");
+    ck_assert_str_eq(seen_by_terminal(show_field, 30), "  model       family gpt, layers 6, heads 6, "
+                                                       "a_part_longer_than_a_line 123456789, bias yes\r\n");
+    unsetenv("NO_COLOR");
 }
 END_TEST
 
@@ -255,6 +275,7 @@ int main(void)
     tcase_add_test(t, files_get_no_colour_and_no_progress);
     tcase_add_test(t, a_progress_line_stays_in_its_line_and_goes);
     tcase_add_test(t, a_terminal_that_can_only_write_gets_lines_alone);
+    tcase_add_test(t, a_terminal_gets_lists_wrapped_between_their_parts);
     suite_add_tcase(s, t);
     return test_run(s);
 }
