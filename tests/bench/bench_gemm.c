@@ -1,9 +1,10 @@
 /* Every GEMM backend and a CBLAS on the products of two models' training steps, and on those of decoding.
- * usage: [BM_TEST_DEVICE=pocl] bench_gemm [--rounds N] [--threads N] [--only TEXT] [--tiled] [--cpu]
+ * usage: [BM_TEST_DEVICE=pocl] bench_gemm [--rounds N] [--threads N] [--only TEXT] [--tiled] [--cpu] [--bf16]
  *
  * The runs of one product alternate; times are medians, from the call to the end, packing and copies counted; ratios are to the
  * CBLAS (libopenblas.so.0, opened here and nowhere else in bm). OPENBLAS_CORETYPE and the like slow it: unset them.
  * Threads that OpenBLAS leaves spinning push PoCL's two onto one core at times: POCL_AFFINITY=1, set here, holds them apart.
+ * --bf16 multiplies the same shapes of bf16 into bf16 by `packed`, and gives the ratio to its products of f32 instead.
  * --cpu counts the process' CPU time instead, for a machine that is busy: with --threads 1 and POCL_MAX_PTHREAD_COUNT=1. */
 #include <dlfcn.h>
 #include <math.h>
@@ -22,7 +23,7 @@ typedef void (*sgemm_fn)(int order, int trans_a, int trans_b, int m, int n, int 
                          const float *b, int ldb, float beta, float *c, int ldc);
 
 static struct {
-    int rounds, threads, tiled, cpu;
+    int rounds, threads, tiled, cpu, bf16;
     const char *only;
     sgemm_fn sgemm;
 } opts = {.rounds = 7, .threads = 2};
@@ -134,6 +135,22 @@ static double time_backend(bm_gemm_trial *t, bm_gemm_bound *b)
     return opts.cpu ? now() - start : wall;
 }
 
+static bm_gemm_desc desc_of(const shape *s, bm_dtype type)
+{
+    bm_gemm_desc d = bm_gemm_desc_default(s->m, s->n, s->k);
+    d.trans_a = s->trans_a;
+    d.trans_b = s->trans_b;
+    d.beta = s->beta;
+    d.type_a = d.type_b = d.type_d = type;
+    return bm_gemm_desc_full(&d);
+}
+
+static void print_shape(const shape *s)
+{
+    printf("%-15s %c%c %5lld %5lld %5lld ", s->what, s->trans_a ? 'T' : 'N', s->trans_b ? 'T' : 'N', (long long)s->m,
+           (long long)s->n, (long long)s->k);
+}
+
 enum { BACKENDS = 3 };
 static const char *const names[BACKENDS] = {"packed", "clblast", "tiled"};
 static double log_ratio[BACKENDS];
@@ -141,11 +158,7 @@ static int counted[BACKENDS];
 
 static void bench(bm_engine *e, const shape *s)
 {
-    bm_gemm_desc d = bm_gemm_desc_default(s->m, s->n, s->k);
-    d.trans_a = s->trans_a;
-    d.trans_b = s->trans_b;
-    d.beta = s->beta;
-    d = bm_gemm_desc_full(&d);
+    const bm_gemm_desc d = desc_of(s, BM_F32);
     const double flops = bm_gemm_flops(&d), weights = 4.0 * (double)(s->n * s->k);
     bm_gemm_trial *t = NULL;
     bm_gemm_bound *bound[BACKENDS] = {NULL};
@@ -167,8 +180,7 @@ static void bench(bm_engine *e, const shape *s)
             if (bound[i]) times[(i + 1) * opts.rounds + at] = time_backend(t, bound[i]);
     }
     const double cblas = opts.sgemm ? median(times, opts.rounds) : 0;
-    printf("%-15s %c%c %5lld %5lld %5lld ", s->what, s->trans_a ? 'T' : 'N', s->trans_b ? 'T' : 'N', (long long)s->m,
-           (long long)s->n, (long long)s->k);
+    print_shape(s);
     if (cblas > 0) printf(" cblas %6.1f", flops / cblas * 1e-9);
     for (int i = 0; i < BACKENDS; i++) {
         if (!bound[i]) continue;
@@ -190,17 +202,47 @@ static void bench(bm_engine *e, const shape *s)
     bm_free(c.d);
 }
 
+/* `packed` on f32 and on bf16, in turn. */
+static void bench_bf16(bm_engine *e, const shape *s)
+{
+    static const bm_dtype type[2] = {BM_F32, BM_BF16};
+    bm_gemm_trial *t[2] = {NULL};
+    bm_gemm_bound *bound[2] = {NULL};
+    double *times[2], x[2];
+    for (int i = 0; i < 2; i++) {
+        const bm_gemm_desc d = desc_of(s, type[i]);
+        if (!(times[i] = bm_calloc((size_t)opts.rounds, sizeof *times[i]))) bench_must(BM_ERR_MEMORY);
+        bench_must(bm_gemm_trial_create(&t[i], e, &d));
+        bench_must(bm_gemm_trial_bind(&bound[i], t[i], bm_gemm_backend_find("packed")));
+        bench_must(bm_gemm_trial_check(t[i], bound[i]));
+    }
+    for (int r = -1; r < opts.rounds; r++) /* the first is not counted */
+        for (int i = 0; i < 2; i++) times[i][r < 0 ? 0 : r] = time_backend(t[i], bound[i]);
+    for (int i = 0; i < 2; i++) {
+        x[i] = median(times[i], opts.rounds);
+        bm_gemm_bound_destroy(bound[i]);
+        bm_gemm_trial_destroy(t[i]);
+        bm_free(times[i]);
+    }
+    const double flops = 2.0 * (double)s->m * (double)s->n * (double)s->k;
+    print_shape(s);
+    printf(" f32 %6.1f  bf16 %6.1f %4.2f\n", flops / x[0] * 1e-9, flops / x[1] * 1e-9, x[0] / x[1]);
+    fflush(stdout);
+    if (s->m > 8) log_ratio[0] += log(x[0] / x[1]), counted[0]++;
+}
+
 int main(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         int64_t n = 0;
         if (!strcmp(argv[i], "--tiled")) opts.tiled = 1;
         else if (!strcmp(argv[i], "--cpu")) opts.cpu = 1;
+        else if (!strcmp(argv[i], "--bf16")) opts.bf16 = 1;
         else if (i + 1 < argc && !strcmp(argv[i], "--only")) opts.only = argv[++i];
         else if (i + 1 < argc && !strcmp(argv[i], "--rounds") && !bm_parse_i64(&n, argv[i + 1]) && n > 0) opts.rounds = (int)n, i++;
         else if (i + 1 < argc && !strcmp(argv[i], "--threads") && !bm_parse_i64(&n, argv[i + 1]) && n > 0) opts.threads = (int)n, i++;
         else {
-            fprintf(stderr, "usage: bench_gemm [--rounds N] [--threads N] [--only TEXT] [--tiled] [--cpu]\n");
+            fprintf(stderr, "usage: bench_gemm [--rounds N] [--threads N] [--only TEXT] [--tiled] [--cpu] [--bf16]\n");
             return 2;
         }
     }
@@ -209,10 +251,10 @@ int main(int argc, char **argv)
     bm_engine *e = NULL;
     bench_must(test_engine_try(&e, &engine));
     printf("device: %s, %s\n", bm_engine_device_name(e), bm_engine_driver(e));
-    load_cblas();
-    printf("GFLOP/s, and the ratio to the CBLAS\n");
+    if (!opts.bf16) load_cblas();
+    printf("GFLOP/s, and the ratio to the %s\n", opts.bf16 ? "product of f32" : "CBLAS");
     for (size_t i = 0; i < SHAPES; i++)
-        if (!opts.only || strstr(shapes[i].what, opts.only)) bench(e, &shapes[i]);
+        if (!opts.only || strstr(shapes[i].what, opts.only)) (opts.bf16 ? bench_bf16 : bench)(e, &shapes[i]);
     for (int i = 0; i < BACKENDS; i++)
         if (counted[i]) printf("%s: geometric mean of ratios over training %.3f\n", names[i], exp(log_ratio[i] / counted[i]));
     bm_engine_close(e);
