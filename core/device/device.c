@@ -3,6 +3,9 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "core/base/hash.h"
 #include "core/base/log.h"
@@ -147,6 +150,36 @@ static bm_status read_limits(bm_limits *l, cl_device_id d, const char *extension
     return BM_OK;
 }
 
+/* Whether the CPU that runs this has AVX512_BF16, and the operating system keeps the registers it needs. Intel 64 manual,
+ * volume 2A, CPUID: leaf 1 ECX bit 27 (XGETBV may be asked), leaf 7 EBX bit 16 (AVX512F), leaf 7.1 EAX bit 5; volume 1, 13.1:
+ * XCR0 bits 1, 2, 5, 6, 7 are XMM, YMM, opmask and both parts of ZMM. */
+static int host_has_bf16_dot(void)
+{
+#if defined(__x86_64__)
+    const unsigned saved = 0xe6;
+    unsigned a = 0, b = 0, c = 0, d = 0, low = 0, high = 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) return 0;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    if ((low & saved) != saved) return 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || a < 1 || !(b >> 16 & 1)) return 0;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+#else
+    return 0;
+#endif
+}
+
+/* PoCL names its drivers for the CPU it runs on so ("pthread-skylake-avx512-..."), and those of other devices otherwise. */
+static int is_pocl_on_host(const char *platform, const bm_device *d)
+{
+    static const char *const driver[] = {"cpu", "pthread", "basic"};
+    if (strcmp(platform, "Portable Computing Language") != 0 || d->limits.type != BM_DEVICE_CPU) return 0;
+    for (size_t i = 0; i < sizeof driver / sizeof driver[0]; i++) {
+        const size_t n = strlen(driver[i]);
+        if (!strncmp(d->name, driver[i], n) && (d->name[n] == '-' || d->name[n] == '\0')) return 1;
+    }
+    return 0;
+}
+
 bm_limits bm_limits_default(bm_device_type type, int64_t global_bytes)
 {
     int cpu = type == BM_DEVICE_CPU;
@@ -231,7 +264,7 @@ static void device_finish(bm_device *d)
     bm_free(d->extensions);
 }
 
-static bm_status device_init(bm_device *d, cl_device_id id, int platform)
+static bm_status device_init(bm_device *d, cl_device_id id, int platform, const char *platform_name)
 {
     memset(d, 0, sizeof *d);
     d->id = id;
@@ -247,6 +280,7 @@ static bm_status device_init(bm_device *d, cl_device_id id, int platform)
     bm_status status = BM_OK;
     for (size_t i = 0; !status && i < sizeof text / sizeof text[0]; i++) status = device_text(text[i].to, id, text[i].what);
     if (!status) status = read_limits(&d->limits, id, d->extensions);
+    if (!status) d->limits.bf16_dot = is_pocl_on_host(platform_name, d) && host_has_bf16_dot();
     if (status) device_finish(d);
     return status;
 }
@@ -280,7 +314,7 @@ static bm_status add_devices(bm_device_list *l, int platform)
 
     bm_status status = BM_OK;
     for (cl_uint i = 0; !err && i < n; i++) {
-        status = device_init(&l->devices[l->n_devices], ids[i], platform);
+        status = device_init(&l->devices[l->n_devices], ids[i], platform, p->name);
         if (!status) {
             l->n_devices++;
         } else if (status == BM_ERR_MEMORY) {
