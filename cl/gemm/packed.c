@@ -1,11 +1,17 @@
 /* The backend for CPU devices: kernels and their blocking are described in cl/gemm/packed.cl. */
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "cl/gemm/bound_priv.h"
 #include "cl/gemm/gemm_priv.h"
 #include "core/base/checked.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/device/memory.h"
+#include "core/device/queue.h"
 
-#define RUN 384                     /* k of a panel: 32 columns of f32 are 48 KiB, about a first-level cache */
+#define RUN 384                     /* units of a panel: 32 columns are 48 KiB, about a first-level cache */
 #define RUN_WIDE 1024               /* with a 16-bit D, so that its sums rarely need a buffer of their own */
 #define PACK_K 384                  /* k of the packed rows of A, or a multiple where all rows fit TILES_BYTES */
 #define DIRECT_K 4096               /* k of one launch on A where it lies: its block stays in the last-level cache */
@@ -22,11 +28,12 @@
 typedef struct blocking {
     int width, cols, rows;   /* lanes of a vector; of a tile in registers */
     int few;                 /* gemm_few */
+    int unit_k;              /* k of a unit of 4 bytes: 2 for pairs of bf16, else 1 */
     int a_packed;            /* pack_rows first */
     int needs_part;          /* sums apart from D */
     int64_t run, group_k;    /* k of a panel, of a launch */
     int64_t group_m, group_batch;
-    int64_t tiles_stride, tiles_bytes; /* elements for each product; bytes for a launch */
+    int64_t tiles_stride, tiles_bytes; /* units for each product; bytes for a launch */
     int64_t part_stride, part_offset;
     int64_t scratch;
 } blocking;
@@ -46,36 +53,54 @@ static int64_t equal_parts(int64_t total, int64_t limit, int64_t step)
     return bm_round_up(bm_ceil_div(total, bm_ceil_div(total, limit)), step);
 }
 
-static int64_t longest_run(const bm_limits *limits, int cols, int64_t wanted)
+/* In k. */
+static int64_t longest_run(const bm_limits *limits, const blocking *b, int64_t wanted)
 {
-    return least(wanted, limits->local_bytes / (4 * cols) / 8 * 8);
+    return least(wanted, limits->local_bytes / (4 * b->cols) / 8 * 8) * b->unit_k;
 }
 
-static blocking blocking_of(const bm_gemm_desc *d, const bm_limits *limits)
+static int vector_width(const bm_limits *limits)
+{
+    return limits->float_width >= 16 ? 16 : 8;
+}
+
+static int64_t panel_bytes(const blocking *b)
+{
+    return 4 * bm_ceil_div(b->run, b->unit_k) * b->cols;
+}
+
+static int is_few(const bm_gemm_desc *d)
+{
+    return d->m <= FEW && !d->trans_a;
+}
+
+static blocking blocking_of(const bm_gemm_desc *d, const bm_limits *limits, int pairs)
 {
     blocking b = {0};
-    b.width = limits->float_width >= 16 ? 16 : 8;
+    b.width = vector_width(limits);
+    b.unit_k = pairs ? 2 : 1;
     b.cols = 2 * b.width;
     b.rows = b.width == 16 ? 8 : 6;
-    b.few = d->m <= FEW && !d->trans_a;
+    b.few = is_few(d);
     b.group_m = d->m;
     b.group_batch = d->batch;
     if (b.few) return b;
 
-    b.a_packed = d->trans_a || d->type_a != BM_F32;
-    const int64_t run = longest_run(limits, b.cols, RUN), run_wide = longest_run(limits, b.cols, RUN_WIDE);
+    b.a_packed = d->trans_a || (d->type_a != BM_F32 && !pairs);
+    const int64_t run = longest_run(limits, &b, RUN), run_wide = longest_run(limits, &b, RUN_WIDE);
+    const int64_t tiles_k = TILES_BYTES / 4 * b.unit_k; /* k of all packed rows of A together */
     const int one_run = d->k <= (d->type_d == BM_F32 ? run : run_wide);
-    const int64_t pack_k = most(TILES_BYTES / 4 / d->m / PACK_K, 1) * PACK_K;
+    const int64_t pack_k = most(tiles_k / d->m / PACK_K, 1) * PACK_K;
     b.group_k = one_run ? d->k : equal_parts(d->k, b.a_packed ? pack_k : DIRECT_K, 8);
     b.run = one_run ? d->k : equal_parts(b.group_k, run, 8);
     b.needs_part = d->type_d != BM_F32 && !one_run;
 
     int64_t rows = d->m;
-    if (b.a_packed) rows = least(rows, TILES_BYTES / 4 / b.group_k);
+    if (b.a_packed) rows = least(rows, tiles_k / b.group_k);
     if (b.needs_part) rows = least(rows, PART_BYTES / 4 / d->n);
     if (rows < d->m) rows = equal_parts(d->m, most(rows / b.rows, 1) * b.rows, b.rows);
     b.group_m = rows;
-    b.tiles_stride = b.a_packed ? bm_round_up(rows, b.rows) * b.group_k : 0;
+    b.tiles_stride = b.a_packed ? bm_round_up(rows, b.rows) * bm_ceil_div(b.group_k, b.unit_k) : 0;
     b.part_stride = b.needs_part ? rows * d->n : 0;
     if (b.a_packed) b.group_batch = least(b.group_batch, most(1, TILES_BYTES / 4 / b.tiles_stride));
     if (b.needs_part) b.group_batch = least(b.group_batch, most(1, PART_BYTES / 4 / b.part_stride));
@@ -95,13 +120,6 @@ static int takes(const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits, c
         return 0;
     }
     return 1;
-}
-
-static bm_status scratch(int64_t *bytes, const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits)
-{
-    (void)e;
-    *bytes = d->k ? blocking_of(d, limits).scratch : 0;
-    return BM_OK;
 }
 
 /* One launch's part of the product. */
@@ -151,9 +169,9 @@ typedef struct sharing {
 static sharing share_out(const part *p, const bm_limits *limits)
 {
     const int64_t wanted = (int64_t)BLOCKS_PER_UNIT * most(limits->compute_units, 1);
-    const int64_t all = bm_ceil_div(p->d->n, p->b->cols), panel_bytes = 4 * p->b->run * p->b->cols;
+    const int64_t all = bm_ceil_div(p->d->n, p->b->cols);
     sharing s = {1, p->m, all};
-    if (p->m >= PANEL_ROWS) s.panels = most(1, least(least(PANELS, all), limits->local_bytes / panel_bytes));
+    if (p->m >= PANEL_ROWS) s.panels = most(1, least(least(PANELS, all), limits->local_bytes / panel_bytes(p->b)));
     s.columns = bm_ceil_div(all, s.panels);
     s.panels = bm_ceil_div(all, s.columns);
     if (s.columns * p->batch < wanted) {
@@ -175,7 +193,7 @@ static void launch_block(bm_gemm_emit *out, const part *p)
         bm_arg_mem(b->a_packed ? p->tiles : p->args->a), bm_arg_mem(p->args->b), bm_arg_mem(p->args->d),
         bm_arg_mem(p->args->bias), bm_arg_mem(p->args->pre),
         /* A product in one run never touches the sums, whatever D's type. */
-        bm_arg_mem(b->needs_part ? p->sums : p->args->d), bm_arg_local((size_t)(s.panels * b->run * b->cols * 4)),
+        bm_arg_mem(b->needs_part ? p->sums : p->args->d), bm_arg_local((size_t)(s.panels * panel_bytes(b))),
         bm_arg_i64(p->m), bm_arg_i64(d->n), bm_arg_i64(p->k0), bm_arg_i64(p->k1), bm_arg_i64(d->k), bm_arg_i64(b->run),
         bm_arg_i64(s.panels), bm_arg_i64(s.rows), bm_arg_i64(d->lda), bm_arg_i64(d->ldb), bm_arg_i64(d->ldd), bm_arg_i64(b->needs_part ? d->n : d->ldd),
         bm_arg_i64(at_a), bm_arg_i64(at_b), bm_arg_i64(at_d), bm_arg_i64(b->needs_part ? 0 : at_d),
@@ -187,12 +205,13 @@ static void launch_block(bm_gemm_emit *out, const part *p)
     out->kernel(out->target, &k);
 }
 
-static void launch(bm_gemm_emit *out, const bm_gemm_desc *d, const bm_gemm_args *args, int64_t scratch_offset)
+static void launch_form(bm_gemm_emit *out, const bm_gemm_desc *d, const bm_gemm_args *args, int64_t scratch_offset, int pairs)
 {
-    const blocking b = blocking_of(d, bm_engine_limits(out->engine));
+    const blocking b = blocking_of(d, bm_engine_limits(out->engine), pairs);
     char options[BM_GEMM_OPTIONS + 64];
     const size_t n = strlen(bm_gemm_options(d, options, sizeof options));
-    snprintf(options + n, sizeof options - n, " -DWIDTH=%d -DA_PACKED=%d -DFEW=%d", b.width, b.a_packed, b.few ? (int)d->m : 1);
+    snprintf(options + n, sizeof options - n, " -DWIDTH=%d -DA_PACKED=%d -DPAIRS=%d -DFEW=%d", b.width, b.a_packed, pairs,
+             b.few ? (int)d->m : 1);
     part p = {&b, d, args, options, NULL, NULL, 0, d->m, 0, d->k, 0, d->batch};
     if (b.few) {
         launch_few(out, &p);
@@ -209,6 +228,159 @@ static void launch(bm_gemm_emit *out, const bm_gemm_desc *d, const bm_gemm_args 
                 if (b.a_packed) launch_pack(out, &p);
                 launch_block(out, &p);
             }
+}
+
+/* ---- whether the form for pairs of bf16 is used: where a product by it came out right on this engine ---- */
+
+typedef enum verdict { UNTRIED, RIGHT, WRONG } verdict;
+
+/* By transposes and the type of D, each a program of its own. */
+typedef struct verdicts {
+    verdict of[2][2][3];
+} verdicts;
+
+static const char verdicts_key = 0;
+static pthread_mutex_t verdicts_lock = PTHREAD_MUTEX_INITIALIZER; /* held during a trial: the queue sees one at a time */
+
+static bm_status pairs_scratch(int64_t *bytes, const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits)
+{
+    (void)e;
+    *bytes = blocking_of(d, limits, 1).scratch;
+    return BM_OK;
+}
+
+static void pairs_launch(bm_gemm_emit *out, const bm_gemm_desc *d, const bm_gemm_args *args, int64_t scratch_offset)
+{
+    launch_form(out, d, args, scratch_offset, 1);
+}
+
+/* A product whose rows, columns and k leave something over after every block of the form. Its elements are -2 .. 2, so that
+ * the sums, at most 4 K, are exact in D of any type: bf16 has every whole number up to 256. */
+enum { TRIAL_M = 19, TRIAL_N = 37, TRIAL_K = 51 };
+
+static int whole_number(int64_t i, int stream)
+{
+    return (int)((uint32_t)(i * 2 + stream) * 2654435761u >> 16) % 5 - 2;
+}
+
+static bm_status write_numbers(cl_mem to, bm_engine *e, int64_t n, int stream)
+{
+    float x[TRIAL_N * TRIAL_K];
+    uint16_t stored[TRIAL_N * TRIAL_K];
+    for (int64_t i = 0; i < n; i++) x[i] = (float)whole_number(i, stream);
+    BM_TRY(bm_convert_floats(stored, BM_BF16, x, BM_F32, (size_t)n));
+    BM_TRY(bm_queue_write(bm_engine_queue(e), to, 0, stored, 2 * n));
+    return bm_queue_finish(bm_engine_queue(e));
+}
+
+static bm_status compare_numbers(const float *got, const bm_gemm_desc *d)
+{
+    for (int64_t i = 0; i < d->m; i++)
+        for (int64_t j = 0; j < d->n; j++) {
+            int want = 0;
+            for (int64_t k = 0; k < d->k; k++)
+                want += whole_number(d->trans_a ? k * d->m + i : i * d->k + k, 0) *
+                        whole_number(d->trans_b ? j * d->k + k : k * d->n + j, 1);
+            if (got[i * d->n + j] != (float)want)
+                return bm_fail(BM_ERR_DIFFERS, "row %lld, column %lld is %g, not %d", (long long)i, (long long)j,
+                               (double)got[i * d->n + j], want);
+        }
+    return BM_OK;
+}
+
+static bm_status try_pairs(bm_engine *e, const bm_gemm_desc *like)
+{
+    static const bm_gemm_backend backend = {"packed", takes, pairs_scratch, pairs_launch};
+    bm_gemm_desc d = bm_gemm_desc_default(TRIAL_M, TRIAL_N, TRIAL_K);
+    d.trans_a = like->trans_a;
+    d.trans_b = like->trans_b;
+    d.type_a = d.type_b = BM_BF16;
+    d.type_d = like->type_d;
+    d = bm_gemm_desc_full(&d);
+    const int64_t elements[3] = {d.m * d.k, d.k * d.n, d.m * d.n};
+    const int64_t bytes[3] = {2 * elements[0], 2 * elements[1], elements[2] * (int64_t)bm_dtype_size(d.type_d)};
+    bm_status status = BM_OK;
+    bm_region *region = NULL;
+    bm_gemm_bound *bound = NULL;
+    cl_mem mem[3] = {NULL};
+    float raw[TRIAL_M * TRIAL_N], got[TRIAL_M * TRIAL_N];
+    BM_GO(bm_region_create(&region, e, "trial of bf16 products", bytes, 3, 0));
+    for (int i = 0; i < 3; i++) BM_GO(bm_region_piece(&mem[i], region, i, 0, bytes[i]));
+    BM_GO(write_numbers(mem[0], e, elements[0], 0));
+    BM_GO(write_numbers(mem[1], e, elements[1], 1));
+    BM_GO(bm_gemm_bound_create(&bound, e, &backend, &d, &(bm_gemm_args){mem[0], mem[1], mem[2], NULL, NULL}));
+    BM_GO(bm_gemm_bound_run(bound));
+    BM_GO(bm_queue_read(bm_engine_queue(e), mem[2], 0, raw, bytes[2]));
+    BM_GO(bm_convert_floats(got, BM_F32, raw, d.type_d, (size_t)elements[2]));
+    BM_GO(compare_numbers(got, &d));
+done:
+    bm_gemm_bound_destroy(bound);
+    bm_region_destroy(region);
+    return status;
+}
+
+static void free_verdicts(void *object)
+{
+    bm_free(object);
+}
+
+/* The engine's verdicts, made when first asked for. */
+static bm_status verdicts_of(verdicts **out, bm_engine *e)
+{
+    *out = bm_engine_attached(e, &verdicts_key);
+    if (*out) return BM_OK;
+    verdicts *made = bm_calloc(1, sizeof *made);
+    bm_status s = made ? bm_engine_attach(e, &verdicts_key, made, free_verdicts) : BM_ERR_MEMORY;
+    if (s) bm_free(made);
+    else *out = made;
+    return s;
+}
+
+/* Lack of memory is the caller's; any other failure leaves the engine without the form, said once. */
+static bm_status judge(verdict *v, bm_engine *e, const bm_gemm_desc *d)
+{
+    const bm_status s = try_pairs(e, d);
+    if (s == BM_ERR_MEMORY || s == BM_ERR_DEVICE_MEMORY) return s;
+    *v = s ? WRONG : RIGHT;
+    if (s)
+        bm_log_once("gemm packed bf16", BM_LOG_WARN, "%s: bf16 operands are multiplied as f32, since vdpbf16ps failed its trial: %s",
+                    bm_engine_device_name(e), bm_error_text(s));
+    return BM_OK;
+}
+
+/* `e` NULL: as it should be on a device of these limits. */
+static bm_status takes_pairs(int *out, const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits)
+{
+    *out = limits->bf16_dot && vector_width(limits) == 16 && d->type_a == BM_BF16 && d->type_b == BM_BF16 && !is_few(d);
+    if (!*out || !e) return BM_OK;
+    verdicts *all = NULL;
+    pthread_mutex_lock(&verdicts_lock);
+    bm_status s = verdicts_of(&all, e);
+    if (!s) {
+        verdict *v = &all->of[!!d->trans_a][!!d->trans_b][d->type_d];
+        if (*v == UNTRIED) s = judge(v, e, d);
+        *out = *v == RIGHT;
+    }
+    pthread_mutex_unlock(&verdicts_lock);
+    return s;
+}
+
+static bm_status scratch(int64_t *bytes, const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits)
+{
+    int pairs = 0;
+    *bytes = 0;
+    if (!d->k) return BM_OK;
+    BM_TRY(takes_pairs(&pairs, d, e, limits));
+    *bytes = blocking_of(d, limits, pairs).scratch;
+    return BM_OK;
+}
+
+static void launch(bm_gemm_emit *out, const bm_gemm_desc *d, const bm_gemm_args *args, int64_t scratch_offset)
+{
+    int pairs = 0;
+    const bm_status s = takes_pairs(&pairs, d, out->engine, bm_engine_limits(out->engine));
+    if (s) out->fail(out->target, s);
+    else launch_form(out, d, args, scratch_offset, pairs);
 }
 
 const bm_gemm_backend bm_gemm_packed = {"packed", takes, scratch, launch};

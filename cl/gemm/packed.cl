@@ -2,17 +2,23 @@
  *
  * After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (ACM TOMS 34-3, 2008). A work-item makes
  * COLS columns, `panels` times, by `block_rows` rows of D. For each run of `kc` of the k in [k_begin, k_end) it copies the panels
- * op(B) [kc, COLS] into local memory, 4 kc COLS bytes each, and multiplies every ROWS rows of op(A) with them: the ROWS * 2
+ * op(B) [kc, COLS] into local memory, 4 UNITS(kc) COLS bytes each, and multiplies every ROWS rows of op(A) with them: the ROWS * 2
  * vectors of a tile stay in registers. B is therefore read once from memory for each block of rows, and never copied as a whole.
  * The sums of earlier runs lie in `part`, f32: D's own memory when D is f32.
  *
  *     gemm_block    global (column blocks, row blocks, batch)
- *     pack_rows     op(A) [M, K] -> f32 [M / ROWS][K][ROWS], zeros beyond M, for an A whose rows are not runs of f32;
+ *     pack_rows     op(A) [M, K] -> [M / ROWS][UNITS(K)][ROWS], zeros beyond M, for an A whose rows are not runs of f32;
  *                   global (runs of K, groups of rows, batch)
  *     gemm_few      M = FEW <= 8, A not transposed: reads B once, where it lies; global (column blocks, 1, batch)
  *
+ * Panels and tiles hold units of 4 bytes: an f32 each, or with PAIRS, when A and B are bf16, the elements of two k beside each
+ * other (the second 0 beyond the last k), which x86's vdpbf16ps multiplies and adds to f32 sums in one instruction. It takes
+ * subnormal operands for 0 and makes subnormal sums 0; the products of bf16 are else exact, and adding two is
+ * at most two roundings to nearest, as of two FMA. D of bf16 is rounded by vcvtneps2bf16: to nearest even, NaN kept, subnormals made 0.
+ *
  * Local size 1 for all. Offsets, leading dimensions and strides in elements. Options: TYPE_A, TYPE_B, TYPE_D (storage numbers);
- * TRANS_A, TRANS_B; WIDTH 16 or 8, the lanes of a vector; A_PACKED 1 when A comes from pack_rows; FEW; HAS_BIAS, HAS_PRE, ACT. */
+ * TRANS_A, TRANS_B; WIDTH 16 or 8, the lanes of a vector; A_PACKED 1 when A comes from pack_rows; PAIRS 1 (WIDTH is 16 then); FEW;
+ * HAS_BIAS, HAS_PRE, ACT. */
 
 #include "act.clh"
 
@@ -37,6 +43,9 @@
 #ifndef A_PACKED
 #define A_PACKED 0
 #endif
+#ifndef PAIRS
+#define PAIRS 0
+#endif
 #ifndef FEW
 #define FEW 1
 #endif
@@ -51,7 +60,6 @@
 #define VLOAD PASTE(vload, WIDTH)
 #define VSTORE PASTE(vstore, WIDTH)
 #define LOADV(T, p, i) PASTE(PASTE(PASTE(load, WIDTH), _), T)(p, i)
-#define STOREV(T, v, p, i) PASTE(PASTE(PASTE(store, WIDTH), _), T)(v, p, i)
 #define ACTV PASTE(act, WIDTH)
 #define COLS (2 * WIDTH)
 #if WIDTH == 16
@@ -61,6 +69,58 @@
 #define ROWS 6
 #define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5)
 #endif
+
+/* The units of matrices whose k are `ld` apart, k < end: one at k, or 8 or 16 columns beside each other at k; and units along a
+ * row (ld = 1), 8 in the lanes of a float8. */
+#if PAIRS
+#if !defined(__x86_64__) || !defined(__AVX512F__) || !defined(__clang_major__) || __clang_major__ < 9
+#error "this compiler does not know vdpbf16ps"
+#endif
+typedef uint unit;
+#define UNIT_K 2
+#define UNITV uint16
+#define MULTIPLY_ADD(x, y, sum) __asm__("vdpbf16ps %1, %2, %0" : "+v"(sum) : "v"(x), "v"(y))
+#define PREFETCH(p) __asm__ volatile("prefetcht0 %0" : : "m"(*(p)))
+#define STOREV(T, v, p, i) PASTE(store_pairs_, T)(v, p, i)
+#define store_pairs_0 store16_0
+#define store_pairs_1 store16_1
+FN void store_pairs_2(float16 v, __global ushort *p, size_t i)
+{
+    ushort16 rounded;
+    __asm__("vcvtneps2bf16 %1, %0" : "=v"(rounded) : "v"(v));
+    vstore16(rounded, 0, p + i);
+}
+
+FN uint unit1(__global const ushort *p, long k, long ld, long end)
+{
+    const uint second = k + 1 < end ? p[(k + 1) * ld] : 0;
+    return p[k * ld] | second << 16;
+}
+#define UNITS_OF_WIDTH(n)                                                                                              \
+    FN uint##n unit##n(__global const ushort *p, long k, long ld, long end)                                            \
+    {                                                                                                                  \
+        const uint##n first = convert_uint##n(vload##n(0, p + k * ld));                                                \
+        return k + 1 < end ? first | convert_uint##n(vload##n(0, p + (k + 1) * ld)) << 16u : first;                    \
+    }
+UNITS_OF_WIDTH(8)
+UNITS_OF_WIDTH(16)
+#define UNIT1(T, p, k, ld, end) unit1(p, k, ld, end)
+#define UNIT8(T, p, k, ld, end) unit8(p, k, ld, end)
+#define UNIT16(T, p, k, ld, end) unit16(p, k, ld, end)
+#define UNITS_ALONG(T, p, k) as_float8(vload16(0, (p) + (k)))
+#else
+typedef float unit;
+#define UNIT_K 1
+#define UNITV VEC
+#define MULTIPLY_ADD(x, y, sum) sum = FMA(x, y, sum)
+#define PREFETCH(p) (void)(p)
+#define STOREV(T, v, p, i) PASTE(PASTE(PASTE(store, WIDTH), _), T)(v, p, i)
+#define UNIT1(T, p, k, ld, end) LOAD1(T, p, (k) * (ld))
+#define UNIT8(T, p, k, ld, end) LOAD8(T, p, (k) * (ld))
+#define UNIT16(T, p, k, ld, end) LOAD16(T, p, (k) * (ld))
+#define UNITS_ALONG(T, p, k) LOAD8(T, p, k)
+#endif
+#define UNITS(k) (((k) + UNIT_K - 1) / UNIT_K)
 
 /* Eight vectors of eight, transposed where they are. */
 #define TRANSPOSE8(r0, r1, r2, r3, r4, r5, r6, r7)                                                                     \
@@ -82,48 +142,48 @@
         r6 = (float8)(b2.hi, b6.hi), r7 = (float8)(b3.hi, b7.hi);                                                      \
     } while (0)
 
-/* panel[kc][COLS] = op(B)[k .., n ..]; columns from `cols` on are zero. */
+#define LOAD_ROWS_ALONG(T, p, ld, k)                                                                                   \
+    float8 r0 = UNITS_ALONG(T, p, k), r1 = UNITS_ALONG(T, p, (ld) + (k));                                              \
+    float8 r2 = UNITS_ALONG(T, p, 2 * (ld) + (k)), r3 = UNITS_ALONG(T, p, 3 * (ld) + (k));                             \
+    float8 r4 = UNITS_ALONG(T, p, 4 * (ld) + (k)), r5 = UNITS_ALONG(T, p, 5 * (ld) + (k));                             \
+    float8 r6 = UNITS_ALONG(T, p, 6 * (ld) + (k)), r7 = UNITS_ALONG(T, p, 7 * (ld) + (k));                             \
+    TRANSPOSE8(r0, r1, r2, r3, r4, r5, r6, r7)
+#define STORE_ROWS(p, ld)                                                                                              \
+    vstore8(r0, 0, p), vstore8(r1, 0, (p) + (ld)), vstore8(r2, 0, (p) + 2 * (ld)), vstore8(r3, 0, (p) + 3 * (ld));     \
+    vstore8(r4, 0, (p) + 4 * (ld)), vstore8(r5, 0, (p) + 5 * (ld)), vstore8(r6, 0, (p) + 6 * (ld));                    \
+    vstore8(r7, 0, (p) + 7 * (ld))
+
+/* panel[UNITS(kc)][COLS] = op(B)[k .., n ..]; columns from `cols` on are zero. */
 #if TRANS_B
-FN void pack_panel(__local float *panel, __global const STORED(TYPE_B) *b, long ldb, long kc, long cols)
+FN void pack_panel(__local unit *panel, __global const STORED(TYPE_B) *b, long ldb, long kc, long cols)
 {
     for (int n = 0; n < COLS; n += 8) {
         long k = 0;
         if (n + 8 <= cols) {
             __global const STORED(TYPE_B) *const row = b + n * ldb;
-            for (; k + 8 <= kc; k += 8) {
-                float8 r0 = LOAD8(TYPE_B, row, k), r1 = LOAD8(TYPE_B, row, ldb + k);
-                float8 r2 = LOAD8(TYPE_B, row, 2 * ldb + k), r3 = LOAD8(TYPE_B, row, 3 * ldb + k);
-                float8 r4 = LOAD8(TYPE_B, row, 4 * ldb + k), r5 = LOAD8(TYPE_B, row, 5 * ldb + k);
-                float8 r6 = LOAD8(TYPE_B, row, 6 * ldb + k), r7 = LOAD8(TYPE_B, row, 7 * ldb + k);
-                TRANSPOSE8(r0, r1, r2, r3, r4, r5, r6, r7);
-                __local float *const p = panel + k * COLS + n;
-                vstore8(r0, 0, p);
-                vstore8(r1, 0, p + COLS);
-                vstore8(r2, 0, p + 2 * COLS);
-                vstore8(r3, 0, p + 3 * COLS);
-                vstore8(r4, 0, p + 4 * COLS);
-                vstore8(r5, 0, p + 5 * COLS);
-                vstore8(r6, 0, p + 6 * COLS);
-                vstore8(r7, 0, p + 7 * COLS);
+            for (; k + 8 * UNIT_K <= kc; k += 8 * UNIT_K) {
+                LOAD_ROWS_ALONG(TYPE_B, row, ldb, k);
+                __local float *const p = (__local float *)panel + UNITS(k) * COLS + n;
+                STORE_ROWS(p, COLS);
             }
         }
-        for (; k < kc; k++)
-            for (int i = n; i < n + 8; i++) panel[k * COLS + i] = i < cols ? LOAD1(TYPE_B, b, i * ldb + k) : 0.0f;
+        for (; k < kc; k += UNIT_K)
+            for (int i = n; i < n + 8; i++) panel[UNITS(k) * COLS + i] = i < cols ? UNIT1(TYPE_B, b + i * ldb, k, 1, kc) : 0;
     }
 }
 #else
-FN void pack_panel(__local float *panel, __global const STORED(TYPE_B) *b, long ldb, long kc, long cols)
+FN void pack_panel(__local unit *panel, __global const STORED(TYPE_B) *b, long ldb, long kc, long cols)
 {
     if (cols >= COLS) {
-        for (long k = 0; k < kc; k++) {
-            const VEC lo = LOADV(TYPE_B, b, k * ldb), hi = LOADV(TYPE_B, b, k * ldb + WIDTH);
-            VSTORE(lo, 0, panel + k * COLS);
-            VSTORE(hi, 0, panel + k * COLS + WIDTH);
+        for (long k = 0; k < kc; k += UNIT_K) {
+            const UNITV lo = PASTE(UNIT, WIDTH)(TYPE_B, b, k, ldb, kc), hi = PASTE(UNIT, WIDTH)(TYPE_B, b + WIDTH, k, ldb, kc);
+            VSTORE(lo, 0, panel + UNITS(k) * COLS);
+            VSTORE(hi, 0, panel + UNITS(k) * COLS + WIDTH);
         }
         return;
     }
-    for (long k = 0; k < kc; k++)
-        for (int n = 0; n < COLS; n++) panel[k * COLS + n] = n < cols ? LOAD1(TYPE_B, b, k * ldb + n) : 0.0f;
+    for (long k = 0; k < kc; k += UNIT_K)
+        for (int n = 0; n < COLS; n++) panel[UNITS(k) * COLS + n] = n < cols ? UNIT1(TYPE_B, b + n, k, ldb, kc) : 0;
 }
 #endif
 
@@ -157,35 +217,56 @@ typedef struct target {
 FINISH_OF_WIDTH(finish_vec, VEC, LOADV, STOREV, ACTV)
 FINISH_OF_WIDTH(finish_one, float, LOAD1, STORE1, act1)
 
+/* What multiply_tile reads A as: units from pack_rows, or A's own elements. */
+#if A_PACKED
+typedef unit row_element;
+#elif PAIRS
+typedef ushort row_element;
+#else
+typedef float row_element;
+#endif
+
 /* ROWS rows of A times the panel, into D at row, col. */
-FN void multiply_tile(const target *t, __global const float *a, long lda, __local const float *panel, long kc,
+FN void multiply_tile(const target *t, __global const row_element *a, long lda, __local const unit *panel, long kc,
                       long row, long rows, long col, long cols)
 {
 #define ZERO(i) VEC lo##i = (VEC)(0.0f), hi##i = (VEC)(0.0f);
     EACH_ROW(ZERO)
+    long whole = UNITS(kc);
 #if A_PACKED
     (void)lda;
-#define STEP(i)                                                                                                        \
-    {                                                                                                                  \
-        const VEC x = (VEC)(a[k * ROWS + i]);                                                                          \
-        lo##i = FMA(x, b0, lo##i);                                                                                     \
-        hi##i = FMA(x, b1, hi##i);                                                                                     \
-    }
+#define UNIT_OF(i) a[u * ROWS + i]
 #else
     /* Rows beyond the last repeat it; they are not stored. */
-#define POINT(i) __global const float *const a##i = a + (i < rows ? i : rows - 1) * lda;
+#define POINT(i) __global const row_element *const a##i = a + (i < rows ? i : rows - 1) * lda;
     EACH_ROW(POINT)
-#define STEP(i)                                                                                                        \
-    {                                                                                                                  \
-        const VEC x = (VEC)(a##i[k]);                                                                                  \
-        lo##i = FMA(x, b0, lo##i);                                                                                     \
-        hi##i = FMA(x, b1, hi##i);                                                                                     \
-    }
+#if PAIRS
+    whole = kc / 2;
+#define UNIT_OF(i) as_uint(vload2(u, a##i))
+#else
+#define UNIT_OF(i) a##i[u]
 #endif
-    for (long k = 0; k < kc; k++) {
-        const VEC b0 = VLOAD(0, panel + k * COLS), b1 = VLOAD(0, panel + k * COLS + WIDTH);
+#endif
+#define STEP_WITH(i, a_unit)                                                                                           \
+    {                                                                                                                  \
+        const UNITV x = (UNITV)(a_unit);                                                                               \
+        MULTIPLY_ADD(x, b0, lo##i);                                                                                    \
+        MULTIPLY_ADD(x, b1, hi##i);                                                                                    \
+    }
+#define STEP(i) STEP_WITH(i, UNIT_OF(i))
+    if (t->steps & ADD_OLD) /* a pair is over sooner than D comes from memory */
+        for (long i = 0; i < min(rows, (long)ROWS); i++) PREFETCH(t->d + (row + i) * t->ldd + col);
+    for (long u = 0; u < whole; u++) {
+        const UNITV b0 = VLOAD(0, panel + u * COLS), b1 = VLOAD(0, panel + u * COLS + WIDTH);
         EACH_ROW(STEP)
     }
+#if PAIRS && !A_PACKED
+    if (whole < UNITS(kc)) { /* the row ends with half a pair */
+        const UNITV b0 = VLOAD(0, panel + whole * COLS), b1 = VLOAD(0, panel + whole * COLS + WIDTH);
+#define LAST_STEP(i) STEP_WITH(i, a##i[kc - 1])
+        EACH_ROW(LAST_STEP)
+    }
+#endif
     if (cols >= COLS) {
 #define FINISH(i)                                                                                                      \
     if (i < rows) {                                                                                                    \
@@ -209,7 +290,7 @@ FN void multiply_tile(const target *t, __global const float *a, long lda, __loca
 
 __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, __global STORED(TYPE_D) *d,
                          __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, __global float *part,
-                         __local float *packed, long m, long n, long k_begin, long k_end, long k_all, long kc, long panels,
+                         __local unit *packed, long m, long n, long k_begin, long k_end, long k_all, long kc, long panels,
                          long block_rows, long lda, long ldb, long ldd, long ld_part, long offset_a, long offset_b,
                          long offset_d, long offset_part, long stride_a, long stride_b, long stride_d, long stride_part,
                          float alpha, float beta)
@@ -218,12 +299,14 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
     const long first = (long)get_group_id(1) * block_rows, end = min(first + block_rows, m);
     const long batch = (long)get_group_id(2);
 #if A_PACKED
-    __global const float *const rows = (__global const float *)a + batch * stride_a;
-    const long ld_rows = k_end - k_begin, along = ROWS;
+    __global const unit *const rows = (__global const unit *)a + batch * stride_a;
+    const long ld_rows = UNITS(k_end - k_begin);
     (void)lda, (void)offset_a;
+#define ALONG(k) (UNITS(k) * ROWS)
 #else
-    __global const float *const rows = (__global const float *)a + offset_a + batch * stride_a + k_begin; /* f32, or not run */
-    const long ld_rows = lda, along = 1;
+    __global const row_element *const rows = (__global const row_element *)a + offset_a + batch * stride_a + k_begin;
+    const long ld_rows = lda;
+#define ALONG(k) (k)
 #endif
     b += offset_b + batch * stride_b;
     target t;
@@ -239,16 +322,16 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
         const long run = min(kc, k_end - k);
         t.steps = (k > 0 ? ADD_PART : beta != 0.0f ? ADD_OLD : 0) | (k + run == k_all ? LAST : 0);
         for (long col = col0; col < col_end; col += COLS)
-            pack_panel(packed + (col - col0) * kc, b + (TRANS_B ? col * ldb + k : k * ldb + col), ldb, run, col_end - col);
+            pack_panel(packed + (col - col0) * UNITS(kc), b + (TRANS_B ? col * ldb + k : k * ldb + col), ldb, run, col_end - col);
         for (long chunk = first; chunk < end; chunk += CHUNK)
             for (long col = col0; col < col_end; col += COLS)
                 for (long row = chunk; row < min(chunk + CHUNK, end); row += ROWS)
-                    multiply_tile(&t, rows + row * ld_rows + (k - k_begin) * along, ld_rows, packed + (col - col0) * kc, run, row,
-                                  end - row, col, col_end - col);
+                    multiply_tile(&t, rows + row * ld_rows + ALONG(k - k_begin), ld_rows, packed + (col - col0) * UNITS(kc), run,
+                                  row, end - row, col, col_end - col);
     }
 }
 
-/* tiles[batch][row / ROWS][k_count][ROWS] = op(A)[row, k_begin + k]. A work-item copies PACK_ROWS rows of PACK_RUN k. */
+/* tiles[batch][row / ROWS][UNITS(k_count)][ROWS] = op(A)[row, k_begin + k]. A work-item copies PACK_ROWS rows of PACK_RUN k. */
 #if TRANS_A
 #define PACK_RUN 16
 #define PACK_ROWS (64 * ROWS)
@@ -257,63 +340,53 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
 #define PACK_ROWS (4 * ROWS)
 #endif
 
-FN void pack_one(__global const STORED(TYPE_A) *a, long lda, __global float *tile, long rows, long run)
+FN void pack_one(__global const STORED(TYPE_A) *a, long lda, __global unit *tile, long rows, long run)
 {
     const long down = TRANS_A ? 1 : lda, along = TRANS_A ? lda : 1;
-    for (long k = 0; k < run; k++)
-        for (long i = 0; i < ROWS; i++) tile[k * ROWS + i] = i < rows ? LOAD1(TYPE_A, a, i * down + k * along) : 0.0f;
+    for (long k = 0; k < run; k += UNIT_K)
+        for (long i = 0; i < ROWS; i++) tile[UNITS(k) * ROWS + i] = i < rows ? UNIT1(TYPE_A, a + i * down, k, along, run) : 0;
 }
 
-__kernel void pack_rows(__global const STORED(TYPE_A) *a, __global float *tiles, long m, long k_begin, long k_count, long lda,
+__kernel void pack_rows(__global const STORED(TYPE_A) *a, __global unit *tiles, long m, long k_begin, long k_count, long lda,
                         long offset_a, long stride_a, long stride_tiles)
 {
     const long k0 = (long)get_group_id(0) * PACK_RUN, run = min((long)PACK_RUN, k_count - k0);
     const long first = (long)get_group_id(1) * PACK_ROWS, end = min(first + PACK_ROWS, m);
-    const long batch = (long)get_group_id(2);
+    const long batch = (long)get_group_id(2), ld_tiles = UNITS(k_count);
     a += offset_a + batch * stride_a;
-    tiles += batch * stride_tiles + k0 * ROWS;
+    tiles += batch * stride_tiles + UNITS(k0) * ROWS;
     long row = first;
 #if TRANS_A && ROWS == 8
     /* Two tiles at once: whole cache lines. */
     for (; row + 16 <= end; row += 16) {
         __global const STORED(TYPE_A) *const from = a + (k_begin + k0) * lda + row;
-        __global float *const lo = tiles + row * k_count, *const hi = lo + ROWS * k_count;
-        for (long k = 0; k < run; k++) {
-            const float16 x = LOAD16(TYPE_A, from, k * lda);
-            vstore8(x.lo, 0, lo + k * ROWS);
-            vstore8(x.hi, 0, hi + k * ROWS);
+        __global unit *const lo = tiles + row * ld_tiles, *const hi = lo + ROWS * ld_tiles;
+        for (long k = 0; k < run; k += UNIT_K) {
+            const UNITV x = UNIT16(TYPE_A, from, k, lda, run);
+            vstore8(x.lo, 0, lo + UNITS(k) * ROWS);
+            vstore8(x.hi, 0, hi + UNITS(k) * ROWS);
         }
     }
 #endif
     for (; row < end; row += ROWS) {
-        __global float *const tile = tiles + row * k_count;
+        __global unit *const tile = tiles + row * ld_tiles;
         __global const STORED(TYPE_A) *const from = a + (TRANS_A ? (k_begin + k0) * lda + row : row * lda + k_begin + k0);
         const long rows = end - row;
         long k = 0;
 #if ROWS == 8
         if (rows >= ROWS) {
 #if TRANS_A
-            for (; k < run; k++) vstore8(LOAD8(TYPE_A, from, k * lda), 0, tile + k * ROWS);
+            for (; k < run; k += UNIT_K) vstore8(UNIT8(TYPE_A, from, k, lda, run), 0, tile + UNITS(k) * ROWS);
 #else
-            for (; k + 8 <= run; k += 8) {
-                float8 r0 = LOAD8(TYPE_A, from, k), r1 = LOAD8(TYPE_A, from, lda + k);
-                float8 r2 = LOAD8(TYPE_A, from, 2 * lda + k), r3 = LOAD8(TYPE_A, from, 3 * lda + k);
-                float8 r4 = LOAD8(TYPE_A, from, 4 * lda + k), r5 = LOAD8(TYPE_A, from, 5 * lda + k);
-                float8 r6 = LOAD8(TYPE_A, from, 6 * lda + k), r7 = LOAD8(TYPE_A, from, 7 * lda + k);
-                TRANSPOSE8(r0, r1, r2, r3, r4, r5, r6, r7);
-                vstore8(r0, 0, tile + k * ROWS);
-                vstore8(r1, 0, tile + (k + 1) * ROWS);
-                vstore8(r2, 0, tile + (k + 2) * ROWS);
-                vstore8(r3, 0, tile + (k + 3) * ROWS);
-                vstore8(r4, 0, tile + (k + 4) * ROWS);
-                vstore8(r5, 0, tile + (k + 5) * ROWS);
-                vstore8(r6, 0, tile + (k + 6) * ROWS);
-                vstore8(r7, 0, tile + (k + 7) * ROWS);
+            for (; k + 8 * UNIT_K <= run; k += 8 * UNIT_K) {
+                LOAD_ROWS_ALONG(TYPE_A, from, lda, k);
+                __global float *const p = (__global float *)tile + UNITS(k) * ROWS;
+                STORE_ROWS(p, ROWS);
             }
 #endif
         }
 #endif
-        pack_one(from + k * (TRANS_A ? lda : 1), lda, tile + k * ROWS, rows, run - k);
+        if (k < run) pack_one(from + k * (TRANS_A ? lda : 1), lda, tile + UNITS(k) * ROWS, rows, run - k);
     }
 }
 

@@ -1,10 +1,15 @@
 #include "tests/lib/device.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cl/sources.h"
+#include "core/base/file.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "tests/lib/test.h"
 
 bm_engine_opts test_engine_opts(void)
 {
@@ -17,6 +22,7 @@ bm_engine_opts test_engine_opts(void)
         ck_assert_msg(!strcmp(form, "cpu") || !strcmp(form, "plain"), "BM_TEST_FORM is \"%s\": cpu or plain", form);
         opts.form = !strcmp(form, "cpu") ? BM_FORM_CPU : BM_FORM_PLAIN;
     }
+    opts.no_bf16_dot = getenv("BM_TEST_NO_BF16_DOT") != NULL;
     return opts;
 }
 
@@ -46,4 +52,27 @@ bm_engine *test_engine_open(void)
 {
     bm_engine_opts opts = test_engine_opts();
     return test_engine_open_with(&opts);
+}
+
+void test_copy_kernel(const char *folder, const char *name, const char *from, const char *to)
+{
+    char path[600], source[300], *text = NULL;
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(source, sizeof source, "cl/%s", name);
+    test_ok(bm_file_read(&text, &bytes, test_source(source), 1 << 20));
+    bm_str s;
+    bm_str_init(&s);
+    char *at = *from ? strstr(text, from) : NULL;
+    ck_assert_msg(!*from || at, "%s does not hold \"%s\"", name, from);
+    if (at) {
+        bm_str_add_bytes(&s, text, (size_t)(at - text));
+        bm_str_addf(&s, "%s%s", to, at + strlen(from));
+    } else {
+        bm_str_add(&s, text);
+    }
+    test_ok(bm_str_status(&s));
+    test_ok(bm_file_replace(path, bm_str_text(&s), strlen(bm_str_text(&s))));
+    bm_str_finish(&s);
+    bm_free(text);
 }

@@ -1,5 +1,6 @@
 /* The device that tests run on: BM_TEST_DEVICE (a SPEC of DESIGN 5, default "auto"), kernels in the form BM_TEST_FORM ("cpu" or
- * "plain"; default: the device's own), sources replaced from BM_CL_DIR, programs kept in BM_CACHE_DIR.
+ * "plain"; default: the device's own), sources replaced from BM_CL_DIR, programs kept in BM_CACHE_DIR; BM_TEST_NO_BF16_DOT hides
+ * limits.bf16_dot.
  * libcheck runs each test in a process of its own: open the engine within the test, not before. */
 #ifndef BM_TESTS_LIB_DEVICE_H
 #define BM_TESTS_LIB_DEVICE_H
@@ -13,5 +14,8 @@ bm_engine *test_engine_open(void);
 bm_engine *test_engine_open_with(const bm_engine_opts *opts);
 /* The same for tests that must see the status. */
 bm_status test_engine_try(bm_engine **out, const bm_engine_opts *opts);
+
+/* Copies the kernel source cl/NAME into a folder for opts.cl_dir, the first `from` in it replaced by `to` ("": nothing). */
+void test_copy_kernel(const char *folder, const char *name, const char *from, const char *to);
 
 #endif

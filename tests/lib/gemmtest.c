@@ -57,6 +57,23 @@ static void poison(matrix *x, const bm_gemm_desc *d, bm_engine *e)
     test_ok(bm_queue_write(bm_engine_queue(e), x->mem, 0, x->stored, x->elements * (int64_t)bm_dtype_size(x->type)));
 }
 
+/* NaN into what does not belong to the operand: nobody may use it, not even times 0. */
+static void poison_gaps(matrix *x, bm_engine *e, int64_t rows, int64_t cols, const int64_t ld_batch_stride_offset[4])
+{
+    const int64_t ld = ld_batch_stride_offset[0], batch = ld_batch_stride_offset[1];
+    const int64_t stride = ld_batch_stride_offset[2], offset = ld_batch_stride_offset[3];
+    double *kept = bm_calloc((size_t)x->elements, sizeof *kept);
+    ck_assert(kept);
+    for (int64_t i = 0; i < x->elements; i++) kept[i] = NAN;
+    for (int64_t b = 0; b < batch; b++)
+        for (int64_t i = 0; i < rows; i++)
+            memcpy(kept + offset + b * stride + i * ld, x->host + offset + b * stride + i * ld, (size_t)cols * sizeof *kept);
+    bm_free(x->host);
+    x->host = kept;
+    test_ok(bm_convert_floats(x->stored, x->type, x->host, BM_F64, (size_t)x->elements));
+    test_ok(bm_queue_write(bm_engine_queue(e), x->mem, 0, x->stored, x->elements * (int64_t)bm_dtype_size(x->type)));
+}
+
 static double activate(double x, bm_activation act)
 {
     switch (act) {
@@ -143,6 +160,8 @@ static int check(bm_engine *e, const char *backend, const bm_gemm_desc *given, c
     matrix_make(&o.d, e, d->offset_d + bm_gemm_extent(d->m, d->n, d->ldd, d->batch, d->stride_d) + 5, d->type_d, 3);
     matrix_make(&o.bias, e, d->n, d->type_d, 4);
     matrix_make(&o.pre, e, o.d.elements, d->type_d, 5);
+    poison_gaps(&o.a, e, a[0], a[1], (const int64_t[]){d->lda, d->batch, d->stride_a, d->offset_a});
+    poison_gaps(&o.b, e, b[0], b[1], (const int64_t[]){d->ldb, d->batch, d->stride_b, d->offset_b});
     if (d->beta == 0.0f) poison(&o.d, d, e);
     const bm_gemm_args args = {o.a.mem, o.b.mem, o.d.mem, d->has_bias ? o.bias.mem : NULL, d->has_pre ? o.pre.mem : NULL};
     const bm_gemm_backend *with = bm_gemm_backend_find(backend);

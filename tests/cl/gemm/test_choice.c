@@ -193,30 +193,6 @@ START_TEST(choices_travel_as_json)
 }
 END_TEST
 
-/* Copies a kernel file into a folder, replacing `from` by `to` in it. */
-static void copy_source(const char *folder, const char *name, const char *from, const char *to)
-{
-    char path[600], source[300], *text = NULL;
-    size_t bytes;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    snprintf(source, sizeof source, "cl/%s", name);
-    test_ok(bm_file_read(&text, &bytes, test_source(source), 1 << 20));
-    bm_str s;
-    bm_str_init(&s);
-    char *at = *from ? strstr(text, from) : NULL;
-    ck_assert_msg(!*from || at, "%s does not hold \"%s\"", name, from);
-    if (at) {
-        bm_str_add_bytes(&s, text, (size_t)(at - text));
-        bm_str_addf(&s, "%s%s", to, at + strlen(from));
-    } else {
-        bm_str_add(&s, text);
-    }
-    test_ok(bm_str_status(&s));
-    write_text(path, bm_str_text(&s));
-    bm_str_finish(&s);
-    bm_free(text);
-}
-
 /* Kernels of `packed` that give wrong numbers, or do not build. */
 START_TEST(a_broken_backend_is_set_aside_and_said_once)
 {
@@ -226,10 +202,10 @@ START_TEST(a_broken_backend_is_set_aside_and_said_once)
     snprintf(folder, sizeof folder, "%s", test_path("cl"));
     test_ok(bm_folder_create(test_path("cl/gemm")));
     test_ok(bm_folder_create(test_path("cl/lib")));
-    copy_source(folder, "lib/types.clh", "", "");
-    copy_source(folder, "lib/math.clh", "", "");
-    copy_source(folder, "lib/act.clh", "", "");
-    copy_source(folder, "gemm/packed.cl", "(F)(t->alpha)", to[_i]);
+    test_copy_kernel(folder, "lib/types.clh", "", "");
+    test_copy_kernel(folder, "lib/math.clh", "", "");
+    test_copy_kernel(folder, "lib/act.clh", "", "");
+    test_copy_kernel(folder, "gemm/packed.cl", "(F)(t->alpha)", to[_i]);
     bm_engine_opts opts = test_engine_opts();
     opts.cl_dir = folder;
     bm_engine *broken = test_engine_open_with(&opts);

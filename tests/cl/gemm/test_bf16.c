@@ -1,0 +1,246 @@
+/* `packed` on bf16 operands: in pairs by vdpbf16ps where the device has it, and converted to f32 as everywhere else. Each test
+ * runs for both, and for D in bf16 and in f32. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cl/gemm/gemm.h"
+#include "cl/gemm/gemm_priv.h"
+#include "core/base/file.h"
+#include "core/base/log.h"
+#include "tests/lib/device.h"
+#include "tests/lib/gemmtest.h"
+#include "tests/lib/test.h"
+
+enum { IN_PAIRS, CONVERTED, FORMS };
+
+static bm_engine *engine[FORMS];
+
+/* What was logged as a warning. */
+static char said[4000];
+static int times_said;
+
+static void listen(void *user, bm_log_level level, const char *line)
+{
+    (void)user;
+    if (level < BM_LOG_WARN) return;
+    times_said++;
+    strncat(said, line, sizeof said - strlen(said) - 2);
+}
+
+static bm_engine *open_with(int no_bf16_dot, const char *cl_dir)
+{
+    bm_engine_opts opts = test_engine_opts();
+    opts.no_bf16_dot |= no_bf16_dot;
+    if (cl_dir) opts.cl_dir = cl_dir;
+    return test_engine_open_with(&opts);
+}
+
+static void setup(void)
+{
+    said[0] = '\0';
+    times_said = 0;
+    bm_log_set(listen, NULL, BM_LOG_WARN);
+    engine[IN_PAIRS] = open_with(0, NULL);
+    engine[CONVERTED] = open_with(1, NULL);
+}
+static void teardown(void)
+{
+    for (int i = 0; i < FORMS; i++) bm_engine_close(engine[i]);
+}
+
+static int has_pairs(const bm_engine *e)
+{
+    return bm_engine_limits(e)->bf16_dot && bm_engine_form(e) == BM_FORM_CPU;
+}
+
+static bm_gemm_desc product(int64_t m, int64_t n, int64_t k, int trans)
+{
+    bm_gemm_desc d = bm_gemm_desc_default(m, n, k);
+    d.trans_a = trans & 1;
+    d.trans_b = trans >> 1;
+    d.type_a = d.type_b = BM_BF16;
+    return d;
+}
+
+static void check(bm_gemm_desc d)
+{
+    static const bm_dtype type[] = {BM_F32, BM_BF16};
+    for (int form = has_pairs(engine[IN_PAIRS]) ? IN_PAIRS : CONVERTED; form < FORMS; form++)
+        for (int i = 0; i < 2; i++) {
+            d.type_d = type[i];
+            gemmtest_check(engine[form], "packed", &d);
+            ck_assert_msg(times_said == 0, "said: %s", said); /* the pairs were not given up */
+        }
+}
+
+/* Scratch for the packed rows of a transposed A tells the forms apart: a pair is as large as one f32. */
+static int64_t scratch_bytes(bm_engine *e, bm_dtype type_a)
+{
+    bm_gemm_desc d = product(64, 64, 100, 1);
+    d.type_a = type_a;
+    d = bm_gemm_desc_full(&d);
+    int64_t bytes = 0;
+    test_ok(bm_gemm_backend_find("packed")->scratch(&bytes, &d, e, bm_engine_limits(e)));
+    return bytes;
+}
+
+START_TEST(pairs_are_used_where_the_device_has_them)
+{
+    ck_assert_int_eq(bm_engine_limits(engine[CONVERTED])->bf16_dot, 0);
+    ck_assert_int_eq(scratch_bytes(engine[CONVERTED], BM_BF16), 64 * 100 * 4);
+    if (!has_pairs(engine[IN_PAIRS])) return;
+    ck_assert_int_eq(scratch_bytes(engine[IN_PAIRS], BM_BF16), 64 * 50 * 4);
+    ck_assert_int_eq(scratch_bytes(engine[IN_PAIRS], BM_F32), 64 * 100 * 4); /* both operands have to be bf16 */
+}
+END_TEST
+
+/* Tiles are 8 rows by 32 columns; 16 k of 8 rows or columns are transposed at once; 16 k are packed by a work-item. */
+START_TEST(sizes_around_every_block)
+{
+    static const int64_t m[] = {9, 15, 16, 17, 31, 66, 1, 8, 23}, n[] = {1, 7, 8, 9, 31, 32, 33, 65, 40};
+    static const int64_t k[] = {1, 2, 3, 15, 16, 17, 18, 31, 33, 63, 130};
+    for (int i = 0; i < 99; i++) check(product(m[i % 9], n[i * 5 / 3 % 9], k[i % 11], _i));
+}
+END_TEST
+
+/* A panel holds 768 k, 2048 with a 16-bit D of no more k: odd and even lengths around one, two and three of them. */
+START_TEST(long_sums)
+{
+    static const int64_t lengths[] = {767, 768, 769, 1535, 1537, 2047, 2049, 4097, 8201};
+    for (int i = 0; i < 9; i++) {
+        bm_gemm_desc d = product(11, 35, lengths[i], _i);
+        d.beta = i % 2 ? 0.5f : 0.0f;
+        check(d);
+    }
+}
+END_TEST
+
+/* More packed rows of A than are kept at once, and more rows than one work-item takes. */
+START_TEST(many_rows)
+{
+    check(product(5300, 9, 801, 1 | (_i & 2)));
+    check(product(1000, 70, 35, _i));
+}
+END_TEST
+
+START_TEST(rows_apart_and_odd_offsets)
+{
+    bm_gemm_desc d = product(21, 39, 27, _i);
+    d.lda = 53;
+    d.ldb = 61;
+    d.ldd = 71;
+    check(d);
+    d.offset_a = 3;
+    d.offset_b = 5;
+    d.offset_d = 7;
+    d.beta = -1.5f;
+    check(d);
+    d.offset_a = 4;
+    d.offset_b = 6;
+    d.k = 26;
+    check(d);
+}
+END_TEST
+
+START_TEST(batches)
+{
+    bm_gemm_desc d = product(10, 33, 19, _i);
+    d.batch = 4;
+    d.stride_a = 301;
+    d.stride_b = 703;
+    d.stride_d = 401;
+    check(d);
+    d.stride_a = 0; /* one A for all */
+    d.offset_d = 9;
+    d.beta = 1.0f;
+    check(d);
+}
+END_TEST
+
+START_TEST(scaling_and_epilogues)
+{
+    static const float factors[][2] = {{1, 1}, {-0.75f, 0}, {0, 0.5f}, {3, -2}};
+    for (int i = 0; i < 4; i++) {
+        bm_gemm_desc d = product(20, 50, i % 2 ? 45 : 801, _i);
+        d.alpha = factors[i][0];
+        d.beta = factors[i][1];
+        check(d);
+        d.has_bias = d.has_pre = 1;
+        d.act = BM_ACT_GELU_TANH;
+        check(d);
+    }
+}
+END_TEST
+
+/* ---- a form that does not build, or is wrong, is not used ---- */
+
+static const char *const faults[][2] = {
+    {"__clang_major__ < 9", "__clang_major__ < 9000"},                       /* a compiler that is too old */
+    {"\"=v\"(rounded)", "\"=v\"(no_such_name)"},                             /* one that refuses the text */
+    {"\"vdpbf16ps", "\"no_such_one"},                                       /* an assembler that does not know it */
+    {"\"v\"(x), \"v\"(y))", "\"v\"(x), \"v\"(y << 16u | y >> 16u))"},        /* the pairs of B the other way round */
+    {"first | convert_uint##n", "first + 65536u | convert_uint##n"},         /* B packed wrong */
+    {"p[(k + 1) * ld] : 0;", "p[(k + 1) * ld] : 0x3f80;"},                   /* no pad */
+};
+
+START_TEST(a_faulty_form_is_left_and_said_once)
+{
+    if (!has_pairs(engine[IN_PAIRS])) return;
+    char folder[500];
+    snprintf(folder, sizeof folder, "%s", test_path("cl"));
+    test_ok(bm_folder_create(test_path("cl/gemm")));
+    test_ok(bm_folder_create(test_path("cl/lib")));
+    test_copy_kernel(folder, "lib/types.clh", "", "");
+    test_copy_kernel(folder, "lib/math.clh", "", "");
+    test_copy_kernel(folder, "lib/act.clh", "", "");
+    test_copy_kernel(folder, "gemm/packed.cl", faults[_i][0], faults[_i][1]);
+    bm_engine *faulty = open_with(0, folder);
+    ck_assert(bm_engine_limits(faulty)->bf16_dot);
+    for (int trans = 0; trans < 4; trans++) {
+        bm_gemm_desc d = product(20, 40, 33, trans);
+        d.type_d = trans % 2 ? BM_F32 : BM_BF16;
+        gemmtest_check(faulty, "packed", &d);
+    }
+    bm_engine_close(faulty);
+    ck_assert_int_eq(times_said, 1);
+    test_text_holds(said, "multiplied as f32");
+    times_said = 0;
+}
+END_TEST
+
+/* Lack of memory is no verdict on the form: the product fails, and works when there is memory again. */
+static bm_status first_use(void *unused)
+{
+    (void)unused;
+    bm_engine_opts opts = test_engine_opts();
+    bm_engine *e = NULL;
+    bm_gemm_desc d = product(64, 64, 100, 1);
+    int64_t bytes = 0;
+    d = bm_gemm_desc_full(&d);
+    bm_status s = test_engine_try(&e, &opts);
+    if (!s) s = bm_gemm_backend_find("packed")->scratch(&bytes, &d, e, bm_engine_limits(e));
+    if (!s) ck_assert_int_eq(bytes, has_pairs(e) ? 64 * 50 * 4 : 64 * 100 * 4);
+    bm_engine_close(e);
+    return s;
+}
+
+START_TEST(the_first_use_survives_failing_allocations) { test_fail_allocations(first_use, NULL); }
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("cl/gemm/bf16");
+    TCase *t = tcase_create("bf16 operands");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, pairs_are_used_where_the_device_has_them);
+    tcase_add_loop_test(t, sizes_around_every_block, 0, 4);
+    tcase_add_loop_test(t, long_sums, 0, 4);
+    tcase_add_loop_test(t, many_rows, 0, 4);
+    tcase_add_loop_test(t, rows_apart_and_odd_offsets, 0, 4);
+    tcase_add_loop_test(t, batches, 0, 4);
+    tcase_add_loop_test(t, scaling_and_epilogues, 0, 4);
+    tcase_add_loop_test(t, a_faulty_form_is_left_and_said_once, 0, (int)(sizeof faults / sizeof faults[0]));
+    tcase_add_test(t, the_first_use_survives_failing_allocations);
+    suite_add_tcase(s, t);
+    return test_run(s);
+}
