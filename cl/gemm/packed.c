@@ -343,8 +343,9 @@ static bm_status judge(verdict *v, bm_engine *e, const bm_gemm_desc *d)
     if (s == BM_ERR_MEMORY || s == BM_ERR_DEVICE_MEMORY) return s;
     *v = s ? WRONG : RIGHT;
     if (s)
-        bm_log_once("gemm packed bf16", BM_LOG_WARN, "%s: bf16 operands are multiplied as f32, since vdpbf16ps failed its trial: %s",
-                    bm_engine_device_name(e), bm_error_text(s));
+        bm_log_once("gemm packed bf16", BM_LOG_WARN,
+                    "%s: bf16 operands are multiplied as f32, since vdpbf16ps failed its trial: %s", bm_engine_device_name(e),
+                    bm_error_text(s));
     return BM_OK;
 }
 

@@ -14,7 +14,8 @@
  * Panels and tiles hold units of 4 bytes: an f32 each, or with PAIRS, when A and B are bf16, the elements of two k beside each
  * other (the second 0 beyond the last k), which x86's vdpbf16ps multiplies and adds to f32 sums in one instruction. It takes
  * subnormal operands for 0 and makes subnormal sums 0; the products of bf16 are else exact, and adding two is
- * at most two roundings to nearest, as of two FMA. D of bf16 is rounded by vcvtneps2bf16: to nearest even, NaN kept, subnormals made 0.
+ * at most two roundings to nearest, as of two FMA. D of bf16 is rounded by vcvtneps2bf16: to nearest even, NaN kept,
+ * subnormals made 0.
  *
  * Local size 1 for all. Offsets, leading dimensions and strides in elements. Options: TYPE_A, TYPE_B, TYPE_D (storage numbers);
  * TRANS_A, TRANS_B; WIDTH 16 or 8, the lanes of a vector; A_PACKED 1 when A comes from pack_rows; PAIRS 1 (WIDTH is 16 then); FEW;

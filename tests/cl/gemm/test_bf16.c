@@ -1,12 +1,16 @@
 /* `packed` on bf16 operands: in pairs by vdpbf16ps where the device has it, and converted to f32 as everywhere else. Each test
  * runs for both, and for D in bf16 and in f32. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "cl/gemm/bound_priv.h"
 #include "cl/gemm/gemm.h"
 #include "cl/gemm/gemm_priv.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
+#include "core/device/memory.h"
+#include "core/device/queue.h"
 #include "tests/lib/device.h"
 #include "tests/lib/gemmtest.h"
 #include "tests/lib/test.h"
@@ -172,6 +176,46 @@ START_TEST(scaling_and_epilogues)
 }
 END_TEST
 
+/* Rows of A by ones: NaN and infinity stay what they are; halves of a last place go to the even neighbour. */
+START_TEST(d_in_bf16_is_rounded_to_even_and_keeps_nan)
+{
+    static const float row[5][2] = {{NAN, 1}, {INFINITY, 1}, {1, 0x1p-8f}, {1, 0x3p-8f}, {-1, -0x1.8p-8f}};
+    static const float want[5] = {NAN, INFINITY, 1, 1 + 0x1p-6f, -1 - 0x1p-7f};
+    enum { M = 16, N = 32, K = 2 };
+    bm_gemm_desc d = product(M, N, K, 0);
+    d.type_d = BM_BF16;
+    d = bm_gemm_desc_full(&d);
+    for (int form = 0; form < FORMS; form++) {
+        bm_queue *q = bm_engine_queue(engine[form]);
+        bm_region *r = NULL;
+        cl_mem mem[3];
+        const int64_t bytes[3] = {2 * M * K, 2 * K * N, 2 * M * N};
+        float x[M * N];
+        uint16_t a[M * K], b[K * N], out[M * N];
+        for (int i = 0; i < M * K; i++) x[i] = row[i / K % 5][i % K];
+        test_ok(bm_convert_floats(a, BM_BF16, x, BM_F32, M * K));
+        for (int i = 0; i < K * N; i++) x[i] = 1;
+        test_ok(bm_convert_floats(b, BM_BF16, x, BM_F32, K * N));
+        test_ok(bm_region_create(&r, engine[form], "operands", bytes, 3, 0));
+        for (int i = 0; i < 3; i++) test_ok(bm_region_piece(&mem[i], r, i, 0, bytes[i]));
+        test_ok(bm_queue_write(q, mem[0], 0, a, bytes[0]));
+        test_ok(bm_queue_write(q, mem[1], 0, b, bytes[1]));
+        bm_gemm_bound *bound = NULL;
+        const bm_gemm_args args = {mem[0], mem[1], mem[2], NULL, NULL};
+        test_ok(bm_gemm_bound_create(&bound, engine[form], bm_gemm_backend_find("packed"), &d, &args));
+        test_ok(bm_gemm_bound_run(bound));
+        test_ok(bm_queue_read(q, mem[2], 0, out, bytes[2]));
+        test_ok(bm_convert_floats(x, BM_F32, out, BM_BF16, M * N));
+        for (int i = 0; i < M * N; i++) {
+            const float w = want[i / N % 5];
+            test_that(isnan(w) ? isnan(x[i]) : x[i] == w, "form %d, row %d: %a, not %a", form, i / N, (double)x[i], (double)w);
+        }
+        bm_gemm_bound_destroy(bound);
+        bm_region_destroy(r);
+    }
+}
+END_TEST
+
 /* ---- a form that does not build, or is wrong, is not used ---- */
 
 static const char *const faults[][2] = {
@@ -239,6 +283,7 @@ int main(void)
     tcase_add_loop_test(t, rows_apart_and_odd_offsets, 0, 4);
     tcase_add_loop_test(t, batches, 0, 4);
     tcase_add_loop_test(t, scaling_and_epilogues, 0, 4);
+    tcase_add_test(t, d_in_bf16_is_rounded_to_even_and_keeps_nan);
     tcase_add_loop_test(t, a_faulty_form_is_left_and_said_once, 0, (int)(sizeof faults / sizeof faults[0]));
     tcase_add_test(t, the_first_use_survives_failing_allocations);
     suite_add_tcase(s, t);
