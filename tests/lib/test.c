@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 
 int test_run(Suite *suite)
@@ -49,6 +50,24 @@ int test_set_comma_locale(void)
     int set = setlocale(LC_ALL, "de_DE.UTF-8") && localeconv()->decimal_point[0] == ',';
     ck_assert_msg(set || !made, "the locale in %s cannot be set", made);
     return set;
+}
+
+char test_said[4000];
+int test_times_said;
+
+static void hear(void *user, bm_log_level level, const char *line)
+{
+    (void)user;
+    (void)level;
+    test_times_said++;
+    strncat(test_said, line, sizeof test_said - strlen(test_said) - 2);
+}
+
+void test_listen(void)
+{
+    test_said[0] = '\0';
+    test_times_said = 0;
+    bm_log_set(hear, NULL, BM_LOG_WARN);
 }
 
 void test_text_holds(const char *text, const char *words)

@@ -45,6 +45,12 @@ int test_set_comma_locale(void);
         ck_assert_msg(test_s_ == (code), "%s: %s, not %s", #expr, bm_status_name(test_s_), #code);                     \
         test_text_holds(bm_error_text(test_s_), (words));                                                              \
     } while (0)
+/* From now on warnings are counted in test_times_said, their lines joined in test_said; both begin at nothing. */
+void test_listen(void);
+extern char test_said[4000];
+extern int test_times_said;
+
+/* Asserts that the text holds the words. */
 void test_text_holds(const char *text, const char *words);
 
 #endif

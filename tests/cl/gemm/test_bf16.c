@@ -8,7 +8,6 @@
 #include "cl/gemm/gemm.h"
 #include "cl/gemm/gemm_priv.h"
 #include "core/base/file.h"
-#include "core/base/log.h"
 #include "core/device/memory.h"
 #include "core/device/queue.h"
 #include "tests/lib/device.h"
@@ -18,18 +17,6 @@
 enum { IN_PAIRS, CONVERTED, FORMS };
 
 static bm_engine *engine[FORMS];
-
-/* What was logged as a warning. */
-static char said[4000];
-static int times_said;
-
-static void listen(void *user, bm_log_level level, const char *line)
-{
-    (void)user;
-    if (level < BM_LOG_WARN) return;
-    times_said++;
-    strncat(said, line, sizeof said - strlen(said) - 2);
-}
 
 static bm_engine *open_with(int no_bf16_dot, const char *cl_dir)
 {
@@ -41,9 +28,7 @@ static bm_engine *open_with(int no_bf16_dot, const char *cl_dir)
 
 static void setup(void)
 {
-    said[0] = '\0';
-    times_said = 0;
-    bm_log_set(listen, NULL, BM_LOG_WARN);
+    test_listen();
     engine[IN_PAIRS] = open_with(0, NULL);
     engine[CONVERTED] = open_with(1, NULL);
 }
@@ -73,7 +58,7 @@ static void check(bm_gemm_desc d)
         for (int i = 0; i < 2; i++) {
             d.type_d = type[i];
             gemmtest_check(engine[form], "packed", &d);
-            ck_assert_msg(times_said == 0, "said: %s", said); /* the pairs were not given up */
+            ck_assert_msg(test_times_said == 0, "said: %s", test_said); /* the pairs were not given up */
         }
 }
 
@@ -246,9 +231,9 @@ START_TEST(a_faulty_form_is_left_and_said_once)
         gemmtest_check(faulty, "packed", &d);
     }
     bm_engine_close(faulty);
-    ck_assert_int_eq(times_said, 1);
-    test_text_holds(said, "multiplied as f32");
-    times_said = 0;
+    ck_assert_int_eq(test_times_said, 1);
+    test_text_holds(test_said, "multiplied as f32");
+    test_times_said = 0;
 }
 END_TEST
 

@@ -8,7 +8,6 @@
 #include "cl/gemm/tuning_priv.h"
 #include "cl/gemm/bound_priv.h"
 #include "core/base/file.h"
-#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/device/memory.h"
 #include "tests/lib/device.h"
@@ -16,23 +15,9 @@
 
 static bm_engine *engine;
 
-/* What was logged as a warning. */
-static char said[4000];
-static int times_said;
-
-static void listen(void *user, bm_log_level level, const char *line)
-{
-    (void)user;
-    if (level < BM_LOG_WARN) return;
-    times_said++;
-    strncat(said, line, sizeof said - strlen(said) - 2);
-}
-
 static void setup(void)
 {
-    said[0] = '\0';
-    times_said = 0;
-    bm_log_set(listen, NULL, BM_LOG_WARN);
+    test_listen();
     engine = test_engine_open();
 }
 static void teardown(void)
@@ -90,7 +75,7 @@ START_TEST(a_measured_choice_is_kept_in_the_file)
     snprintf(line, sizeof line, "\"NT 64x96x80 f32\": \"%s\"", name);
     test_text_holds(text, line);
     bm_free(text);
-    ck_assert_msg(times_said == 0, "said: %s", said);
+    ck_assert_msg(test_times_said == 0, "said: %s", test_said);
 }
 END_TEST
 
@@ -139,8 +124,8 @@ START_TEST(a_damaged_file_is_said_once_and_replaced)
     write_text(path, damaged[_i]);
     test_ok(bm_gemm_tuning_open(engine, path));
     test_ok(bm_gemm_tuning_open(engine, path));
-    ck_assert_int_eq(times_said, 1);
-    test_text_holds(said, "damaged.json");
+    ck_assert_int_eq(test_times_said, 1);
+    test_text_holds(test_said, "damaged.json");
     bm_gemm_desc d = product(16, 32, 24);
     chosen(engine, &d);
     char *text = NULL;
@@ -159,8 +144,8 @@ START_TEST(a_file_that_cannot_be_written_is_said_once)
     const char *name = chosen(engine, &d);
     chosen(engine, &other);
     ck_assert_str_eq(chosen(engine, &d), name);
-    test_text_holds(said, "plain");
-    ck_assert_msg(times_said <= 2, "said %d times: %s", times_said, said); /* reading, writing */
+    test_text_holds(test_said, "plain");
+    ck_assert_msg(test_times_said <= 2, "said %d times: %s", test_times_said, test_said); /* reading, writing */
 }
 END_TEST
 
@@ -213,9 +198,9 @@ START_TEST(a_broken_backend_is_set_aside_and_said_once)
     bm_gemm_desc d = product(48, 64, 56), other = product(48, 64, 57);
     ck_assert_str_ne(chosen(broken, &d), "packed");
     ck_assert_str_ne(chosen(broken, &other), "packed");
-    ck_assert_int_eq(times_said, 1);
-    test_text_holds(said, "packed");
-    test_text_holds(said, "set aside");
+    ck_assert_int_eq(test_times_said, 1);
+    test_text_holds(test_said, "packed");
+    test_text_holds(test_said, "set aside");
     /* Large products are compared by some of their rows. */
     if (_i == 0 && !getenv("BM_TEST_SMALL")) {
         bm_gemm_desc large = product(900, 900, 700);

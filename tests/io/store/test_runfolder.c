@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "core/base/file.h"
-#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "io/store/runfolder.h"
 #include "io/store/tempfile_priv.h"
@@ -13,13 +12,6 @@
 #include "tests/lib/test.h"
 
 static char run[4096];
-static char said[2000];
-
-static void note(void *user, bm_log_level level, const char *line)
-{
-    (void)user;
-    if (level == BM_LOG_WARN) snprintf(said, sizeof said, "%s", line);
-}
 
 static void setup(void)
 {
@@ -28,8 +20,7 @@ static void setup(void)
     snprintf(command, sizeof command, "rm -rf '%s'", run);
     ck_assert_int_eq(system(command), 0);
     test_ok(bm_folder_create(test_path("run/checkpoints")));
-    bm_log_set(note, NULL, BM_LOG_WARN);
-    said[0] = 0;
+    test_listen();
 }
 
 static void write_step(uint64_t step)
@@ -71,11 +62,11 @@ START_TEST(the_newest_sound_one_is_taken)
     write_step(100);
     write_step(12);
     expect_newest(100);
-    ck_assert_str_eq(said, "");
+    ck_assert_str_eq(test_said, "");
     damage_step(100);
     expect_newest(12);
-    test_text_holds(said, "step-00000100.h5");
-    test_text_holds(said, "before it");
+    test_text_holds(test_said, "step-00000100.h5");
+    test_text_holds(test_said, "before it");
     test_ok(bm_run_resolve(&path, run));
     test_text_holds(path, "step-00000012.h5");
     bm_free(path);
