@@ -4,6 +4,7 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "io/formats/safetensors.h"
+#include "io/text/utf8.h"
 #include "models/convert/convert.h"
 #include "tools/cmd.h"
 #include "tools/opt.h"
@@ -40,23 +41,26 @@ static bm_status check_output(const char *out, int import)
 static int run_convert(int argc, char **argv)
 {
     int force = 0, print = 0;
-    const char *config = NULL;
+    const char *config = NULL, *licence = NULL;
     const bm_opt opts[] = {
         {"config", 'c', BM_OPT_STRING, &config, 0},
         {"print-config", 0, BM_OPT_FLAG, &print, 0},
+        {"licence", 0, BM_OPT_STRING, &licence, 0},
         {"force", 'f', BM_OPT_FLAG, &force, 0},
         {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_convert, opts, 1, 2);
     if (code >= 0) return code;
+    if (licence && !bm_utf8_valid(licence, strlen(licence))) return bm_out_usage(&bm_cmd_convert, "--licence is not UTF-8");
     if (argc == 1 && !print) return bm_out_usage(&bm_cmd_convert, "IN and OUT are wanted");
     const char *in = argv[0], *out = argc == 2 ? argv[1] : NULL;
     char *json = NULL;
     bm_status s = BM_OK;
-    bm_convert_opts o = {.config_json = config, .replace = force, .progress = show_progress};
+    bm_convert_opts o = {.config_json = config, .licence = licence, .replace = force, .progress = show_progress};
     bm_signals_watch("\nbmtool: stopping\n");
     int import =
         bm_safetensors_is(in) || is_named_safetensors(in); /* of one that only has the name, what is wrong is told */
+    if (licence && !import) return bm_out_usage(&bm_cmd_convert, "--licence is for a checkpoint made of a safetensors file");
     if (out) s = check_output(out, import);
     if (!s && out) s = bm_output_check(out, force, &in, 1);
     if (!s && out) s = import ? bm_convert_import(in, out, &o) : bm_convert_export(in, out, &o);
@@ -82,6 +86,7 @@ const bm_cmd bm_cmd_convert = {
             "usage: bmtool convert IN OUT [options]   IN: a .safetensors file, a checkpoint or a run folder\n"
             "  -c, --config FILE    the config.json of the transformers library that belongs to IN\n"
             "      --print-config   print the config.json that belongs to the checkpoint (OUT may be left out)\n"
+            "      --licence L      the weights' licence, in words or as SPDX has it, for a checkpoint made of them\n"
             "  -f, --force          replace OUT when it exists\n"
             "\n"
             "What IN is, its content says. Names and layouts are those of the transformers library: GPT-2's are read with or\n"

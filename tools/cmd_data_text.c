@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "io/store/dataset.h"
+#include "io/text/utf8.h"
 #include "tools/cmd.h"
 #include "tools/opt.h"
 #include "tools/out.h"
@@ -14,7 +15,7 @@
 #include "tools/tokenizer_arg.h"
 
 typedef struct job {
-    const char *output, *spec; /* as given to -o and --tokenizer */
+    const char *output, *spec, *licence; /* as given to -o, --tokenizer and --licence (NULL: not) */
     double val_fraction;
     int force, json;
     bm_text_inputs *in;
@@ -41,13 +42,15 @@ static bm_status make_tokenizer(job *j)
     return bm_tokenizer_arg_train(&j->tokenizer, j->in, vocab);
 }
 
-/* {"sources": [names], "tokenizer": spec}: what the data set says about where it is from; freed by bm_free. */
+/* {"source": [names], "licence": text or null, "tokenizer": spec}: what the data set says about where it is from; freed by bm_free. */
 static bm_status make_meta(char **out, const job *j)
 {
     bm_str name;
     json_t *meta = json_object(), *sources = json_array();
-    bm_status status = json_object_set_new(meta, "sources", sources) ? BM_ERR_MEMORY : BM_OK;
+    bm_status status = json_object_set_new(meta, "source", sources) ? BM_ERR_MEMORY : BM_OK;
+    json_t *licence = j->licence ? json_string(j->licence) : json_null();
     *out = NULL;
+    if (json_object_set_new(meta, "licence", licence)) status = BM_ERR_MEMORY;
     bm_str_init(&name);
     for (int i = 0; i < bm_text_inputs_count(j->in) && !status; i++) {
         const char *path = bm_text_inputs_name(j->in, i);
@@ -144,6 +147,7 @@ static int run(int argc, char **argv)
         {"output", 'o', BM_OPT_STRING, &j.output, 1},
         {"tokenizer", 't', BM_OPT_STRING, &j.spec, 1},
         {"val-fraction", 0, BM_OPT_F64, &j.val_fraction, 0},
+        {"licence", 0, BM_OPT_STRING, &j.licence, 0},
         {"force", 'f', BM_OPT_FLAG, &j.force, 0},
         {"json", 'j', BM_OPT_FLAG, &j.json, 0},
         {NULL, 0, BM_OPT_FLAG, NULL, 0},
@@ -154,6 +158,8 @@ static int run(int argc, char **argv)
     if (code >= 0) return code;
     if (!(j.val_fraction >= 0 && j.val_fraction < 1))
         return bm_out_usage(&bm_cmd_data_text, "--val-fraction is at least 0 and below 1");
+    if (j.licence && !bm_utf8_valid(j.licence, strlen(j.licence)))
+        return bm_out_usage(&bm_cmd_data_text, "--licence is not UTF-8");
     bm_signals_watch("\nbmtool: stopping\n");
     BM_GO(bm_output_check(j.output, j.force, (const char *const *)argv, argc));
     BM_GO(bm_text_inputs_create(&j.in, argv, argc, bm_tokenizer_arg_is_training(&vocab, j.spec)));
@@ -180,8 +186,8 @@ const bm_cmd bm_cmd_data_text = {
             "  bmtool data text docs/*.txt -o docs.h5 --tokenizer bpe:8192 --val-fraction 0.05\n"
             "  zcat web.gz | bmtool data text - -o web.h5 --tokenizer gpt2.json\n"
             "\n"
-            "usage: bmtool data text FILE... -o OUT.h5 --tokenizer byte|bpe:N|TOKENIZER [--val-fraction 0.1] [--force] "
-            "[--json]\n"
+            "usage: bmtool data text FILE... -o OUT.h5 --tokenizer byte|bpe:N|TOKENIZER [--val-fraction 0.1] "
+            "[--licence L] [--force] [--json]\n"
             "\n"
             "  FILE                    a text in any encoding, one document each; - is standard input\n"
             "  -o, --output OUT.h5     the data set\n"
@@ -189,6 +195,7 @@ const bm_cmd bm_cmd_data_text = {
             "                          bpe:N: a byte-level BPE of N ids, trained on these texts first\n"
             "                          else a tokenizer's file, or a data set or checkpoint that holds one\n"
             "      --val-fraction F    the share of tokens, at the end, that is kept for validation (0.1)\n"
+            "      --licence L         the texts' licence, in words or as SPDX has it: it stays with what is trained on them\n"
             "  -f, --force             replace an output that exists\n"
             "      --json              report on standard output as JSON\n"
             "\n"

@@ -198,6 +198,23 @@ static void print_origin(const view *v)
     bm_str_finish(&s);
 }
 
+/* What the weights are made from was given under these licences. */
+static void print_licences(const view *v)
+{
+    const json_t *list = json_object_get(v->provenance, "licence"), *one;
+    size_t i;
+    bm_str s;
+    bm_str_init(&s);
+    json_array_foreach(list, i, one)
+    {
+        const char *text = json_string_value(one) ? json_string_value(one) : "not stated";
+        if (i) bm_str_add(&s, "; ");
+        bm_str_add_shown(&s, text, strlen(text));
+    }
+    if (s.length) bm_out_field("licence", bm_str_text(&s));
+    bm_str_finish(&s);
+}
+
 static bm_status print_params(const view *v)
 {
     static const char *const heads[] = {"  parameter", ">count", "type", "shape", ">elements", ">size", NULL};
@@ -250,6 +267,7 @@ static bm_status print_view(const view *v)
     else
         bm_out_field("tokenizer", "none");
     print_origin(v);
+    print_licences(v);
     BM_TRY(bm_store_attr_text(&created, v->store, "/", "created_utc"));
     snprintf(text, sizeof text, "%s, made %s, uuid %s", bm_out_bytes(a, bm_store_bytes(v->store)), created,
              bm_store_uuid(v->store));

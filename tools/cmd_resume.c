@@ -65,7 +65,7 @@ static int run_resume(int argc, char **argv)
                     argv[0]);
         code = 0;
     } else {
-        code = bm_train_run_do(&(bm_train_run){&bm_cmd_resume, c, argv[0], device, gemm, from, from == NULL});
+        code = bm_train_run_do(&(bm_train_run){&bm_cmd_resume, c, argv[0], argv + argc + 1, device, gemm, from, from == NULL});
     }
 done:
     if (status) code = bm_out_error(status);

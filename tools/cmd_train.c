@@ -72,7 +72,7 @@ static int run_train(int argc, char **argv)
         status = BM_ERR_MEMORY;
         goto done;
     }
-    code = bm_train_run_do(&(bm_train_run){.cmd = &bm_cmd_train, .config = c, .run = folder, .device = device, .gemm = gemm});
+    code = bm_train_run_do(&(bm_train_run){.cmd = &bm_cmd_train, .config = c, .run = folder, .flags = argv + argc + 1, .device = device, .gemm = gemm});
 done:
     if (status) code = bm_out_error(status);
     bm_free(folder);

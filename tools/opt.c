@@ -108,6 +108,14 @@ static int parse_short(parser *p, const char *letters)
     return -1;
 }
 
+/* Moves the argument just read in front of argv[0] and the options there. */
+static void keep(parser *p)
+{
+    char *word = p->argv[p->next - 1];
+    for (int i = p->next - 1; i > p->kept; i--) p->argv[i] = p->argv[i - 1];
+    p->argv[p->kept++] = word;
+}
+
 int bm_opt_parse(int *argc, char **argv, const bm_cmd *cmd, const bm_opt *opts, int least, int most)
 {
     parser p = {.cmd = cmd, .opts = opts, .argc = *argc, .next = 1, .argv = argv};
@@ -115,7 +123,7 @@ int bm_opt_parse(int *argc, char **argv, const bm_cmd *cmd, const bm_opt *opts, 
     while (code < 0 && p.next < p.argc) {
         char *word = argv[p.next++];
         if (only_arguments || word[0] != '-' || !word[1])
-            argv[p.kept++] = word;
+            keep(&p);
         else if (strcmp(word, "--") == 0)
             only_arguments = 1;
         else

@@ -31,7 +31,7 @@ typedef struct bm_opt {
 } bm_opt;
 
 /* Reads argv[1..]; argv[0] is the name of the command. Afterwards argv[0 .. *argc) are the arguments that are no
- * options, of which there must be `least` to `most`. Returns -1 to go on; otherwise the exit code to return at once: 0
+ * options, of which there must be `least` to `most`; then follow the name and the options, in the order given. Returns -1 to go on; otherwise the exit code to return at once: 0
  * after --help, 2 after a mistake, which has been printed. */
 int bm_opt_parse(int *argc, char **argv, const bm_cmd *cmd, const bm_opt *opts, int least, int most);
 

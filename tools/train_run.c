@@ -155,6 +155,17 @@ static bm_status open_init(bm_checkpoint **out, bm_config *c)
     return bm_config_set_string(c, "init_content_id", id);
 }
 
+/* The options as a JSON array; freed by bm_free. */
+static bm_status write_flags(char **out, char *const *flags)
+{
+    int bad = 0;
+    json_t *list = json_array();
+    for (; *flags; flags++) bad |= json_array_append_new(list, bm_json_shown(*flags));
+    bm_status s = bm_json_text(out, bad ? NULL : list, 0);
+    json_decref(list);
+    return s;
+}
+
 int bm_train_run_do(const bm_train_run *r)
 {
     bm_status status;
@@ -163,7 +174,9 @@ int bm_train_run_do(const bm_train_run *r)
     bm_checkpoint *init = NULL;
     bm_trainer *trainer = NULL;
     int code = 0;
+    char *flags = NULL;
     const char *gemm = r->gemm;
+    BM_GO(write_flags(&flags, r->flags));
     BM_GO(bm_task_open(&task, r->config, 0));
     if (!r->resume) BM_GO(open_init(&init, r->config));
     bm_session_opts so = {.device = r->device, .config = bm_config_string(r->config, "device")};
@@ -172,8 +185,8 @@ int bm_train_run_do(const bm_train_run *r)
     if (r->restart) BM_GO(take_gemm_of_folder(&session, r->run, &gemm));
     bm_signals_watch("\nbmtool: finishing the step and saving; once more stops at once\n");
     screen s = {.steps = bm_config_i64(r->config, "train.steps"), .val_loss = NAN, .start_s = bm_now_s()};
-    bm_trainer_opts o = {.run = r->run, .restart = r->restart, .gemm = gemm, .resume = r->resume, .init = init, .stop = asked_to_stop,
-                         .on_metrics = show_metrics, .on_checkpoint = show_checkpoint, .user = &s};
+    bm_trainer_opts o = {.run = r->run, .restart = r->restart, .gemm = gemm, .resume = r->resume, .flags_json = flags,
+                         .init = init, .stop = asked_to_stop, .on_metrics = show_metrics, .on_checkpoint = show_checkpoint, .user = &s};
     o.gemm_flops = bm_session_gemm_flops(&session);
     BM_GO(bm_trainer_create(&trainer, session.engine, &task, &o));
     say_what(r, &session, trainer, &task);
@@ -189,5 +202,6 @@ done:
     bm_checkpoint_close(init);
     bm_session_close(&session);
     bm_task_close(&task);
+    bm_free(flags);
     return code;
 }

@@ -10,6 +10,7 @@ typedef struct bm_train_run {
     const bm_cmd *cmd;
     bm_config *config;
     const char *run;             /* folder */
+    char *const *flags;          /* the options as given, up to a NULL: what the checkpoints remember */
     const char *device;          /* --device, or NULL */
     const char *gemm;            /* --gemm; NULL: measured */
     const bm_checkpoint *resume; /* or NULL */

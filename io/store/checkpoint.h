@@ -82,7 +82,7 @@ typedef struct bm_ckpt_history {
 typedef struct bm_ckpt_desc {
     const char *config_json;     /* the resolved configuration, as JSON */
     const char *sched_json;      /* NULL: none */
-    const char *provenance_json; /* what made it: bm, flags, device, driver, gemm, content ids of data and parent */
+    const char *provenance_json; /* what made it: bm, flags, device, driver, gemm, content ids of data and parent, licences */
     const char *tokenizer_json;  /* NULL: none */
     const void *tokenizer_blob;
     size_t tokenizer_blob_bytes;

@@ -3,7 +3,8 @@
  * In the file: /tokens/ids u16[N] (vocabularies up to 65,536) or u32[N]; /tokens/doc_offsets u64[D + 1], in tokens,
  * from 0 to N; attributes vocab_size, eot_id u32 on /tokens (eot_id is missing where no token ends a document); groups
  * /splits/train and /splits/val with attributes start, count u64 in tokens; /tokenizer/json, /tokenizer/blob and
- * /meta/json u8[n]. The training part is the first N - floor(f N) tokens, f the validation fraction, the validation
+ * /meta/json u8[n] (bmtool writes source, a list of names, licence, text or null, and tokenizer; the writer adds counts and
+ * the tokenizer's hash). The training part is the first N - floor(f N) tokens, f the validation fraction, the validation
  * part the rest; where that is empty there is no /splits/val. */
 #ifndef BM_IO_STORE_DATASET_H
 #define BM_IO_STORE_DATASET_H

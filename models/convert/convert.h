@@ -10,6 +10,7 @@ extern "C" {
 
 typedef struct bm_convert_opts {
     const char *config_json; /* import: the model's config.json; NULL: what the file's metadata holds, else read off the shapes */
+    const char *licence;     /* import: the weights', UTF-8, for the checkpoint's provenance; NULL: not stated */
     int replace;             /* the output may be replaced */
     bm_status (*progress)(void *user, const char *tensor); /* before each tensor; may be NULL; a failure ends it */
     void *user;

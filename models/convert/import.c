@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/base/file.h"
+#include "core/base/json_priv.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "io/formats/safetensors.h"
@@ -196,20 +197,27 @@ static bm_status fill(void *user, const bm_ckpt_tensor *t, void *data, int64_t f
 
 static bm_status write_checkpoint(import *m, const char *out)
 {
-    char *json = NULL;
-    BM_TRY(bm_config_to_json(&json, m->config));
+    char *json = NULL, *provenance = NULL;
+    bm_status status;
+    json_t *made = json_pack("{s:s, s:s, s:[], s:[s?], s:{s:s, s:{}}}", "bm", BM_VERSION, "converted_from", "safetensors",
+                             "flags", "licence", m->opts->licence, "gemm", "backend", "auto", "choices");
+    BM_GO(bm_json_text(&provenance, made, JSON_SORT_KEYS));
+    BM_GO(bm_config_to_json(&json, m->config));
     bm_ckpt_desc d = bm_ckpt_desc_default();
     bm_ckpt_write_opts o = bm_ckpt_write_opts_default();
     d.config_json = json;
-    d.provenance_json = "{\"bm\": \"" BM_VERSION "\", \"converted_from\": \"safetensors\", \"gemm\": {\"backend\": \"auto\", \"choices\": {}}}";
+    d.provenance_json = provenance;
     d.param = m->param;
     d.params = m->n + bm_nn_ties(m->network.nn);
     d.state.best_metric = NAN;
     d.state.dataset_uuid = "";
     o.replace = m->opts->replace;
-    bm_status s = bm_checkpoint_write(NULL, out, &d, fill, m, &o);
+    status = bm_checkpoint_write(NULL, out, &d, fill, m, &o);
+done:
+    json_decref(made);
+    bm_free(provenance);
     bm_free(json);
-    return s;
+    return status;
 }
 
 bm_status bm_convert_import(const char *in, const char *out, const bm_convert_opts *opts)

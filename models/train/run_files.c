@@ -44,6 +44,46 @@ done:
     return status;
 }
 
+static bm_status parse(json_t **out, const char *text, const char *what)
+{
+    json_error_t e;
+    *out = json_loads(text, 0, &e);
+    if (*out) return BM_OK;
+    if (!e.text[0] || json_error_code(&e) == json_error_out_of_memory) return BM_ERR_MEMORY;
+    return bm_fail(BM_ERR_USAGE, "%s: not JSON: %s", what, e.text);
+}
+
+/* Adds a licence, null where none is stated, unless the list has it. */
+static int add_licence(json_t *list, const json_t *licence)
+{
+    size_t i;
+    json_t *known, *one = licence ? (json_t *)licence : json_null();
+    json_array_foreach(list, i, known) if (json_equal(known, one)) return 0;
+    return json_array_append(list, one);
+}
+
+/* The licences of all that the weights are made from: those of the checkpoint that the run began with, then the data set's. */
+static bm_status list_licences(json_t **out, const bm_checkpoint *from, const bm_tokens *data)
+{
+    bm_status status;
+    size_t i;
+    int bad = 0;
+    json_t *one, *parent = NULL, *meta = NULL;
+    const json_t *before;
+    *out = json_array();
+    if (from) BM_GO(parse(&parent, bm_checkpoint_desc(from)->provenance_json, bm_checkpoint_path(from)));
+    if (*bm_tokens_meta_json(data)) BM_GO(parse(&meta, bm_tokens_meta_json(data), "the data's description"));
+    before = json_object_get(parent, "licence");
+    json_array_foreach(before, i, one) bad |= add_licence(*out, one);
+    if (from && !json_array_size(before)) bad |= add_licence(*out, NULL);
+    bad |= add_licence(*out, json_object_get(meta, "licence"));
+    status = bad ? BM_ERR_MEMORY : BM_OK;
+done:
+    json_decref(parent);
+    json_decref(meta);
+    return status;
+}
+
 /* What made the checkpoint: build, device, the GEMM choices and the data. t->gemm_json, the choices, becomes its part "gemm". */
 static bm_status make_provenance(bm_trainer *t)
 {
@@ -51,20 +91,27 @@ static bm_status make_provenance(bm_trainer *t)
     char parent[65] = "";
     const bm_checkpoint *from = t->opts.resume ? t->opts.resume : t->opts.init;
     if (from) bm_content_id_hex(parent, bm_store_content_id(bm_checkpoint_store(from)));
-    json_error_t e;
-    json_t *choices = json_loads(t->gemm_json, 0, &e);
-    if (!choices) return bm_fail(BM_ERR_USAGE, "the GEMM choices are not JSON: %s", e.text);
-    json_t *j = json_pack("{s:s, s:{s:s, s:s, s:s}, s:{s:s, s:o}, s:{s:s, s:s}, s:s*}", "bm", BM_VERSION,
-                          "device", "name", bm_engine_device_name(t->engine), "platform", bm_engine_platform_name(t->engine),
-                          "driver", bm_engine_driver(t->engine),
-                          "gemm", "backend", t->opts.gemm ? t->opts.gemm : "auto", "choices", choices,
-                          "data", "path", bm_config_string(c, "data.path"), "content_id", bm_config_string(c, "data.content_id"),
-                          "parent", from ? parent : NULL);
-    bm_status status = bm_json_text(&t->provenance_json, j, JSON_INDENT(1) | JSON_SORT_KEYS);
+    bm_status status;
+    json_t *j = NULL, *licences = NULL, *flags = NULL, *choices = NULL;
+    BM_GO(parse(&choices, t->gemm_json, "the GEMM choices"));
+    BM_GO(parse(&flags, t->opts.flags_json ? t->opts.flags_json : "[]", "the flags"));
+    BM_GO(list_licences(&licences, from, t->task->data));
+    j = json_pack("{s:s, s:O, s:O, s:{s:s, s:s, s:s}, s:{s:s, s:O}, s:{s:s, s:s}, s:s*}", "bm", BM_VERSION,
+                  "flags", flags, "licence", licences,
+                  "device", "name", bm_engine_device_name(t->engine), "platform", bm_engine_platform_name(t->engine),
+                  "driver", bm_engine_driver(t->engine),
+                  "gemm", "backend", t->opts.gemm ? t->opts.gemm : "auto", "choices", choices,
+                  "data", "path", bm_config_string(c, "data.path"), "content_id", bm_config_string(c, "data.content_id"),
+                  "parent", from ? parent : NULL);
+    BM_GO(bm_json_text(&t->provenance_json, j, JSON_INDENT(1) | JSON_SORT_KEYS));
     bm_free(t->gemm_json);
     t->gemm_json = NULL;
-    if (!status) status = bm_json_text(&t->gemm_json, json_object_get(j, "gemm"), JSON_INDENT(1) | JSON_SORT_KEYS);
+    status = bm_json_text(&t->gemm_json, json_object_get(j, "gemm"), JSON_INDENT(1) | JSON_SORT_KEYS);
+done:
     json_decref(j);
+    json_decref(choices);
+    json_decref(flags);
+    json_decref(licences);
     return status;
 }
 

@@ -21,6 +21,7 @@ typedef struct bm_trainer_opts {
     int restart;                 /* a new run in a folder that exists: it ended before its first checkpoint */
     const char *gemm;            /* a forced GEMM backend, or NULL: the measured choice, or what the checkpoint had */
     const bm_checkpoint *resume; /* go on from here; NULL: a new run */
+    const char *flags_json;      /* what the command line said, a JSON array, for the checkpoints' provenance; NULL: [] */
     const bm_checkpoint *init;   /* weights to start from (config.init); NULL: random ones */
     double gemm_flops;           /* the device's measured GEMM rate, FLOP/s, for mfu; 0: unknown */
     /* Called on the calling thread; each may be NULL. */

@@ -86,6 +86,31 @@ expect 4 "$bmtool" resume nowhere
 expect 4 "$bmtool" resume none
 says_once 'not the folder of a run'
 
+# Checkpoints remember the options of the command that wrote them, and the licences of all that they were made from.
+came_from() { # RUN FLAGS LICENCES, both as JSON
+  expect 0 "$bmtool" inspect "$1" --json
+  python3 - "$2" "$3" <<'PY' || fail "provenance of $1"
+import json, sys
+p = json.load(open("out"))["provenance"]
+assert (p["flags"], p["licence"]) == tuple(map(json.loads, sys.argv[1:])), (p["flags"], p["licence"])
+PY
+}
+expect 0 "$bmtool" data text text.txt -o free.h5 --tokenizer byte --licence CC0-1.0
+expect 0 "$bmtool" train --run free --set data.path=free.h5 c.yaml
+came_from free '["--run", "free", "--set", "data.path=free.h5"]' '["CC0-1.0"]'
+expect 0 "$bmtool" resume free --set train.steps=4
+came_from free '["--set", "train.steps=4"]' '["CC0-1.0"]'
+expect 0 "$bmtool" convert free free.safetensors
+expect 0 "$bmtool" convert free.safetensors mit.h5 --licence MIT
+came_from mit.h5 '[]' '["MIT"]'
+expect 0 "$bmtool" train c.yaml --run both -s data.path=free.h5 -sinit=mit.h5
+came_from both '["--run", "both", "-s", "data.path=free.h5", "-sinit=mit.h5"]' '["MIT", "CC0-1.0"]'
+expect 0 "$bmtool" inspect both
+grep -q 'licence *MIT; CC0-1.0$' out || fail "inspect shows no licences"
+expect 0 "$bmtool" train c.yaml --run half --set init=mit.h5
+came_from half '["--run", "half", "--set", "init=mit.h5"]' '["MIT", null]'
+expect 2 "$bmtool" convert free bad.safetensors --licence MIT
+
 # Ids of another tokenizer mean nothing to a model, however few they are.
 expect 0 "$bmtool" data text text.txt -o bpe.h5 --tokenizer bpe:300
 expect 0 "$bmtool" train c.yaml --run wide --set model.vocab=300
@@ -103,7 +128,7 @@ expect 3 "$bmtool" train c.yaml --run bad --set init=piped.safetensors
 says_once 'bmtool convert'
 expect 2 "$bmtool" train c.yaml --run bad --set model.width=1024 --set model.heads=2
 says_once 'model.heads: 2 heads of model.width 1024 have 512 elements each, more than 256'
-expect 5 "$bmtool" train c.yaml --run bad --set model.width=16384 --set model.heads=128 --set model.layers=90
+expect 5 "$bmtool" train c.yaml --run bad --set model.width=8192 --set model.heads=64 --set model.layers=90
 says_once 'memory: region "weights" needs .*model.width'
 cp -r piped alldead
 printf 'x' | dd of=alldead/checkpoints/step-00000003.h5 bs=1 seek=100000 conv=notrunc status=none

@@ -34,8 +34,16 @@ for name, start, count in (("train", 0, train), ("val", train, len(ids) - train)
     assert f["splits"][name].attrs["start"] == start and f["splits"][name].attrs["count"] == count, name
 assert json.loads(bytes(f["tokenizer/json"])) == {"format": "bm-tokenizer", "version": 1, "kind": "byte",
                                                   "vocab_size": 257, "eot_id": 256}
-assert json.loads(bytes(f["meta/json"]))["sources"] == ["a.txt", "b.txt"]
+meta = json.loads(bytes(f["meta/json"]))
+assert meta["source"] == ["a.txt", "b.txt"] and meta["licence"] is None, meta
 PY
+
+# The licence is kept as it was given.
+expect 0 "$bm" data text a.txt -o licence.h5 --tokenizer byte --licence 'CC-BY-4.0 — “Ω”'
+expect 0 "$bm" data info licence.h5
+grep -qF 'licence CC-BY-4.0 — “Ω”' out || fail "data info shows no licence: $(cat out)"
+expect 2 "$bm" data text a.txt -o bad.h5 --tokenizer byte --licence $'\xff'
+says '--licence is not UTF-8'
 
 # bpe:N counts bytes, merges and end-of-text; the ids join to the text again.
 expect 0 "$bm" data text c.txt -o bpe.h5 --tokenizer bpe:300 --val-fraction 0 --json

@@ -121,6 +121,10 @@ START_TEST(arguments_keep_their_order_among_options)
     ck_assert_str_eq(argv[1], "-");
     ck_assert_str_eq(argv[2], "--tokens");
     ck_assert_str_eq(argv[3], "b");
+    ck_assert_str_eq(argv[4], "try it"); /* and so do the options after them */
+    ck_assert_str_eq(argv[5], "--json");
+    ck_assert_str_eq(argv[6], "--");
+    ck_assert_ptr_null(argv[7]);
     /* A value is a value, whatever it looks like. */
     ck_assert_int_eq(parse(&v, &argc, WORDS("--device", "--help"), 0, 0), -1);
     ck_assert_str_eq(v.device, "--help");
