@@ -4,6 +4,7 @@
 #include "core/base/str.h"
 #include "models/nn/network.h"
 #include "models/train/forecast.h"
+#include "models/train/learner.h"
 #include "tools/cmd.h"
 #include "tools/config_arg.h"
 #include "tools/opt.h"
@@ -73,10 +74,10 @@ done:
 static int print_json(const bm_forecast *f, const bm_limits *l, const char *device, double gflops)
 {
     return bm_out_json(json_pack(
-        "{s:i, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:b, s:{s:s, s:I}, s:I, s:f, s:f, s:I, s:o}",
+        "{s:i, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:b, s:{s:s, s:I}, s:I, s:f, s:f, s:I, s:o}",
         "schema", 1, "device", device, "parameters", (json_int_t)f->parameters, "memory", "weights",
         (json_int_t)f->weight_bytes, "gradients", (json_int_t)f->gradient_bytes, "optimizer",
-        (json_int_t)f->state_bytes, "temporaries", (json_int_t)f->temp_bytes, "inputs", (json_int_t)f->input_bytes,
+        (json_int_t)f->state_bytes, "copies", (json_int_t)f->half_bytes, "temporaries", (json_int_t)f->temp_bytes, "inputs", (json_int_t)f->input_bytes,
         "total", (json_int_t)f->total_bytes, "snapshot_bytes", (json_int_t)f->snapshot_bytes, "device_bytes",
         (json_int_t)l->global_bytes, "fits", f->total_bytes <= l->global_bytes, "peak", "op", f->peak, "bytes",
         (json_int_t)f->peak_bytes, "tokens_per_step", (json_int_t)f->tokens, "flops_per_step", f->flops,
@@ -104,6 +105,7 @@ static bm_status print_table(const bm_forecast *f, const bm_limits *l, const cha
     row(t, "weights", f->weight_bytes, "");
     row(t, "gradients", f->gradient_bytes, "");
     row(t, "optimizer", f->state_bytes, "its states of every weight");
+    if (f->half_bytes) row(t, "copies", f->half_bytes, "the weights in 16 bits, as layers read them");
     row(t, "temporaries", f->temp_bytes, peak);
     row(t, "inputs", f->input_bytes, "batches and run-time scalars");
     row(t, "total", f->total_bytes, f->total_bytes <= l->global_bytes ? "fits" : "DOES NOT FIT: see train.micro_batch, train.recompute");
@@ -124,9 +126,7 @@ static bm_status print_graph(const bm_task *task, const char *format)
     bm_network n = {0};
     bm_str text;
     bm_str_init(&text);
-    int64_t batch = bm_config_i64(task->config, "train.batch"), micro = bm_config_i64(task->config, "train.micro_batch");
-    bm_model_request r = {.mode = BM_MODEL_TRAIN, .batch = micro < batch ? micro : batch, .window = task->window,
-                          .loss_scale = 1, .recompute = bm_config_bool(task->config, "train.recompute")};
+    const bm_model_request r = bm_learner_request(task->config);
     BM_GO(bm_network_build(&n, task->model, task->config, &r, 0));
     if (!strcmp(format, "dot")) bm_graph_dump_dot(n.graph, &text);
     else bm_graph_dump_text(n.graph, &text);

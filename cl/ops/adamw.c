@@ -18,7 +18,8 @@ static bm_status infer(bm_graph *g, bm_node *n)
 static bm_cost cost(const bm_node *n)
 {
     const bm_ops_group *a = &((const adamw *)n->attrs)->group;
-    return (bm_cost){.flops = 14 * (double)a->elements, .bytes = 7.0 * (double)a->elements * (double)bm_dtype_size(a->dtype)};
+    const size_t bytes = 7 * bm_dtype_size(a->dtype) + (a->half == BM_F32 ? 0 : bm_dtype_size(a->half));
+    return (bm_cost){.flops = 14 * (double)a->elements, .bytes = (double)a->elements * (double)bytes};
 }
 
 static bm_status launch(bm_launcher *l, const bm_node *n)
@@ -26,6 +27,7 @@ static bm_status launch(bm_launcher *l, const bm_node *n)
     const adamw *a = n->attrs;
     const bm_adamw_opts *o = &a->opts;
     char options[BM_OPS_OPTIONS];
+    const int halves = a->group.half != BM_F32;
     for (int slab = 0; slab < bm_launcher_bank_slabs(l, a->group.index); slab++) {
         const int64_t count = bm_launcher_bank_bytes(l, a->group.index, slab) / (int64_t)bm_dtype_size(a->group.dtype);
         const bm_arg args[] = {bm_arg_mem(bm_launcher_scalars(l)), bm_arg_mem(bm_launcher_mem(l, n->inputs[0])),
@@ -33,11 +35,12 @@ static bm_status launch(bm_launcher *l, const bm_node *n)
                                bm_arg_mem(bm_launcher_bank_mem(l, BM_PLACE_GRAD, a->group.index, slab)),
                                bm_arg_mem(bm_launcher_bank_mem(l, BM_PLACE_STATE0, a->group.index, slab)),
                                bm_arg_mem(bm_launcher_bank_mem(l, BM_PLACE_STATE1, a->group.index, slab)),
+                               bm_arg_mem(halves ? bm_launcher_bank_mem(l, BM_PLACE_HALF, a->group.index, slab) : NULL),
                                bm_arg_i64(count), bm_arg_f32((float)o->beta1), bm_arg_f32((float)(1 - o->beta1)),
                                bm_arg_f32((float)o->beta2), bm_arg_f32((float)(1 - o->beta2)), bm_arg_f32((float)o->eps),
                                bm_arg_f32((float)o->weight_decay), bm_arg_f32((float)o->clip)};
-        bm_kernel_launch k = {.source = "ops/adamw", .kernel = "adamw", .args = args, .n_args = 14};
-        k.options = bm_ops_options(options, l, a->group.dtype);
+        bm_kernel_launch k = {.source = "ops/adamw", .kernel = "adamw", .args = args, .n_args = 15};
+        k.options = bm_ops_options_with(options, l, a->group.dtype, " -DHALF=%d", (int)a->group.half);
         bm_ops_launch_flat(l, &k, count);
     }
     return bm_launcher_status(l);

@@ -88,6 +88,47 @@ bm_value *bm_cast(bm_graph *g, bm_value *a, bm_dtype t)
     return bm_node_first(bm_node_create(g, &op_cast, &t, &a, 1, 0));
 }
 
+/* ---- the 16-bit copies of a group ---- */
+
+static bm_status infer_halves(bm_graph *g, bm_node *n)
+{
+    (void)n;
+    return bm_graph_status(g);
+}
+
+static bm_cost cost_halves(const bm_node *n)
+{
+    const bm_ops_group *a = n->attrs;
+    return (bm_cost){.bytes = (double)a->elements * (double)(bm_dtype_size(a->dtype) + bm_dtype_size(a->half))};
+}
+
+static bm_status launch_halves(bm_launcher *l, const bm_node *n)
+{
+    const bm_ops_group *a = n->attrs;
+    char options[BM_OPS_OPTIONS];
+    bm_ops_options_with(options, l, BM_F32, " -DFROM=%d -DTO=%d", (int)a->dtype, (int)a->half);
+    for (int slab = 0; slab < bm_launcher_bank_slabs(l, a->index); slab++) {
+        const int64_t count = bm_launcher_bank_bytes(l, a->index, slab) / (int64_t)bm_dtype_size(a->dtype);
+        const bm_arg args[] = {bm_arg_mem(bm_launcher_bank_mem(l, BM_PLACE_WEIGHT, a->index, slab)),
+                               bm_arg_mem(bm_launcher_bank_mem(l, BM_PLACE_HALF, a->index, slab)), bm_arg_i64(count)};
+        bm_kernel_launch k = {.source = SOURCE, .kernel = "cast", .options = options, .args = args, .n_args = 3};
+        bm_ops_launch_flat(l, &k, count);
+    }
+    return bm_launcher_status(l);
+}
+
+static const bm_op op_halves = {.name = "copy_halves", .attrs_bytes = sizeof(bm_ops_group), .infer = infer_halves,
+                                .cost = cost_halves, .launch = launch_halves, .effects = 1};
+
+bm_status bm_copy_halves(bm_graph *g, int group)
+{
+    bm_ops_group attrs;
+    bm_status s = bm_ops_group_of(&attrs, g, group);
+    if (s) bm_graph_fail(g, s);
+    else if (attrs.half != BM_F32) bm_node_create(g, &op_halves, &attrs, NULL, 0, 0);
+    return bm_graph_status(g);
+}
+
 /* ---- transpose ---- */
 
 static bm_status infer_transpose(bm_graph *g, bm_node *n)

@@ -51,7 +51,7 @@ static bm_status infer_positions(bm_graph *g, bm_node *n)
 static bm_status infer_scatter(bm_graph *g, bm_node *n)
 {
     const bm_value *acc = n->inputs[1];
-    BM_TRY(bm_ops_want_type(n->inputs[0], acc->dtype));
+    BM_TRY(bm_ops_want_float(n->inputs[0]));
     bm_node_output(g, n, acc->dtype, acc->shape);
     bm_node_inplace(n, 0, 1, BM_INPLACE_MUST);
     return bm_graph_status(g);
@@ -78,25 +78,37 @@ static bm_cost cost_positions(const bm_node *n)
     return (bm_cost){(double)bm_ops_elements(y), bytes_of(n->inputs[2]) + 2 * bytes_of(y) + position_bytes(y)};
 }
 
+/* Bytes of the gradient's rows, one for each row of dy. */
+static double touched(const bm_node *n)
+{
+    return (double)bm_ops_elements(n->inputs[0]) * (double)bm_dtype_size(n->outputs[0]->dtype);
+}
+
 static bm_cost cost_scatter(const bm_node *n)
 {
     const bm_value *dy = n->inputs[0];
-    return (bm_cost){(double)bm_ops_elements(dy), bytes_of(n->inputs[2]) + 3 * bytes_of(dy)};
+    return (bm_cost){(double)bm_ops_elements(dy), bytes_of(n->inputs[2]) + bytes_of(dy) + 2 * touched(n)};
 }
 
 static bm_cost cost_scatter_positions(const bm_node *n)
 {
     const bm_value *dy = n->inputs[0];
-    return (bm_cost){(double)bm_ops_elements(dy), bytes_of(dy) + 2 * position_bytes(dy)};
+    const double B = dy->shape.dim[0] ? (double)dy->shape.dim[0] : 1; /* the positions of one sequence serve all of them */
+    return (bm_cost){(double)bm_ops_elements(dy), bytes_of(dy) + 2 * touched(n) / B};
 }
 
 /* ---- launches ---- */
 
-static void launch_rows(bm_launcher *l, bm_kernel_launch *k, bm_dtype t, int64_t rows, int64_t each)
+/* `of` is y or dy, `table` what is looked up or the gradient of it. */
+static const char *types(char options[BM_OPS_OPTIONS], const bm_launcher *l, const bm_value *of, const bm_value *table)
 {
-    char options[BM_OPS_OPTIONS];
+    return bm_ops_options_with(options, l, of->dtype, " -DTABLE=%d", (int)table->dtype);
+}
+
+static void launch_rows(bm_launcher *l, bm_kernel_launch *k, const char *options, int64_t rows, int64_t each)
+{
     k->source = SOURCE;
-    k->options = bm_ops_options(options, l, t);
+    k->options = options;
     bm_ops_launch_groups(l, k, bm_ceil_div(rows, each));
 }
 
@@ -104,6 +116,7 @@ static bm_status launch(bm_launcher *l, const bm_node *n)
 {
     const bm_value *table = n->inputs[0], *ids = n->inputs[1], *y = n->outputs[0];
     const int64_t rows = bm_ops_elements(ids), last = bm_ops_last(y), each = bm_ops_rows_each(l, last);
+    char options[BM_OPS_OPTIONS];
     const bm_arg args[] = {bm_arg_mem(bm_launcher_mem(l, table)),
                            bm_arg_mem(bm_launcher_mem(l, ids)),
                            bm_arg_mem(bm_launcher_mem(l, y)),
@@ -112,7 +125,7 @@ static bm_status launch(bm_launcher *l, const bm_node *n)
                            bm_arg_i64(last),
                            bm_arg_i64(each)};
     bm_kernel_launch k = {.kernel = "embedding", .args = args, .n_args = 7};
-    launch_rows(l, &k, y->dtype, rows, each);
+    launch_rows(l, &k, types(options, l, y, table), rows, each);
     return bm_launcher_status(l);
 }
 
@@ -120,6 +133,7 @@ static bm_status launch_positions(bm_launcher *l, const bm_node *n)
 {
     const bm_value *token = n->inputs[0], *position = n->inputs[1], *ids = n->inputs[2], *y = n->outputs[0];
     const int64_t rows = bm_ops_elements(ids), last = bm_ops_last(y), each = bm_ops_rows_each(l, last);
+    char options[BM_OPS_OPTIONS];
     const bm_arg args[] = {bm_arg_mem(bm_launcher_mem(l, token)),
                            bm_arg_mem(bm_launcher_mem(l, position)),
                            bm_arg_mem(bm_launcher_mem(l, ids)),
@@ -132,7 +146,7 @@ static bm_status launch_positions(bm_launcher *l, const bm_node *n)
                            bm_arg_i64(last),
                            bm_arg_i64(each)};
     bm_kernel_launch k = {.kernel = "embedding_positions", .args = args, .n_args = 11};
-    launch_rows(l, &k, y->dtype, rows, each);
+    launch_rows(l, &k, types(options, l, y, token), rows, each);
     return bm_launcher_status(l);
 }
 
@@ -149,7 +163,7 @@ static bm_status launch_scatter(bm_launcher *l, const bm_node *n)
                            bm_arg_i64(rows),
                            bm_arg_i64(last)};
     bm_kernel_launch k = {.source = SOURCE, .kernel = "scatter", .args = args, .n_args = 6, .dims = 2};
-    k.options = bm_ops_options(options, l, dtable->dtype);
+    k.options = types(options, l, dy, dtable);
     k.local[0] = cpu ? 1 : 64;
     k.local[1] = 1;
     k.global[0] = (size_t)bm_ceil_div(last, 64) * k.local[0];
@@ -163,6 +177,7 @@ static bm_status launch_scatter_positions(bm_launcher *l, const bm_node *n)
     const bm_value *dy = n->inputs[0], *dposition = n->outputs[0];
     const int64_t B = dy->shape.dim[0], T = dy->shape.dim[1], last = bm_ops_last(dposition);
     const int64_t each = bm_ops_rows_each(l, last * (B > 0 ? B : 1));
+    char options[BM_OPS_OPTIONS];
     const bm_arg args[] = {bm_arg_mem(bm_launcher_mem(l, dy)),
                            bm_arg_mem(bm_launcher_mem(l, dposition)),
                            bm_arg_mem(bm_launcher_scalars(l)),
@@ -172,7 +187,7 @@ static bm_status launch_scatter_positions(bm_launcher *l, const bm_node *n)
                            bm_arg_i64(last),
                            bm_arg_i64(each)};
     bm_kernel_launch k = {.kernel = "scatter_positions", .args = args, .n_args = 8};
-    launch_rows(l, &k, dposition->dtype, T, each);
+    launch_rows(l, &k, types(options, l, dy, dposition), T, each);
     return bm_launcher_status(l);
 }
 
@@ -189,7 +204,7 @@ static void scatter(bm_graph *g, const bm_op *op, bm_value *table, bm_value *dy,
 {
     if (!bm_grad_wanted(g, table)) return;
     bm_value *acc = bm_grad_take(g, table);
-    if (!acc) acc = bm_ops_fill(g, table->dtype, table->shape, 0.0f);
+    if (!acc) acc = bm_ops_fill(g, bm_grad_dtype(table), table->shape, 0.0f);
     bm_value *const in[] = {dy, acc, ids};
     bm_grad_add(g, table, bm_node_first(bm_node_create(g, op, NULL, in, ids ? 3 : 2, 0)));
 }

@@ -11,16 +11,23 @@
  *
  * embedding, scatter_positions: a work-group does `each` rows. scatter: a work-group owns 64 columns (cpu), or 64 columns of the
  * ids that are group_id(1) modulo num_groups(1) (plain), and walks over all ids. No local memory. Options:
- * STORAGE (types.clh), CPU (grid.clh). */
+ * STORAGE (types.clh), TABLE (the same, of the tables; default STORAGE), CPU (grid.clh). */
 
 #include "grid.clh"
 #include "scalars.clh"
 
-#define COPY_STEP(w) PUT(w, GET(w, table, (size_t)id * n + i), y, r * n + i);
-#define SUM_STEP(w) PUT(w, GET(w, table, (size_t)id * n + i) + GET(w, position, at * n + i), y, r * n + i);
+#ifndef TABLE
+#define TABLE STORAGE
+#endif
+typedef STORED(TABLE) entry; /* of a table */
+#define ENTRY(w, p, i) PASTE(LOAD, w)(TABLE, p, i)
+#define SET_ENTRY(w, v, p, i) PASTE(STORE, w)(TABLE, v, p, i)
+
+#define COPY_STEP(w) PUT(w, ENTRY(w, table, (size_t)id * n + i), y, r * n + i);
+#define SUM_STEP(w) PUT(w, ENTRY(w, table, (size_t)id * n + i) + ENTRY(w, position, at * n + i), y, r * n + i);
 #define NAN_STEP(w) PUT(w, (VEC(w))(NAN), y, r * n + i);
 
-__kernel void embedding(__global const stored *table, __global const int *ids, __global stored *y, const int V,
+__kernel void embedding(__global const entry *table, __global const int *ids, __global stored *y, const int V,
                         const long rows, const long n, const long each)
 {
     ROWS(rows, each)
@@ -31,7 +38,7 @@ __kernel void embedding(__global const stored *table, __global const int *ids, _
     }
 }
 
-__kernel void embedding_positions(__global const stored *table, __global const stored *position, __global const int *ids,
+__kernel void embedding_positions(__global const entry *table, __global const entry *position, __global const int *ids,
                                   __global stored *y, __global const uint *rt, const int V, const long P, const long T,
                                   const long rows, const long n, const long each)
 {
@@ -44,7 +51,7 @@ __kernel void embedding_positions(__global const stored *table, __global const s
     }
 }
 
-__kernel void scatter(__global const stored *dy, __global const int *ids, __global stored *dtable, const int V,
+__kernel void scatter(__global const stored *dy, __global const int *ids, __global entry *dtable, const int V,
                       const long rows, const long n)
 {
 #if CPU
@@ -54,8 +61,8 @@ __kernel void scatter(__global const stored *dy, __global const int *ids, __glob
         if (id < 0 || id >= V) continue;
         long i = first;
         const size_t to = (size_t)id * n;
-        for (; i + 16 <= end; i += 16) store16(load16(dtable, to + i) + load16(dy, r * n + i), dtable, to + i);
-        for (; i < end; i++) store1(load1(dtable, to + i) + load1(dy, r * n + i), dtable, to + i);
+        for (; i + 16 <= end; i += 16) SET_ENTRY(16, ENTRY(16, dtable, to + i) + load16(dy, r * n + i), dtable, to + i);
+        for (; i < end; i++) SET_ENTRY(1, ENTRY(1, dtable, to + i) + load1(dy, r * n + i), dtable, to + i);
     }
 #else
     const long i = get_global_id(0);
@@ -64,17 +71,17 @@ __kernel void scatter(__global const stored *dy, __global const int *ids, __glob
         const int id = ids[r];
         if (id < 0 || id >= V || id % buckets != bucket) continue;
         const size_t to = (size_t)id * n + i;
-        store1(load1(dtable, to) + load1(dy, r * n + i), dtable, to);
+        SET_ENTRY(1, ENTRY(1, dtable, to) + load1(dy, r * n + i), dtable, to);
     }
 #endif
 }
 
 #define POSITION_STEP(w)                                                                                               \
-    VEC(w) sum = GET(w, dposition, at * n + i);                                                                        \
+    VEC(w) sum = ENTRY(w, dposition, at * n + i);                                                                      \
     for (long b = 0; b < B; b++) sum += GET(w, dy, (b * T + (long)r) * n + i);                                         \
-    PUT(w, sum, dposition, at * n + i);
+    SET_ENTRY(w, sum, dposition, at * n + i);
 
-__kernel void scatter_positions(__global const stored *dy, __global stored *dposition, __global const uint *rt, const long P,
+__kernel void scatter_positions(__global const stored *dy, __global entry *dposition, __global const uint *rt, const long P,
                                 const long B, const long T, const long n, const long each)
 {
     ROWS(T, each)

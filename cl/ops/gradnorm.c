@@ -10,7 +10,7 @@ bm_status bm_ops_group_of(bm_ops_group *out, bm_graph *g, int group)
     bm_layout *layout = NULL;
     bm_limits limits = bm_limits_default(BM_DEVICE_CPU, INT64_MAX);
     limits.max_alloc_bytes = INT64_MAX / 2;
-    *out = (bm_ops_group){.index = group, .dtype = BM_F32};
+    *out = (bm_ops_group){.index = group, .dtype = BM_F32, .half = BM_F32};
     BM_TRY(bm_layout_create(&layout, g, BM_PLACE_WEIGHT, &limits));
     bm_status s = BM_OK;
     for (int i = 0; i < bm_layout_count(layout) && !s; i++) {
@@ -21,6 +21,8 @@ bm_status bm_ops_group_of(bm_ops_group *out, bm_graph *g, int group)
             s = bm_fail(BM_ERR_SHAPE, "%s is %s; the parameters of a group are all f32, all f16 or all bf16", t->name,
                         bm_dtype_name(t->dtype));
         out->elements += bm_shape_elements(&t->shape);
+        const bm_value *half = bm_graph_half_find(g, t->name);
+        if (half) out->half = half->dtype;
     }
     bm_layout_destroy(layout);
     return s;

@@ -95,7 +95,7 @@ static bm_value *product_of(bm_graph *g, bm_value *a, bm_value *b, bm_value *acc
 static void grad_product(bm_graph *g, bm_value *v, bm_value *a, bm_value *b, product p)
 {
     if (!bm_grad_wanted(g, v)) return;
-    p.dtype = v->dtype;
+    p.dtype = bm_grad_dtype(v);
     p.shape = v->shape;
     bm_grad_add(g, v, product_of(g, a, b, bm_grad_take(g, v), &p));
 }

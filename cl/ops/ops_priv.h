@@ -25,6 +25,7 @@ static inline int64_t bm_ops_last(const bm_value *v) { return bm_shape_last(&v->
 typedef struct bm_ops_group {
     int index, tensors;
     bm_dtype dtype; /* of all of them */
+    bm_dtype half;  /* of their 16-bit copies; BM_F32: they have none */
     int64_t elements;
 } bm_ops_group;
 bm_status bm_ops_group_of(bm_ops_group *out, bm_graph *g, int group);
@@ -58,8 +59,6 @@ bm_value *bm_ops_expand_row(bm_graph *g, bm_value *d, bm_shape shape, float fact
 bm_value *bm_ops_expand_column(bm_graph *g, bm_value *d, bm_shape shape, float factor);
 /* d f'(x), elementwise; it may take d's memory. */
 bm_value *bm_ops_activate_backward(bm_graph *g, bm_value *d, bm_value *x, bm_activation act);
-/* bm_sum_rows that adds to `acc` (may be NULL), whose memory the result takes. */
-bm_value *bm_ops_sum_rows(bm_graph *g, bm_value *a, bm_value *acc);
 /* dL/d(x) += the sum of d over all leading dimensions; x [N]. */
 void bm_ops_grad_rows(bm_graph *g, bm_value *x, bm_value *d);
 

@@ -149,9 +149,10 @@ static bm_status infer_sum_rows(bm_graph *g, bm_node *n)
     const bm_value *x = n->inputs[0];
     BM_TRY(bm_ops_want_float(x));
     if (x->shape.rank < 1) return bm_fail(BM_ERR_SHAPE, "%s is a scalar; sum_rows takes [.., N]", x->name);
-    bm_node_output(g, n, x->dtype, BM_SHAPE(bm_ops_last(x)));
+    const bm_dtype type = *(const bm_dtype *)n->attrs;
+    bm_node_output(g, n, type, BM_SHAPE(bm_ops_last(x)));
     if (n->inputs[1]) {
-        BM_TRY(bm_ops_want_type(n->inputs[1], x->dtype));
+        BM_TRY(bm_ops_want_type(n->inputs[1], type));
         BM_TRY(bm_ops_want_vector(n->inputs[1], bm_ops_last(x)));
         bm_node_inplace(n, 0, 1, BM_INPLACE_MUST);
     }
@@ -169,7 +170,7 @@ static bm_status scratch_sum_rows(int64_t *bytes, bm_launcher *l, const bm_node 
 typedef struct column_sums {
     const char *kernel;
     cl_mem x, y;
-    bm_dtype storage;
+    bm_dtype from, to; /* the type of x and of y where they are not f32 by the kernel's nature */
     int64_t rows, n, chunk;
     int add;
 } column_sums;
@@ -181,7 +182,7 @@ static void launch_column_sums(bm_launcher *l, const column_sums *c)
     const bm_arg args[] = {bm_arg_mem(c->x), bm_arg_mem(c->y), bm_arg_i64(c->rows), bm_arg_i64(c->n), bm_arg_i64(c->chunk),
                            bm_arg_i32(c->add)};
     bm_kernel_launch k = {.source = SOURCE, .kernel = c->kernel, .args = args, .n_args = 6, .dims = 2};
-    k.options = bm_ops_options(options, l, c->storage);
+    k.options = bm_ops_options_with(options, l, c->from, " -DTO=%d", (int)c->to);
     k.global[0] = (size_t)(cpu ? bm_ceil_div(c->n, 64) : bm_round_up(c->n, 64));
     k.global[1] = c->rows > c->chunk ? (size_t)bm_ceil_div(c->rows, c->chunk) : 1;
     k.local[0] = cpu ? 1 : 64;
@@ -191,7 +192,7 @@ static void launch_column_sums(bm_launcher *l, const column_sums *c)
 
 void bm_ops_launch_rows_last(bm_launcher *l, cl_mem partials, cl_mem y, bm_dtype t, int64_t rows, int64_t n, int add)
 {
-    launch_column_sums(l, &(column_sums){"rows_last", partials, y, t, rows, n, rows, add});
+    launch_column_sums(l, &(column_sums){"rows_last", partials, y, BM_F32, t, rows, n, rows, add});
 }
 
 static bm_status launch_sum_rows(bm_launcher *l, const bm_node *n)
@@ -199,14 +200,15 @@ static bm_status launch_sum_rows(bm_launcher *l, const bm_node *n)
     const bm_value *x = n->inputs[0];
     const int64_t rows = bm_ops_rows(x), last = bm_ops_last(x), chunk = bm_ops_chunk_rows(rows);
     const int64_t chunks = bm_ceil_div(rows, chunk);
+    const bm_dtype type = n->outputs[0]->dtype;
     const int add = n->inputs[1] != NULL;
     const cl_mem in = bm_launcher_mem(l, x), out = bm_launcher_mem(l, n->outputs[0]);
     if (chunks <= 1) {
-        launch_column_sums(l, &(column_sums){"rows_only", in, out, x->dtype, rows, last, chunk, add});
+        launch_column_sums(l, &(column_sums){"rows_only", in, out, x->dtype, type, rows, last, chunk, add});
     } else if (last) {
         const cl_mem partials = bm_launcher_scratch(l, 0, 4 * chunks * last);
-        launch_column_sums(l, &(column_sums){"rows_first", in, partials, x->dtype, rows, last, chunk, 0});
-        bm_ops_launch_rows_last(l, partials, out, x->dtype, chunks, last, add);
+        launch_column_sums(l, &(column_sums){"rows_first", in, partials, x->dtype, BM_F32, rows, last, chunk, 0});
+        bm_ops_launch_rows_last(l, partials, out, type, chunks, last, add);
     }
     return bm_launcher_status(l);
 }
@@ -217,22 +219,22 @@ static void gradient_sum_rows(bm_graph *g, bm_node *n)
     bm_grad_add(g, x, bm_ops_expand_row(g, bm_grad_of(g, n->outputs[0]), x->shape, 1.0f));
 }
 
-static const bm_op op_sum_rows = {.name = "sum_rows", .infer = infer_sum_rows, .gradient = gradient_sum_rows,
+static const bm_op op_sum_rows = {.name = "sum_rows", .attrs_bytes = sizeof(bm_dtype), .infer = infer_sum_rows, .gradient = gradient_sum_rows,
                                   .cost = cost_inputs, .scratch = scratch_sum_rows, .launch = launch_sum_rows};
 
-bm_value *bm_ops_sum_rows(bm_graph *g, bm_value *a, bm_value *acc)
+static bm_value *sum_rows(bm_graph *g, bm_value *a, bm_value *acc, bm_dtype type)
 {
     bm_value *const in[] = {a, acc};
-    return bm_node_first(bm_node_create(g, &op_sum_rows, NULL, in, 2, 1u << 1));
+    return bm_node_first(bm_node_create(g, &op_sum_rows, &type, in, 2, 1u << 1));
 }
 
 bm_value *bm_sum_rows(bm_graph *g, bm_value *a)
 {
-    return bm_ops_sum_rows(g, a, NULL);
+    return sum_rows(g, a, NULL, a ? a->dtype : BM_F32);
 }
 
 void bm_ops_grad_rows(bm_graph *g, bm_value *x, bm_value *d)
 {
     if (!bm_grad_wanted(g, x)) return;
-    bm_grad_add(g, x, bm_ops_sum_rows(g, d, bm_grad_take(g, x)));
+    bm_grad_add(g, x, sum_rows(g, d, bm_grad_take(g, x), bm_grad_dtype(x)));
 }

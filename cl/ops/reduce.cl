@@ -7,13 +7,17 @@
  *     sum_last        y[r] = sum of x[r, i] over i; x [rows, n]; a work-group does `each` rows
  *     rows_first, rows_last, rows_only
  *                     y[k, i] = sum of x[r, i] over the k-th `chunk` of rows; x [rows, n]; work-items (i, k); `add`: adds to y.
- *                     rows_first makes f32 of STORAGE, rows_last STORAGE of f32, rows_only STORAGE of STORAGE. Rows are
+ *                     rows_first makes f32 of STORAGE, rows_last TO of f32, rows_only TO of STORAGE. Rows are
  *                     added in order, 32 by 32.
  *
  * Work-groups of 64, of 1 in the cpu form, where a work-item of rows_* does 64 columns. Local memory: 64 floats but in the cpu
- * form. Options: STORAGE (types.clh), CPU (grid.clh). */
+ * form. Options: STORAGE (types.clh), TO (the same; default STORAGE), CPU (grid.clh). */
 
 #include "reduce.clh"
+
+#ifndef TO
+#define TO STORAGE
+#endif
 
 #define FINISH_ROOT 1
 #define FINISH_ZERO 2
@@ -72,22 +76,22 @@ __kernel void sum_last(__global const stored *x, __global stored *y, const long 
         t += s;                                                                                                        \
     }
 
-#define COLUMN_STORE(w, TO, t, i)                                                                                      \
+#define COLUMN_STORE(w, Y, t, i)                                                                                       \
     {                                                                                                                  \
         const size_t at = k * n + (i);                                                                                 \
-        if (add) t += PASTE(LOAD, w)(TO, y, at);                                                                       \
-        PASTE(STORE, w)(TO, t, y, at);                                                                                 \
+        if (add) t += PASTE(LOAD, w)(Y, y, at);                                                                        \
+        PASTE(STORE, w)(Y, t, y, at);                                                                                  \
     }
 
-#define COLUMN(w, T, TO)                                                                                               \
+#define COLUMN(w, T, Y)                                                                                                \
     {                                                                                                                  \
         COLUMN_SUM(w, T, t, i)                                                                                         \
-        COLUMN_STORE(w, TO, t, i)                                                                                      \
+        COLUMN_STORE(w, Y, t, i)                                                                                       \
     }
 
 #if CPU
 #define STRIP 64
-#define STRIP_OF_16(T, TO)                                                                                             \
+#define STRIP_OF_16(T, Y)                                                                                              \
     if (i + 64 <= stop_i) {                                                                                            \
         float16 t0 = 0.0f, t1 = 0.0f, t2 = 0.0f, t3 = 0.0f;                                                            \
         for (size_t r = begin; r < end;) {                                                                             \
@@ -104,28 +108,28 @@ __kernel void sum_last(__global const stored *x, __global stored *y, const long 
             t2 += s2;                                                                                                  \
             t3 += s3;                                                                                                  \
         }                                                                                                              \
-        COLUMN_STORE(16, TO, t0, i)                                                                                    \
-        COLUMN_STORE(16, TO, t1, i + 16)                                                                               \
-        COLUMN_STORE(16, TO, t2, i + 32)                                                                               \
-        COLUMN_STORE(16, TO, t3, i + 48)                                                                               \
+        COLUMN_STORE(16, Y, t0, i)                                                                                     \
+        COLUMN_STORE(16, Y, t1, i + 16)                                                                                \
+        COLUMN_STORE(16, Y, t2, i + 32)                                                                                \
+        COLUMN_STORE(16, Y, t3, i + 48)                                                                                \
         return;                                                                                                        \
     }                                                                                                                  \
-    for (; i + 16 <= stop_i; i += 16) COLUMN(16, T, TO)
+    for (; i + 16 <= stop_i; i += 16) COLUMN(16, T, Y)
 #else
 #define STRIP 1
-#define STRIP_OF_16(T, TO)
+#define STRIP_OF_16(T, Y)
 #endif
 
-#define COLUMN_SUMS(kernel_name, T, TO)                                                                                \
-    __kernel void kernel_name(__global const STORED(T) *x, __global STORED(TO) *y, const long rows, const long n,      \
+#define COLUMN_SUMS(kernel_name, T, Y)                                                                                 \
+    __kernel void kernel_name(__global const STORED(T) *x, __global STORED(Y) *y, const long rows, const long n,       \
                               const long chunk, const int add)                                                         \
     {                                                                                                                  \
         const size_t k = get_global_id(1), begin = k * chunk, end = min(begin + (size_t)chunk, (size_t)rows);          \
         size_t i = get_global_id(0) * STRIP;                                                                           \
         const size_t stop_i = min(i + STRIP, (size_t)n);                                                               \
-        STRIP_OF_16(T, TO)                                                                                             \
-        for (; i < stop_i; i++) COLUMN(1, T, TO)                                                                       \
+        STRIP_OF_16(T, Y)                                                                                              \
+        for (; i < stop_i; i++) COLUMN(1, T, Y)                                                                        \
     }
 COLUMN_SUMS(rows_first, STORAGE, 0)
-COLUMN_SUMS(rows_last, 0, STORAGE)
-COLUMN_SUMS(rows_only, STORAGE, STORAGE)
+COLUMN_SUMS(rows_last, 0, TO)
+COLUMN_SUMS(rows_only, STORAGE, TO)

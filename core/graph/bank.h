@@ -1,5 +1,5 @@
 /* Banks: named tensors in flat regions that outlive plans. A layout says where each tensor lies; weights, gradients and
- * optimizer state of a model are banks of one layout. */
+ * optimizer state of a model are banks of one layout. In a HALF bank every element lies at half the offset, in 16 bits. */
 #ifndef BM_CORE_GRAPH_BANK_H
 #define BM_CORE_GRAPH_BANK_H
 
@@ -12,8 +12,8 @@
 extern "C" {
 #endif
 
-/* A tensor begins at a multiple of this many bytes, or of the device's base alignment if that is more; what lies between is
- * zero and stays zero. */
+/* A tensor begins at a multiple of this many bytes, or of twice the device's base alignment if that is more; what lies between
+ * is zero and stays zero. */
 #define BM_TENSOR_ALIGN 64
 
 typedef struct bm_tensor {
@@ -22,7 +22,7 @@ typedef struct bm_tensor {
     bm_shape shape;
     int group;
     int slab;
-    int64_t offset; /* bytes from the slab's begin, a multiple of the device's base alignment */
+    int64_t offset; /* bytes from the slab's begin, a multiple of twice the device's base alignment */
     int64_t bytes;
 } bm_tensor;
 
@@ -49,6 +49,8 @@ BM_API const bm_layout *bm_bank_layout(const bm_bank *b);
 BM_API bm_region *bm_bank_region(bm_bank *b);
 BM_API bm_queue *bm_bank_queue(bm_bank *b); /* its engine's */
 BM_API bm_status bm_bank_clear(bm_bank *b); /* zeros; enqueues */
+/* A tensor's memory, borrowed. */
+BM_API bm_status bm_bank_piece(cl_mem *out, bm_bank *b, const bm_tensor *t);
 /* Bytes [offset, offset + bytes) of a tensor to and from the host. Both block. */
 BM_API bm_status bm_bank_read(bm_bank *b, const bm_tensor *t, int64_t offset, void *data, int64_t bytes);
 BM_API bm_status bm_bank_write(bm_bank *b, const bm_tensor *t, int64_t offset, const void *data, int64_t bytes);

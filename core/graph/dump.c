@@ -12,7 +12,7 @@ static void add_value(bm_str *out, const bm_value *v)
     bm_str_addf(out, "%%%d %s %s", v->id, bm_dtype_name(v->dtype), bm_shape_text(&v->shape, shape, sizeof shape));
 }
 
-static const char *const places[BM_PLACE_COUNT] = {"temp", "input", "weight", "grad", "state0", "state1", "state2", "cache"};
+static const char *const places[BM_PLACE_COUNT] = {"temp", "input", "weight", "grad", "state0", "state1", "state2", "half", "cache"};
 
 void bm_graph_dump_text(const bm_graph *g, bm_str *out)
 {

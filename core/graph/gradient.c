@@ -84,6 +84,11 @@ int bm_grad_is_one(bm_graph *g, const bm_value *output)
     return s && s->is_one;
 }
 
+bm_dtype bm_grad_dtype(const bm_value *input)
+{
+    return base_of(input)->dtype;
+}
+
 int bm_grad_wanted(bm_graph *g, const bm_value *input)
 {
     bm_grad_slot *s = input ? bm_graph_slot(g, input) : NULL;
@@ -93,11 +98,11 @@ int bm_grad_wanted(bm_graph *g, const bm_value *input)
 void bm_grad_add(bm_graph *g, bm_value *input, bm_value *d)
 {
     if (!input || !d || g->error.status) return;
-    if (bm_shape_elements(&d->shape) != bm_shape_elements(&input->shape) || d->dtype != input->dtype) {
+    if (bm_shape_elements(&d->shape) != bm_shape_elements(&input->shape) || d->dtype != bm_grad_dtype(input)) {
         char have[BM_SHAPE_TEXT], want[BM_SHAPE_TEXT];
         bm_graph_fail(g, bm_fail(BM_ERR_SHAPE, "the gradient %s %s %s of %s %s %s has another shape or type", d->name,
                                  bm_dtype_name(d->dtype), bm_shape_text(&d->shape, have, sizeof have), input->name,
-                                 bm_dtype_name(input->dtype), bm_shape_text(&input->shape, want, sizeof want)));
+                                 bm_dtype_name(bm_grad_dtype(input)), bm_shape_text(&input->shape, want, sizeof want)));
         return;
     }
     bm_grad_slot *s = bm_graph_slot(g, input);

@@ -216,6 +216,24 @@ bm_value *bm_graph_param(bm_graph *g, const char *name, bm_dtype t, bm_shape sha
     return v;
 }
 
+bm_value *bm_graph_half(bm_graph *g, bm_value *param, bm_dtype t)
+{
+    if (!param || g->error.status) return NULL;
+    if (param->place != BM_PLACE_WEIGHT || param->dtype != BM_F32 || !bm_dtype_is_float(t) || bm_dtype_size(t) != 2)
+        return bm_graph_fail(g, bm_fail(BM_ERR_USAGE, "%s, %s: a copy in %s is of an f32 parameter in f16 or bf16", param->name,
+                                        bm_dtype_name(param->dtype), bm_dtype_name(t)));
+    bm_value *v = external(g, BM_PLACE_HALF, param->name, t, &param->shape);
+    if (!v) return NULL;
+    v->group = param->group;
+    v->origin = param;
+    return v;
+}
+
+bm_value *bm_graph_half_find(const bm_graph *g, const char *name)
+{
+    return bm_graph_find(g, BM_PLACE_HALF, name);
+}
+
 bm_value *bm_graph_param_find(const bm_graph *g, const char *name)
 {
     return bm_graph_find(g, BM_PLACE_WEIGHT, name);

@@ -37,6 +37,7 @@ typedef enum bm_place {
     BM_PLACE_STATE0, /* optimizer state: Adam's m */
     BM_PLACE_STATE1, /* Adam's v */
     BM_PLACE_STATE2,
+    BM_PLACE_HALF,   /* the 16-bit copy of the weight of the same name */
     BM_PLACE_CACHE,  /* keys and values of decoding */
     BM_PLACE_COUNT
 } bm_place;
@@ -64,6 +65,11 @@ BM_API bm_value *bm_graph_input(bm_graph *g, const char *name, bm_dtype t, bm_sh
 BM_API bm_value *bm_graph_param(bm_graph *g, const char *name, bm_dtype t, bm_shape shape, int group);
 /* The parameter of that name, or NULL. */
 BM_API bm_value *bm_graph_param_find(const bm_graph *g, const char *name);
+/* The 16-bit copy, f16 or bf16, of an f32 parameter, for ops to read in its stead. The copy lies in the HALF bank; who changes
+ * the parameter writes it. Its gradient is the parameter's, in f32. */
+BM_API bm_value *bm_graph_half(bm_graph *g, bm_value *param, bm_dtype t);
+/* The copy of the parameter of that name, or NULL. */
+BM_API bm_value *bm_graph_half_find(const bm_graph *g, const char *name);
 /* Data that the plan uploads once; copied into the graph. */
 BM_API bm_value *bm_graph_constant(bm_graph *g, const char *name, bm_dtype t, bm_shape shape, const void *data);
 BM_API bm_value *bm_graph_cache(bm_graph *g, const char *name, bm_dtype t, bm_shape shape);

@@ -109,7 +109,7 @@ cl_mem bm_launcher_bank_mem(bm_launcher *l, bm_place place, int group, int slab)
     int i = slab_of_group(bm_bank_layout(b), group, slab);
     cl_mem m = NULL;
     bm_status s = i < 0 ? bm_fail(BM_ERR_USAGE, "%s: group %d has no slab %d", l->node->name, group, slab)
-                        : bm_region_piece(&m, bm_bank_region(b), i, 0, bm_layout_slab_bytes(bm_bank_layout(b), i));
+                        : bm_region_piece(&m, bm_bank_region(b), i, 0, bm_region_slab_bytes(bm_bank_region(b), i));
     return s ? fail(l, s) : m;
 }
 

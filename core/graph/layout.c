@@ -21,7 +21,7 @@ struct bm_layout {
 /* Puts a tensor behind the last one of its group, in a new slab when it does not fit. */
 static bm_status place(bm_layout *l, bm_tensor *t, const bm_limits *limits)
 {
-    int64_t align = limits->align_bytes > BM_TENSOR_ALIGN ? limits->align_bytes : BM_TENSOR_ALIGN;
+    int64_t align = 2 * limits->align_bytes > BM_TENSOR_ALIGN ? 2 * limits->align_bytes : BM_TENSOR_ALIGN;
     int64_t most = limits->max_alloc_bytes / align * align;
     if (t->bytes > most || most == 0)
         return bm_fail(BM_ERR_DEVICE_MEMORY,

@@ -86,7 +86,7 @@ static bm_status check_update(const planner *w, const bm_node *n, int j, int tak
     if (w->last_read[base_of(n->inputs[input])->id] > n->index) why = "which is read later";
     else if (is_read_twice(w, n, input, root)) why = "which is another operand as well";
     else if (takers > 1) why = "which another of its results updates too";
-    else if (root->place == BM_PLACE_WEIGHT || root->place == BM_PLACE_INPUT) why = "which is no temporary";
+    else if (root->place == BM_PLACE_WEIGHT || root->place == BM_PLACE_HALF || root->place == BM_PLACE_INPUT) why = "which is no temporary";
     else if (bm_shape_bytes(&out->shape, out->dtype) != bm_shape_bytes(&in->shape, in->dtype)) why = "which has another size";
     return why ? bm_fail(BM_ERR_USAGE, "%s updates %s in place, %s", n->name, in->name, why) : BM_OK;
 }

@@ -33,7 +33,7 @@ struct bm_value {
     int id;        /* position in the graph's list of values */
     bm_value *view_of; /* reshape: the value whose memory this is; else NULL */
     bm_value *bound;   /* a tensor of a bank whose memory this value takes (gradients of parameters); else NULL */
-    bm_value *origin;  /* of a value that is computed again: the one that it repeats; else itself */
+    bm_value *origin;  /* of a value that is computed again: the one that it repeats; of a copy: its parameter; else itself */
     const void *data;  /* a constant's bytes, owned by the graph */
     int optional;      /* an output that is not computed when nothing uses it */
     int is_output;     /* bm_graph_output */
@@ -106,6 +106,8 @@ BM_API bm_value *bm_graph_fail(bm_graph *g, bm_status s);
 BM_API bm_value *bm_grad_of(bm_graph *g, const bm_value *output);
 /* Whether dL/d(output) is the constant 1 that a gradient starts from; bm_grad_of() is NULL then. */
 BM_API int bm_grad_is_one(bm_graph *g, const bm_value *output);
+/* The type of dL/d(input): the input's own, or that of the parameter that it is a 16-bit copy of. */
+BM_API bm_dtype bm_grad_dtype(const bm_value *input);
 /* Whether anything needs dL/d(input). */
 BM_API int bm_grad_wanted(bm_graph *g, const bm_value *input);
 /* Adds a contribution to dL/d(input). */

@@ -13,13 +13,13 @@ static bm_status bank_mem(cl_mem *m, bm_plan *p, const bm_value *v)
         if (bm_bank_place(p->banks[i]) != v->place) continue;
         const bm_tensor *t = bm_layout_find(bm_bank_layout(p->banks[i]), v->name);
         if (!t) continue;
-        if (t->dtype != v->dtype || !bm_shape_equal(&t->shape, &v->shape)) {
+        if (t->dtype != v->origin->dtype || !bm_shape_equal(&t->shape, &v->shape)) {
             char have[BM_SHAPE_TEXT], want[BM_SHAPE_TEXT];
             return bm_fail(BM_ERR_SHAPE, "%s is %s %s, the graph wants %s %s", v->name, bm_dtype_name(t->dtype),
                            bm_shape_text(&t->shape, have, sizeof have), bm_dtype_name(v->dtype),
                            bm_shape_text(&v->shape, want, sizeof want));
         }
-        return bm_region_piece(m, bm_bank_region(p->banks[i]), t->slab, t->offset, t->bytes > 0 ? t->bytes : 1);
+        return bm_bank_piece(m, p->banks[i], t);
     }
     return bm_fail(BM_ERR_USAGE, "no bank holds %s", v->name);
 }

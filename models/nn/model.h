@@ -25,6 +25,7 @@ typedef struct bm_model_request {
     int64_t window;   /* T, at most the context */
     float loss_scale; /* loss = loss_scale * sum of nats: 1 / tokens of the whole step when training */
     int recompute;    /* blocks are computed again for the gradient */
+    bm_dtype dtype;   /* of activations and of the weights as layers read them */
 } bm_model_request;
 
 /* The values by which a graph is fed and read; NULL where the mode has none. */

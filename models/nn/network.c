@@ -12,6 +12,7 @@ bm_status bm_network_build(bm_network *p, const bm_model *m, const bm_config *c,
     opts.accumulate = accumulate;
     BM_GO(bm_graph_create(&p->graph, &opts));
     BM_GO(bm_nn_create(&p->nn, p->graph));
+    bm_nn_set_dtype(p->nn, r->dtype);
     BM_GO(m->build(&p->io, p->nn, c, r));
     if (p->io.loss) bm_graph_output(p->graph, p->io.loss, "loss");
     if (r->mode == BM_MODEL_TRAIN) BM_GO(bm_graph_gradients(p->graph, p->io.loss));
@@ -31,7 +32,9 @@ bm_status bm_network_declare(bm_graph *to, const bm_network *from)
 {
     for (int i = 0; i < bm_nn_count(from->nn); i++) {
         const bm_value *v = bm_graph_param_find(from->graph, bm_nn_at(from->nn, i)->name);
-        bm_graph_param(to, bm_value_name(v), bm_value_dtype(v), *bm_value_shape(v), bm_value_group(v));
+        const bm_value *half = bm_graph_half_find(from->graph, bm_value_name(v));
+        bm_value *param = bm_graph_param(to, bm_value_name(v), bm_value_dtype(v), *bm_value_shape(v), bm_value_group(v));
+        if (half) bm_graph_half(to, param, bm_value_dtype(half));
     }
     return bm_graph_status(to);
 }

@@ -37,6 +37,9 @@ typedef struct bm_nn bm_nn;
 BM_API bm_status bm_nn_create(bm_nn **out, bm_graph *g);
 BM_API void bm_nn_destroy(bm_nn *nn);
 BM_API bm_graph *bm_nn_graph(bm_nn *nn);
+/* The type of activations, f32 at first. With f16 or bf16 layers read copies of their weights in that type, made and trained in
+ * f32; those of norms are read as they are. */
+BM_API void bm_nn_set_dtype(bm_nn *nn, bm_dtype t);
 BM_API int bm_nn_count(const bm_nn *nn);
 BM_API const bm_nn_param *bm_nn_at(const bm_nn *nn, int i);
 BM_API const bm_nn_param *bm_nn_find(const bm_nn *nn, const char *name); /* NULL if none */
@@ -47,7 +50,7 @@ BM_API const bm_nn_tie *bm_nn_tie_at(const bm_nn *nn, int i);
 BM_API void bm_nn_push(bm_nn *nn, const char *fmt, ...) BM_PRINTF(2, 3);
 BM_API void bm_nn_pop(bm_nn *nn);
 
-/* A parameter "PREFIX/name", f32. Tensors of rank 2 and more are group 0 (decayed), others group 1. */
+/* A parameter "PREFIX/name", f32, or the copy that is read in its stead. Tensors of rank 2 and more are group 0 (decayed), others group 1. */
 BM_API bm_value *bm_nn_weight(bm_nn *nn, const char *name, bm_shape shape, bm_init init, bm_semantic semantic);
 
 /* The parameter w once more, as a head that is the embedding; returns w. `name` is whole and a literal: it is kept. */

@@ -11,6 +11,7 @@ struct bm_params {
     bm_semantic *semantics;
     bm_nn_tie *ties;
     int n_ties;
+    bm_dtype half;          /* the type of the layers' copies; BM_F32: there are none */
     bm_bank *banks[BM_PLACE_COUNT];
     int n_banks;
 };
@@ -30,6 +31,8 @@ bm_status bm_params_create(bm_params **out, bm_engine *e, const bm_nn *nn, const
     p->ties = bm_calloc((size_t)bm_nn_ties(nn) + 1, sizeof *p->ties);
     if (!p->inits || !p->semantics || !p->ties) goto done;
     for (size_t i = 0; i < n; i++) {
+        const bm_value *half = bm_graph_half_find(g, bm_layout_at(p->layout, (int)i)->name);
+        if (half) p->half = bm_value_dtype(half);
         const bm_nn_param *q = bm_nn_find(nn, bm_layout_at(p->layout, (int)i)->name);
         if (!q) continue;
         p->inits[i] = q->init;
@@ -40,9 +43,10 @@ bm_status bm_params_create(bm_params **out, bm_engine *e, const bm_nn *nn, const
         p->ties[i].to = bm_layout_find(p->layout, p->ties[i].to)->name;
     }
     p->n_ties = bm_nn_ties(nn);
-    for (int place = BM_PLACE_WEIGHT; place <= BM_PLACE_STATE2; place++) {
+    for (int place = BM_PLACE_WEIGHT; place <= BM_PLACE_HALF; place++) {
         int wanted = place == BM_PLACE_WEIGHT || (place == BM_PLACE_GRAD && opts->gradients) ||
-                     (place >= BM_PLACE_STATE0 && place - BM_PLACE_STATE0 < opts->states);
+                     (place == BM_PLACE_HALF && p->half != BM_F32) ||
+                     (place >= BM_PLACE_STATE0 && place <= BM_PLACE_STATE2 && place - BM_PLACE_STATE0 < opts->states);
         if (!wanted) continue;
         status = bm_bank_create(&p->banks[p->n_banks], e, p->layout, (bm_place)place);
         if (status == BM_ERR_DEVICE_MEMORY) {
@@ -71,6 +75,43 @@ void bm_params_destroy(bm_params *p)
     bm_free(p);
 }
 
+/* Runs `build` over the banks that there are. */
+static bm_status run_over(bm_params *p, bm_status (*build)(bm_graph *g, const bm_params *p), uint64_t seed)
+{
+    bm_status status;
+    bm_graph *g = NULL;
+    bm_plan *plan = NULL;
+    const bm_graph_opts opts = bm_graph_opts_with_ops();
+    const bm_plan_opts o = {.banks = p->banks, .n_banks = p->n_banks};
+    BM_GO(bm_graph_create(&g, &opts));
+    BM_GO(build(g, p));
+    BM_GO(bm_plan_create(&plan, p->engine, g, &o));
+    bm_plan_set_u32(plan, BM_RT_SEED_LO, (uint32_t)seed);
+    bm_plan_set_u32(plan, BM_RT_SEED_HI, (uint32_t)(seed >> 32));
+    status = bm_plan_run(plan);
+done:
+    bm_plan_destroy(plan); /* waits */
+    bm_graph_destroy(g);
+    return status;
+}
+
+static bm_status build_halves(bm_graph *g, const bm_params *p)
+{
+    int groups = 0;
+    for (int i = 0; i < bm_layout_count(p->layout); i++) {
+        const bm_tensor *t = bm_layout_at(p->layout, i);
+        bm_graph_half(g, bm_graph_param(g, t->name, t->dtype, t->shape, t->group), p->half);
+        if (t->group >= groups) groups = t->group + 1;
+    }
+    for (int i = 0; i < groups; i++) bm_copy_halves(g, i);
+    return bm_graph_status(g);
+}
+
+bm_status bm_params_written(bm_params *p)
+{
+    return p->half == BM_F32 ? BM_OK : run_over(p, build_halves, 0);
+}
+
 /* One op for each tensor, whose draws are addressed by element. */
 static bm_status build_init(bm_graph *g, const bm_params *p)
 {
@@ -86,22 +127,8 @@ static bm_status build_init(bm_graph *g, const bm_params *p)
 
 bm_status bm_params_init(bm_params *p, uint64_t seed)
 {
-    bm_status status;
-    bm_graph *g = NULL;
-    bm_plan *plan = NULL;
-    const bm_graph_opts opts = bm_graph_opts_with_ops();
-    bm_bank *weights = bm_params_bank(p, BM_PLACE_WEIGHT);
-    const bm_plan_opts o = {.banks = &weights, .n_banks = 1};
-    BM_GO(bm_graph_create(&g, &opts));
-    BM_GO(build_init(g, p));
-    BM_GO(bm_plan_create(&plan, p->engine, g, &o));
-    bm_plan_set_u32(plan, BM_RT_SEED_LO, (uint32_t)seed);
-    bm_plan_set_u32(plan, BM_RT_SEED_HI, (uint32_t)(seed >> 32));
-    status = bm_plan_run(plan);
-done:
-    bm_plan_destroy(plan); /* waits */
-    bm_graph_destroy(g);
-    return status;
+    BM_TRY(run_over(p, build_init, seed));
+    return bm_params_written(p);
 }
 
 const bm_layout *bm_params_layout(const bm_params *p)

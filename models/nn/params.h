@@ -24,6 +24,9 @@ BM_API void bm_params_destroy(bm_params *p);
 /* Weights from Philox draws of (seed, stream of the name): the same on every device and in any order. Blocks. */
 BM_API bm_status bm_params_init(bm_params *p, uint64_t seed);
 
+/* Brings the layers' 16-bit copies up to weights that were written to the bank, where there are copies. Blocks. */
+BM_API bm_status bm_params_written(bm_params *p);
+
 BM_API const bm_layout *bm_params_layout(const bm_params *p);
 BM_API bm_semantic bm_params_semantic(const bm_params *p, int i); /* of bm_layout_at(i) */
 BM_API int bm_params_ties(const bm_params *p);

@@ -8,7 +8,7 @@
 #include "core/graph/graph_priv.h"
 #include "core/graph/memplan.h"
 #include "models/nn/network.h"
-#include "models/train/optimizer.h"
+#include "models/train/learner.h"
 
 /* What is forecast, and for what. */
 typedef struct forecast {
@@ -67,6 +67,13 @@ static bm_status add_evaluation(const forecast *w, int64_t micro, const bm_mempl
     return status;
 }
 
+static int has_halves(const bm_graph *g)
+{
+    for (int i = 0; i < g->n_values; i++)
+        if (g->values[i]->place == BM_PLACE_HALF) return 1;
+    return 0;
+}
+
 static bm_status add_banks(const forecast *w, const bm_graph *g)
 {
     bm_layout *l;
@@ -76,6 +83,7 @@ static bm_status add_banks(const forecast *w, const bm_graph *g)
     f->parameters = bm_layout_elements(l);
     f->weight_bytes = f->gradient_bytes = bm_layout_bytes(l);
     f->state_bytes = slots * f->weight_bytes;
+    f->half_bytes = has_halves(g) ? f->weight_bytes / 2 : 0;
     f->snapshot_bytes = (1 + slots) * f->weight_bytes;
     bm_layout_destroy(l);
     return BM_OK;
@@ -89,16 +97,13 @@ bm_status bm_forecast_training(bm_forecast *f, const bm_task *task, const bm_lim
     bm_memplan *plan = NULL;
     memset(f, 0, sizeof *f);
     const bm_config *c = task->config;
-    int64_t batch = bm_config_i64(c, "train.batch"), micro = bm_config_i64(c, "train.micro_batch");
-    if (micro > batch) micro = batch;
-    int64_t micros = bm_ceil_div(batch, micro);
-    f->tokens = batch * task->window;
-    bm_model_request r = {.mode = BM_MODEL_TRAIN, .batch = micro, .window = task->window,
-                          .loss_scale = 1.0f / (float)f->tokens, .recompute = bm_config_bool(c, "train.recompute")};
+    const bm_model_request r = bm_learner_request(c);
     BM_GO(bm_network_build(&first, task->model, c, &r, 0));
     BM_GO(add_banks(&w, first.graph));
     BM_GO(add_plan(&w, &plan, first.graph, NULL));
     bm_cost cost = bm_graph_cost(first.graph);
+    const int64_t micros = bm_ceil_div(bm_config_i64(c, "train.batch"), r.batch);
+    f->tokens = bm_config_i64(c, "train.batch") * task->window;
     f->flops = cost.flops * (double)micros;
     f->bytes = cost.bytes * (double)micros;
     f->nodes = first.graph->n_nodes;
@@ -109,8 +114,8 @@ bm_status bm_forecast_training(bm_forecast *f, const bm_task *task, const bm_lim
         BM_GO(add_plan(&w, NULL, more.graph, plan));
     }
     BM_GO(add_update(&w, &first, plan));
-    BM_GO(add_evaluation(&w, micro, plan));
-    f->total_bytes = f->weight_bytes + f->gradient_bytes + f->state_bytes + f->temp_bytes + f->input_bytes;
+    BM_GO(add_evaluation(&w, r.batch, plan));
+    f->total_bytes = f->weight_bytes + f->gradient_bytes + f->state_bytes + f->half_bytes + f->temp_bytes + f->input_bytes;
 done:
     bm_memplan_destroy(plan);
     bm_network_finish(&first);

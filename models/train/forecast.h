@@ -11,7 +11,7 @@ extern "C" {
 
 typedef struct bm_forecast {
     int64_t parameters;
-    int64_t weight_bytes, gradient_bytes, state_bytes; /* device memory of the banks */
+    int64_t weight_bytes, gradient_bytes, state_bytes, half_bytes; /* device memory of the banks */
     int64_t temp_bytes;  /* temporaries of a step (an evaluation shares them, or adds what it needs more) */
     int64_t input_bytes; /* batches and run-time scalars of all plans */
     int64_t total_bytes; /* all of the above: the buffers that a run holds */

@@ -33,6 +33,17 @@ struct bm_learner {
     int oldest, under_way;
 };
 
+bm_model_request bm_learner_request(const bm_config *c)
+{
+    const int64_t batch = bm_config_i64(c, "train.batch"), micro = bm_config_i64(c, "train.micro_batch");
+    bm_model_request r = {.mode = BM_MODEL_TRAIN, .batch = micro < batch ? micro : batch,
+                          .recompute = bm_config_bool(c, "train.recompute")};
+    r.window = bm_config_is_null(c, "data.window") ? bm_config_i64(c, "model.context") : bm_config_i64(c, "data.window");
+    r.loss_scale = 1.0f / (float)(batch * r.window);
+    bm_dtype_parse(&r.dtype, bm_config_string(c, "train.dtype")); /* one of the choices */
+    return r;
+}
+
 static bm_status build_update(bm_learner *l)
 {
     bm_graph_opts opts = bm_graph_opts_with_ops();
@@ -41,13 +52,10 @@ static bm_status build_update(bm_learner *l)
     return bm_optimizer_build(&l->norm, l->update_graph, l->config);
 }
 
-static bm_status build_plans(bm_learner *l, const bm_model *m, const char *gemm)
+static bm_status build_plans(bm_learner *l, const bm_model *m, const bm_model_request *r, const char *gemm)
 {
-    bm_model_request r = {.mode = BM_MODEL_TRAIN, .batch = l->micro, .window = l->window,
-                          .loss_scale = 1.0f / (float)(l->batch * l->window),
-                          .recompute = bm_config_bool(l->config, "train.recompute")};
-    BM_TRY(bm_network_build(&l->first, m, l->config, &r, 0));
-    if (l->micros > 1) BM_TRY(bm_network_build(&l->more, m, l->config, &r, 1));
+    BM_TRY(bm_network_build(&l->first, m, l->config, r, 0));
+    if (l->micros > 1) BM_TRY(bm_network_build(&l->more, m, l->config, r, 1));
     BM_TRY(build_update(l));
     bm_params_opts po = {.gradients = 1, .states = l->optimizer->slots};
     BM_TRY(bm_params_create(&l->params, l->engine, l->first.nn, l->first.graph, &po));
@@ -82,10 +90,10 @@ bm_status bm_learner_create(bm_learner **out, bm_engine *e, const bm_model *m, c
     l->config = c;
     l->optimizer = bm_optimizer_of(c);
     l->batch = bm_config_i64(c, "train.batch");
-    l->micro = bm_config_i64(c, "train.micro_batch");
-    if (l->micro > l->batch) l->micro = l->batch;
+    const bm_model_request r = bm_learner_request(c);
+    l->micro = r.batch;
+    l->window = r.window;
     l->micros = bm_ceil_div(l->batch, l->micro);
-    l->window = bm_config_is_null(c, "data.window") ? bm_config_i64(c, "model.context") : bm_config_i64(c, "data.window");
     if (l->batch % l->micro) {
         l->padded = bm_calloc((size_t)(2 * l->micro * l->window), sizeof *l->padded);
         if (!l->padded) {
@@ -93,7 +101,7 @@ bm_status bm_learner_create(bm_learner **out, bm_engine *e, const bm_model *m, c
             goto done;
         }
     }
-    BM_GO(build_plans(l, m, gemm));
+    BM_GO(build_plans(l, m, &r, gemm));
     BM_GO(make_slots(l));
 done:
     if (status) bm_learner_destroy(l);
@@ -247,12 +255,15 @@ bm_status bm_learner_collect(bm_learner *l, bm_step_result *out)
 static bm_status check_finite(void *user, bm_plan *p, const char *node, const bm_value *v)
 {
     const char **found = user;
-    float part[PEEK_ELEMENTS];
-    if (bm_value_dtype(v) != BM_F32) return BM_OK;
+    float part[PEEK_ELEMENTS], stored[PEEK_ELEMENTS];
+    const bm_dtype type = bm_value_dtype(v);
+    const int64_t size = (int64_t)bm_dtype_size(type);
+    if (!bm_dtype_is_float(type)) return BM_OK;
     int64_t n = bm_shape_elements(bm_value_shape(v));
     for (int64_t at = 0; at < n; at += PEEK_ELEMENTS) {
         int64_t k = n - at < PEEK_ELEMENTS ? n - at : PEEK_ELEMENTS;
-        BM_TRY(bm_plan_peek(p, v, at * 4, part, k * 4));
+        BM_TRY(bm_plan_peek(p, v, at * size, stored, k * size));
+        BM_TRY(bm_convert_floats(part, BM_F32, stored, type, (size_t)k));
         for (int64_t i = 0; i < k; i++)
             if (!isfinite(part[i])) {
                 *found = node;

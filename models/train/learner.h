@@ -11,6 +11,9 @@
 extern "C" {
 #endif
 
+/* What a configuration with its vocabulary asks of a model: the pass over one micro-batch of a training step. */
+BM_API bm_model_request bm_learner_request(const bm_config *c);
+
 typedef struct bm_learner bm_learner;
 
 /* Builds and plans: a forward-and-backward pass over a micro-batch, one that accumulates when the batch has several, and

@@ -86,7 +86,7 @@ bm_status bm_params_load(bm_params *p, const bm_checkpoint *from, const bm_optim
             BM_TRY(bm_checkpoint_read(from, &which, take, &l));
         }
     }
-    return BM_OK;
+    return bm_params_written(p);
 }
 
 /* ---- writing ---- */

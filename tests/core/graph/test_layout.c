@@ -96,7 +96,7 @@ START_TEST(random_layouts_respect_slabs_and_alignment)
     for (uint64_t seed = 0; seed < 200; seed++) {
         bm_rng r = bm_rng_start(seed, 1, 1);
         int64_t align = aligns[seed % 4], most = 16384 + (int64_t)(bm_rng_u32(&r) % 10000);
-        int64_t step = align > BM_TENSOR_ALIGN ? align : BM_TENSOR_ALIGN, tight = 0;
+        int64_t step = 2 * align > BM_TENSOR_ALIGN ? 2 * align : BM_TENSOR_ALIGN, tight = 0;
         bm_graph *g = new_graph();
         int n = 1 + (int)(bm_rng_u32(&r) % 40);
         for (int i = 0; i < n; i++) {
