@@ -6,8 +6,12 @@
 
 #include "tools/session.h"
 
-/* Median bytes per second of 7 passes over `bytes` of f32: read (a sum) and copy (read + written). Blocks. */
-bm_status bm_bench_bandwidth(double *read, double *copy, bm_engine *e, int64_t bytes);
+typedef struct bm_bandwidth {
+    double read, write, copy; /* bytes/s; copy: read + written */
+} bm_bandwidth;
+
+/* The medians of 7 passes over `bytes` of f32, of ops of cl/ops: a sum, a fill and a copy. Blocks. */
+bm_status bm_bench_bandwidth(bm_bandwidth *out, bm_engine *e, int64_t bytes);
 
 /* Seconds of a product of the CBLAS (OpenBLAS, if it can be loaded; its own threads): the median of `runs`; 0 if it cannot. Row-major
  * C [m, n] = op(A) op(B). */

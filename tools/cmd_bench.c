@@ -33,7 +33,9 @@ typedef struct bench {
     bm_session session;
     bm_task task;
     const char *gemm;
-    double read, copy, rate;      /* bytes/s, bytes/s, FLOP/s */
+    bm_dtype type;                /* of the operands of products */
+    bm_bandwidth bandwidth;
+    double rate[BM_DTYPE_COUNT];  /* the best GEMM's FLOP/s in f32 and bf16 */
     shape shapes[MOST_SHAPES];
     int n_shapes;
     double step_s, roofline_s, flops;
@@ -82,6 +84,8 @@ static bm_status measure_shapes(bench *b)
         bm_gemm_desc d = bm_gemm_desc_default(s->m, s->n, s->k);
         d.trans_a = s->trans_a;
         d.trans_b = s->trans_b;
+        d.type_a = d.type_b = b->type;
+        d.type_d = s->trans_a ? BM_F32 : b->type; /* gradients of weights are f32 */
         snprintf(line, sizeof line, "GEMM %d of %d", i + 1, b->n_shapes);
         bm_out_progress(line);
         for (int j = 0; bm_gemm_backends()[j] && j < MOST_BACKENDS; j++) {
@@ -91,7 +95,7 @@ static bm_status measure_shapes(bench *b)
             /* tiled is the plain reference; one run is enough to know it. */
             BM_TRY(bm_gemm_measure(&seconds, b->session.engine, name, &d, strcmp(name, "tiled") ? GEMM_RUNS : 1));
             s->gflops[j] = bm_gemm_flops(&d) / seconds / 1e9;
-            if (bm_gemm_flops(&d) / seconds > b->rate) b->rate = bm_gemm_flops(&d) / seconds;
+            if (s->gflops[j] * 1e9 > b->rate[b->type]) b->rate[b->type] = s->gflops[j] * 1e9;
         }
     }
     bm_out_progress("");
@@ -155,16 +159,17 @@ static bm_status measure(bench *b, int steps)
     bm_learner *l = NULL;
     int64_t bytes = (int64_t)256 << 20, most = bm_engine_limits(b->session.engine)->max_alloc_bytes;
     bm_out_progress("bandwidth");
-    BM_GO(bm_bench_bandwidth(&b->read, &b->copy, b->session.engine, bytes < most ? bytes : most));
+    BM_GO(bm_bench_bandwidth(&b->bandwidth, b->session.engine, bytes < most ? bytes : most));
     bm_out_progress("GEMM rate");
-    b->rate = bm_session_measure_gemm(&b->session);
+    b->rate[BM_F32] = bm_session_measure_gemm(&b->session, BM_F32);
+    b->rate[BM_BF16] = bm_session_measure_gemm(&b->session, BM_BF16);
     bm_out_progress("planning and building kernels");
     BM_GO(bm_learner_create(&l, b->session.engine, b->task.model, b->task.config, b->gemm));
     find_shapes(b, l, bm_learner_params(l));
     BM_GO(measure_shapes(b));
-    bm_session_keep_gemm(&b->session, b->rate); /* the best of them all */
+    bm_session_keep_gemm(&b->session, b->type, b->rate[b->type]); /* the best of them all */
     BM_GO(measure_steps(b, l, steps));
-    b->roofline_s = bm_learner_roofline_s(l, b->rate, b->copy);
+    b->roofline_s = bm_learner_roofline_s(l, b->rate[b->type], b->bandwidth.copy);
     BM_GO(measure_cblas(b));
 done:
     bm_out_progress("");
@@ -191,10 +196,11 @@ static int print_json(const bench *b)
 {
     const char *cblas = bm_bench_cblas_name();
     return bm_out_json(json_pack(
-        "{s:i, s:{s:s, s:s, s:s}, s:f, s:f, s:f, s:o, s:s?, s:{s:f, s:f, s:f, s:f, s:f, s:I}}", "schema", 1, "device",
+        "{s:i, s:{s:s, s:s, s:s}, s:f, s:f, s:f, s:f, s:f, s:s, s:o, s:s?, s:{s:f, s:f, s:f, s:f, s:f, s:I}}", "schema", 1, "device",
         "name", bm_engine_device_name(b->session.engine), "platform", bm_engine_platform_name(b->session.engine),
-        "driver", bm_engine_driver(b->session.engine), "read_gb_per_s", b->read / 1e9, "copy_gb_per_s", b->copy / 1e9,
-        "gemm_gflops", b->rate / 1e9, "gemm", shapes_json(b), "cblas_library", cblas, "train_step", "ms",
+        "driver", bm_engine_driver(b->session.engine), "read_gb_per_s", b->bandwidth.read / 1e9, "write_gb_per_s",
+        b->bandwidth.write / 1e9, "copy_gb_per_s", b->bandwidth.copy / 1e9, "gemm_gflops", b->rate[BM_F32] / 1e9, "gemm_bf16_gflops",
+        b->rate[BM_BF16] / 1e9, "dtype", bm_dtype_name(b->type), "gemm", shapes_json(b), "cblas_library", cblas, "train_step", "ms",
         b->step_s * 1e3, "tokens_per_s", (double)b->tokens / b->step_s, "gflops", b->flops / b->step_s / 1e9,
         "least_ms", b->roofline_s * 1e3, "share_of_limit", b->roofline_s / b->step_s, "tokens", (json_int_t)b->tokens));
 }
@@ -219,7 +225,8 @@ static bm_status print_table(const bench *b)
     heads[n] = NULL;
     printf("%s (%s, driver %s)\n", bm_engine_device_name(b->session.engine), bm_engine_platform_name(b->session.engine),
            bm_engine_driver(b->session.engine));
-    printf("read %.1f GB/s, copy %.1f GB/s (read + written), best GEMM %.1f GFLOP/s\n\n", b->read / 1e9, b->copy / 1e9, b->rate / 1e9);
+    printf("read %.1f GB/s, write %.1f GB/s, copy %.1f GB/s (read + written), best GEMM %.1f GFLOP/s in f32, %.1f in bf16\n\n",
+           b->bandwidth.read / 1e9, b->bandwidth.write / 1e9, b->bandwidth.copy / 1e9, b->rate[BM_F32] / 1e9, b->rate[BM_BF16] / 1e9);
     BM_TRY(bm_table_create(&t, heads));
     for (int i = 0; i < b->n_shapes; i++) {
         const shape *s = &b->shapes[i];
@@ -233,7 +240,8 @@ static bm_status print_table(const bench *b)
     bm_status status = bm_table_print(t, stdout);
     bm_table_destroy(t);
     BM_TRY(status);
-    printf("\nGFLOP/s, packing and copies counted; cblas: %s\n", cblas ? cblas : "none (install libopenblas0-pthread for the comparison)");
+    printf("\nGFLOP/s in %s, packing and copies counted; cblas, in f32: %s\n", bm_dtype_name(b->type),
+           cblas ? cblas : "none (install libopenblas0-pthread for the comparison)");
     printf("training step: %.1f ms, %.0f tokens/s, %.1f GFLOP/s; least possible here %.1f ms: %.0f %% of the limit\n", b->step_s * 1e3,
            (double)b->tokens / b->step_s, b->flops / b->step_s / 1e9, b->roofline_s * 1e3, 100 * b->roofline_s / b->step_s);
     return BM_OK;
@@ -268,6 +276,7 @@ static int do_bench(const bench_args *a)
     BM_GO(bm_config_create(&c, families, n));
     BM_GO(load_config(c, a));
     BM_GO(bm_task_open(&b->task, c, 1));
+    b->type = bm_task_dtype(c);
     bm_session_opts so = {.device = a->device, .config = bm_config_string(c, "device")};
     BM_GO(bm_session_open(&b->session, &so));
     bm_signals_watch("\nbmtool: stopping\n");
@@ -320,8 +329,9 @@ const bm_cmd bm_cmd_bench = {
             "      --steps N        training steps to time (default 5)\n"
             "  -j, --json           one object\n"
             "\n"
-            "Measures read and copy bandwidth, every GEMM backend (and OpenBLAS, where it is installed, on a CPU) on the products of\n"
-            "the model, and a training step with its share of the limit: each op at the best GEMM rate or at the copy bandwidth,\n"
-            "whichever takes longer.\n",
+            "Measures read, write and copy bandwidth, the best GEMM rate in f32 and in bf16 (summed in f32), every GEMM backend\n"
+            "(and OpenBLAS in f32, where it is installed, on a CPU) on the products of the model in the type of train.dtype, and a\n"
+            "training step with its share of the limit: each op at that type's best GEMM rate or at the copy bandwidth, whichever\n"
+            "takes longer.\n",
     .run = run_bench,
 };

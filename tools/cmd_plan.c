@@ -38,9 +38,9 @@ static int parse_bytes(int64_t *out, const char *text)
     return 0;
 }
 
-/* The limits to plan for: those of a device that is there, and its GEMM rate where that was measured before, or of one that is
- * described. No OpenCL is loaded for the latter. */
-static bm_status find_limits(bm_limits *out, char *name, size_t bytes, plan_args *a)
+/* The limits to plan for: those of a device that is there, and its GEMM rate in type t where that was measured before, or of one
+ * that is described. No OpenCL is loaded for the latter. */
+static bm_status find_limits(bm_limits *out, char *name, size_t bytes, plan_args *a, bm_dtype t)
 {
     int64_t memory = (int64_t)16 << 30;
     if (a->memory && parse_bytes(&memory, a->memory))
@@ -64,7 +64,7 @@ static bm_status find_limits(bm_limits *out, char *name, size_t bytes, plan_args
     BM_GO(bm_device_select(&d, &n, 1, list, a->device));
     *out = *bm_device_limits(d);
     if (a->memory) out->global_bytes = memory;
-    if (a->gflops <= 0) a->gflops = bm_session_kept_gemm(d) / 1e9;
+    if (a->gflops <= 0) a->gflops = bm_session_kept_gemm(d, t) / 1e9;
     snprintf(name, bytes, "%s", bm_device_name(d));
 done:
     bm_device_list_destroy(list);
@@ -156,7 +156,7 @@ static bm_status do_plan(plan_args *a, int *code)
         status = print_graph(&task, a->graph);
         goto done;
     }
-    BM_GO(find_limits(&limits, device, sizeof device, a));
+    BM_GO(find_limits(&limits, device, sizeof device, a, bm_task_dtype(c)));
     BM_GO(bm_forecast_training(&f, &task, &limits, a->gemm));
     if (a->json) *code = print_json(&f, &limits, device, a->gflops);
     else BM_GO(print_table(&f, &limits, device, a->gflops));

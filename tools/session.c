@@ -77,12 +77,12 @@ void bm_session_close(bm_session *s)
     memset(s, 0, sizeof *s);
 }
 
-/* The file that keeps the GEMM rate of the device with this key; NULL: none. */
-static char *rate_file(const char *cache_dir, const char *key)
+/* The file that keeps the GEMM rate of the device with this key, gemm-rate-KEY.txt or gemm-rate-bf16-KEY.txt; NULL: none. */
+static char *rate_file(const char *cache_dir, bm_dtype t, const char *key)
 {
     char name[80];
     if (!cache_dir) return NULL;
-    snprintf(name, sizeof name, "gemm-rate-%s.txt", key);
+    snprintf(name, sizeof name, "gemm-rate-%s%s%s.txt", t == BM_F32 ? "" : bm_dtype_name(t), t == BM_F32 ? "" : "-", key);
     return bm_path_join(cache_dir, name);
 }
 
@@ -110,25 +110,27 @@ static double backend_rate(bm_engine *e, const char *backend, const bm_gemm_desc
     return best;
 }
 
-double bm_session_measure_gemm(bm_session *s)
+double bm_session_measure_gemm(bm_session *s, bm_dtype t)
 {
     bm_gemm_desc d = bm_gemm_desc_default(1024, 1024, 1024);
+    const int cpu = bm_engine_form(s->engine) == BM_FORM_CPU;
     double best = 0;
     d.trans_b = 1;
-    bm_log(BM_LOG_PROGRESS, "measuring the GEMM rate");
-    /* tiled, which is slow, counts only where nothing else runs. */
+    d.type_a = d.type_b = d.type_d = t;
+    bm_log(BM_LOG_PROGRESS, "measuring the GEMM rate in %s", bm_dtype_name(t));
+    /* tiled, which is slow on a CPU, counts there only where nothing else runs. */
     for (int slow = 0; slow < 2 && best == 0; slow++)
         for (const char *const *b = bm_gemm_backends(); *b; b++) {
-            double rate = (strcmp(*b, "tiled") == 0) == slow ? backend_rate(s->engine, *b, &d) : 0;
+            double rate = (cpu && strcmp(*b, "tiled") == 0) == slow ? backend_rate(s->engine, *b, &d) : 0;
             if (rate > best) best = rate;
         }
-    bm_session_keep_gemm(s, best);
+    bm_session_keep_gemm(s, t, best);
     return best;
 }
 
-void bm_session_keep_gemm(bm_session *s, double rate)
+void bm_session_keep_gemm(bm_session *s, bm_dtype t, double rate)
 {
-    char *path = rate_file(s->cache_dir, bm_engine_key(s->engine)), text[48];
+    char *path = rate_file(s->cache_dir, t, bm_engine_key(s->engine)), text[48];
     if (path && rate > 0) {
         strcat(bm_format_f64(text, sizeof text - 1, rate, 6), "\n");
         if (bm_folder_create(s->cache_dir) || bm_file_replace(path, text, strlen(text)))
@@ -137,17 +139,17 @@ void bm_session_keep_gemm(bm_session *s, double rate)
     bm_free(path);
 }
 
-double bm_session_gemm_flops(bm_session *s)
+double bm_session_gemm_flops(bm_session *s, bm_dtype t)
 {
-    char *path = rate_file(s->cache_dir, bm_engine_key(s->engine));
+    char *path = rate_file(s->cache_dir, t, bm_engine_key(s->engine));
     double rate = read_rate(path);
     bm_free(path);
-    return rate > 0 ? rate : bm_session_measure_gemm(s);
+    return rate > 0 ? rate : bm_session_measure_gemm(s, t);
 }
 
-double bm_session_kept_gemm(const bm_device *d)
+double bm_session_kept_gemm(const bm_device *d, bm_dtype t)
 {
-    char key[33], *dir = find_cache_dir(), *path = bm_device_key(key, d) ? NULL : rate_file(dir, key);
+    char key[33], *dir = find_cache_dir(), *path = bm_device_key(key, d) ? NULL : rate_file(dir, t, key);
     double rate = read_rate(path);
     bm_free(path);
     bm_free(dir);

@@ -3,6 +3,7 @@
 #ifndef BM_TOOLS_SESSION_H
 #define BM_TOOLS_SESSION_H
 
+#include "core/base/dtype.h"
 #include "core/device/engine.h"
 
 typedef struct bm_session {
@@ -20,14 +21,15 @@ typedef struct bm_session_opts {
 /* --device goes before the configuration, that before BM_DEVICE; else auto. */
 bm_status bm_session_open(bm_session *s, const bm_session_opts *opts);
 void bm_session_close(bm_session *s); /* a session of zeros is fine */
-/* FLOP/s of the device's best GEMM backend on 1024 x 1024 x 1024, measured once and kept in its cache; 0 when it cannot be had. */
-double bm_session_gemm_flops(bm_session *s);
+/* FLOP/s of the device's best GEMM backend on 1024 x 1024 x 1024 of storage type t (sums are f32), measured once and kept in its
+ * cache; 0 when it cannot be had. */
+double bm_session_gemm_flops(bm_session *s, bm_dtype t);
 /* Measures it anew and keeps it. */
-double bm_session_measure_gemm(bm_session *s);
+double bm_session_measure_gemm(bm_session *s, bm_dtype t);
 /* The one kept of a device that is not opened, 0 for none. */
-double bm_session_kept_gemm(const bm_device *d);
+double bm_session_kept_gemm(const bm_device *d, bm_dtype t);
 /* Keeps a better one, seen elsewhere; a cache that cannot be written is said once. */
-void bm_session_keep_gemm(bm_session *s, double rate);
+void bm_session_keep_gemm(bm_session *s, bm_dtype t, double rate);
 
 /* Refuses an unknown name for --gemm (NULL is fine): 0, or prints the mistake and returns 2. */
 struct bm_cmd;

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """What test_use.sh asks of numpy:
-check_use.py loss DATA OUTPUTS EVAL.json | greedy DATA OUTPUTS PROMPT | safetensors CKPT FILE BACK | json FILE KEY..."""
+check_use.py loss DATA OUTPUTS EVAL.json | greedy DATA OUTPUTS PROMPT | safetensors CKPT FILE BACK | rates BENCH.json PLAN.json |
+json FILE KEY..."""
 import json
 import struct
 import sys
@@ -78,6 +79,21 @@ def safetensors(checkpoint, path, back):
         schedule = json.loads(bytes(a["/sched/json"][()]))
         assert schedule["type"] == "cosine" and schedule["lr"] > schedule["min_lr"] and schedule["steps"] > 0, schedule
     assert not header, f"more tensors: {list(header)}"
+
+
+def rates(bench, plan):
+    """Every limit was measured; plan counts with the f32 rate that bench has kept, in 6 digits."""
+    with open(bench) as f:
+        b = json.load(f)
+    for key in ("read_gb_per_s", "write_gb_per_s", "copy_gb_per_s", "gemm_gflops", "gemm_bf16_gflops"):
+        assert b[key] > 0 and np.isfinite(b[key]), key
+    assert b["dtype"] == "f32", b["dtype"]
+    best = max(row[k] or 0 for row in b["gemm"] for k in ("clblast", "packed", "tiled"))
+    assert b["gemm_gflops"] >= best, (b["gemm_gflops"], best)
+    with open(plan) as f:
+        p = json.load(f)
+    want = p["flops_per_step"] / b["gemm_gflops"] / 1e9
+    assert abs(p["least_s_per_step"] - want) < 1e-5 * want, (p["least_s_per_step"], want)
 
 
 def json_keys(path, *keys):

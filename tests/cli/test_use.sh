@@ -50,10 +50,16 @@ cmp out eval.json || fail "the converted model has another loss"
 # The tables of the machine, small.
 expect 0 "$bmtool" bench c.yaml --set model.vocab=257 --steps 1 --json
 mv out bench.json
-check json bench.json device.name read_gb_per_s copy_gb_per_s gemm_gflops gemm train_step.share_of_limit
-expect 0 "$bmtool" plan c.yaml --gflops 100 --json
+check json bench.json device.name dtype gemm train_step.share_of_limit
+expect 0 "$bmtool" plan c.yaml --device auto --json
 mv out plan.json
 check json plan.json memory.total parameters flops_per_step least_s_per_step
+check rates bench.json plan.json
+expect 0 "$bmtool" bench c.yaml --set model.vocab=257 --steps 1
+grep -qE '^read [0-9.]+ GB/s, write [0-9.]+ GB/s, copy [0-9.]+ GB/s .* GEMM [0-9.]+ GFLOP/s in f32, [0-9.]+ in bf16$' out || fail "the machine's limits"
+expect 0 "$bmtool" plan c.yaml --gflops 100 --json
+mv out plan.json
+check json plan.json least_s_per_step
 expect 0 "$bmtool" plan c.yaml --graph text
 grep -q '= weight h1/mlp/proj/weight$' out && grep -q -- '-> grad h0/attn/qkv/weight' out || fail "no weight, no gradient in the graph"
 expect 0 "$bmtool" plan c.yaml --graph dot
