@@ -276,7 +276,7 @@ static int do_bench(const bench_args *a)
     BM_GO(bm_config_create(&c, families, n));
     BM_GO(load_config(c, a));
     BM_GO(bm_task_open(&b->task, c, 1));
-    b->type = bm_task_dtype(c);
+    b->type = bm_learner_request(c).dtype;
     bm_session_opts so = {.device = a->device, .config = bm_config_string(c, "device")};
     BM_GO(bm_session_open(&b->session, &so));
     bm_signals_watch("\nbmtool: stopping\n");

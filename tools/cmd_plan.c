@@ -156,7 +156,7 @@ static bm_status do_plan(plan_args *a, int *code)
         status = print_graph(&task, a->graph);
         goto done;
     }
-    BM_GO(find_limits(&limits, device, sizeof device, a, bm_task_dtype(c)));
+    BM_GO(find_limits(&limits, device, sizeof device, a, bm_learner_request(c).dtype));
     BM_GO(bm_forecast_training(&f, &task, &limits, a->gemm));
     if (a->json) *code = print_json(&f, &limits, device, a->gflops);
     else BM_GO(print_table(&f, &limits, device, a->gflops));

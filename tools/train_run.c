@@ -9,6 +9,7 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "io/formats/safetensors.h"
+#include "models/train/learner.h"
 #include "models/train/trainer.h"
 #include "tools/out.h"
 #include "tools/session.h"
@@ -187,7 +188,7 @@ int bm_train_run_do(const bm_train_run *r)
     screen s = {.steps = bm_config_i64(r->config, "train.steps"), .val_loss = NAN, .start_s = bm_now_s()};
     bm_trainer_opts o = {.run = r->run, .restart = r->restart, .gemm = gemm, .resume = r->resume, .flags_json = flags,
                          .init = init, .stop = asked_to_stop, .on_metrics = show_metrics, .on_checkpoint = show_checkpoint, .user = &s};
-    o.gemm_flops = bm_session_gemm_flops(&session, bm_task_dtype(r->config));
+    o.gemm_flops = bm_session_gemm_flops(&session, bm_learner_request(r->config).dtype);
     BM_GO(bm_trainer_create(&trainer, session.engine, &task, &o));
     say_what(r, &session, trainer, &task);
     s.first = bm_trainer_step(trainer);

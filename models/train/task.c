@@ -1,6 +1,5 @@
 #include "models/train/task.h"
 
-#include <assert.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -75,15 +74,6 @@ void bm_task_close(bm_task *t)
 {
     bm_tokens_close(t->data);
     memset(t, 0, sizeof *t);
-}
-
-bm_dtype bm_task_dtype(const bm_config *c)
-{
-    bm_dtype t = BM_F32;
-    bm_status s = bm_dtype_parse(&t, bm_config_string(c, "train.dtype"));
-    assert(!s); /* the key's choices are names of types */
-    (void)s;
-    return t;
 }
 
 static bm_status first_difference(const bm_config *c, const bm_config *old, const char *path)

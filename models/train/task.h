@@ -25,9 +25,6 @@ typedef struct bm_task {
 BM_API bm_status bm_task_open(bm_task *t, bm_config *c, int no_data);
 BM_API void bm_task_close(bm_task *t); /* a task of zeros is fine */
 
-/* The type that train.dtype names. */
-BM_API bm_dtype bm_task_dtype(const bm_config *c);
-
 /* Whether a checkpoint's weights are of the model that a configuration describes, whose keys but for dropout must be
  * equal: weights of the right shapes still say nothing to other heads or another activation. BM_ERR_CONFIG names the
  * key. */
