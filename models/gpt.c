@@ -164,7 +164,7 @@ static bm_value *trunk(const gpt *m, bm_value *ids, bm_value *token)
 {
     bm_init init = {BM_INIT_NORMAL, INIT_STD};
     bm_value *position = bm_nn_weight(m->nn, "position/weight", BM_SHAPE(m->context, m->width), init, BM_SEMANTIC_EMBEDDING);
-    bm_value *x = drop(m, bm_embedding_positions(m->g, token, position, ids), "embedding", 0);
+    bm_value *x = drop(m, bm_embedding_positions(m->g, token, position, ids, m->r->dtype), "embedding", 0);
     bm_value *branch = NULL; /* what is still to be added to x */
     for (int64_t i = 0; i < m->layers; i++) {
         if (m->r->recompute) bm_graph_recompute_begin(m->g);

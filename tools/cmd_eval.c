@@ -33,7 +33,8 @@ static int print_result(const bm_evaluation *v, int json)
 }
 
 typedef struct eval_args {
-    const char *checkpoint, *data, *split, *device, *gemm;
+    const char *checkpoint, *data, *split, *device, *gemm, *weights;
+    bm_dtype type; /* of the weights */
     int64_t batch, tokens;
     int json;
 } eval_args;
@@ -49,7 +50,7 @@ static int do_eval(const eval_args *a)
     BM_GO(bm_use_open(&u, a->checkpoint));
     BM_GO(bm_tokens_open(&data, a->data ? a->data : bm_config_string(u.config, "data.path")));
     BM_GO(bm_task_check_tokens(u.config, u.checkpoint, data));
-    BM_GO(bm_use_load(&u, a->device, a->gemm));
+    BM_GO(bm_use_load(&u, a->device, a->gemm, a->type));
     bm_evaluator_opts o = {.batch = a->batch ? a->batch : bm_config_i64(u.config, "train.micro_batch"), .split = a->split,
                            .tokens = a->tokens, .gemm = a->gemm,
                            .window = bm_config_is_null(u.config, "data.window") ? bm_config_i64(u.config, "model.context")
@@ -80,12 +81,14 @@ static int run_eval(int argc, char **argv)
         {"tokens", 0, BM_OPT_I64, &a.tokens, 0},      {"batch", 'b', BM_OPT_I64, &a.batch, 0},
         {"device", 'd', BM_OPT_STRING, &a.device, 0},
         {"threads", 0, BM_OPT_I64, &bm_threads, 0}, {"gemm", 0, BM_OPT_STRING, &a.gemm, 0},
+        {"weights", 0, BM_OPT_STRING, &a.weights, 0},
         {"json", 'j', BM_OPT_FLAG, &a.json, 0},       {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_eval, opts, 1, 1);
     if (code >= 0) return code;
     if (a.gemm && !strcmp(a.gemm, "auto")) a.gemm = NULL;
     if ((code = bm_session_check_gemm(&bm_cmd_eval, a.gemm))) return code;
+    if ((code = bm_use_weights(&a.type, &bm_cmd_eval, a.weights))) return code;
     if ((code = bm_opt_range_i64(&bm_cmd_eval, "batch", a.batch, 0, 1 << 20))) return code;
     if ((code = bm_opt_range_i64(&bm_cmd_eval, "tokens", a.tokens, 0, INT64_MAX / 2))) return code;
     a.checkpoint = argv[0];
@@ -108,6 +111,7 @@ const bm_cmd bm_cmd_eval = {
             "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
             "      --threads N      of a CPU (default: as many as the process may use)\n"
             "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
+            "      --weights TYPE   f32, f16 or bf16: how matrices are kept; 16 bits take half the memory (default f32)\n"
             "  -j, --json           {\"loss\", \"perplexity\", \"tokens\"}; loss in nats per token\n",
     .run = run_eval,
 };

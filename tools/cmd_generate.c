@@ -17,7 +17,8 @@
 #include "tools/use.h"
 
 typedef struct generate_args {
-    const char *checkpoint, *prompt, *device, *gemm;
+    const char *checkpoint, *prompt, *device, *gemm, *weights;
+    bm_dtype type; /* of the weights */
     int64_t tokens, top_k, seed;
     double temperature, top_p;
     int stop;
@@ -90,7 +91,7 @@ static int do_generate(const generate_args *a)
                           .banned = a->stop ? -1 : (int64_t)bm_tokenizer_eot(tokenizer)};
     /* A model may know more ids than the tokenizer has; those are never drawn. */
     BM_GO(bm_sampler_create(&sampler, bm_tokenizer_vocab_size(tokenizer), &so));
-    BM_GO(bm_use_load(&u, a->device, a->gemm));
+    BM_GO(bm_use_load(&u, a->device, a->gemm, a->type));
     BM_GO(bm_generator_create(&generator, u.session.engine, u.model, u.config, u.params, a->gemm));
     bm_signals_watch("");
     signal(SIGPIPE, SIG_DFL); /* nobody reads on: nothing is left to do */
@@ -118,12 +119,14 @@ static int run_generate(int argc, char **argv)
         {"top-p", 0, BM_OPT_F64, &a.top_p, 0},            {"seed", 0, BM_OPT_I64, &a.seed, 0},
         {"stop", 0, BM_OPT_FLAG, &a.stop, 0},             {"device", 'd', BM_OPT_STRING, &a.device, 0},
         {"threads", 0, BM_OPT_I64, &bm_threads, 0},
-        {"gemm", 0, BM_OPT_STRING, &a.gemm, 0},           {NULL, 0, BM_OPT_FLAG, NULL, 0},
+        {"gemm", 0, BM_OPT_STRING, &a.gemm, 0},           {"weights", 0, BM_OPT_STRING, &a.weights, 0},
+        {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_generate, opts, 1, 1);
     if (code >= 0) return code;
     if (a.gemm && !strcmp(a.gemm, "auto")) a.gemm = NULL;
     if ((code = bm_session_check_gemm(&bm_cmd_generate, a.gemm))) return code;
+    if ((code = bm_use_weights(&a.type, &bm_cmd_generate, a.weights))) return code;
     if ((code = bm_opt_range_i64(&bm_cmd_generate, "tokens", a.tokens, 0, INT64_MAX / 2))) return code;
     if ((code = bm_opt_range_i64(&bm_cmd_generate, "top-k", a.top_k, 0, INT64_MAX))) return code;
     if ((code = bm_opt_range_i64(&bm_cmd_generate, "seed", a.seed, 0, INT64_MAX))) return code;
@@ -153,6 +156,7 @@ const bm_cmd bm_cmd_generate = {
             "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
             "      --threads N      of a CPU (default: as many as the process may use)\n"
             "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
+            "      --weights TYPE   f32, f16 or bf16: how matrices are kept; 16 bits take half the memory (default f32)\n"
             "\n"
             "Standard output gets the prompt and the raw bytes of exactly N tokens.\n",
     .run = run_generate,

@@ -34,7 +34,8 @@ static int parse_outputs(const char *list, bm_predict_opts *o)
 }
 
 typedef struct predict_args {
-    const char *checkpoint, *input, *output, *outputs, *device, *gemm;
+    const char *checkpoint, *input, *output, *outputs, *device, *gemm, *weights;
+    bm_dtype type; /* of the weights */
     int64_t batch;
     int force;
 } predict_args;
@@ -48,7 +49,7 @@ static int do_predict(const predict_args *a, bm_predict_opts *o)
     BM_GO(bm_use_open(&u, a->checkpoint));
     BM_GO(bm_tokens_open(&data, a->input));
     BM_GO(bm_task_check_tokens(u.config, u.checkpoint, data));
-    BM_GO(bm_use_load(&u, a->device, a->gemm));
+    BM_GO(bm_use_load(&u, a->device, a->gemm, a->type));
     o->batch = a->batch ? a->batch : bm_config_i64(u.config, "train.micro_batch");
     o->window = bm_config_is_null(u.config, "data.window") ? bm_config_i64(u.config, "model.context")
                                                            : bm_config_i64(u.config, "data.window");
@@ -80,12 +81,14 @@ static int run_predict(int argc, char **argv)
         {"outputs", 0, BM_OPT_STRING, &a.outputs, 0}, {"batch", 'b', BM_OPT_I64, &a.batch, 0},
         {"device", 'd', BM_OPT_STRING, &a.device, 0},
         {"threads", 0, BM_OPT_I64, &bm_threads, 0}, {"gemm", 0, BM_OPT_STRING, &a.gemm, 0},
+        {"weights", 0, BM_OPT_STRING, &a.weights, 0},
         {"force", 'f', BM_OPT_FLAG, &a.force, 0},     {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_predict, opts, 1, 1);
     if (code >= 0) return code;
     if (a.gemm && !strcmp(a.gemm, "auto")) a.gemm = NULL;
     if ((code = bm_session_check_gemm(&bm_cmd_predict, a.gemm))) return code;
+    if ((code = bm_use_weights(&a.type, &bm_cmd_predict, a.weights))) return code;
     if ((code = bm_opt_range_i64(&bm_cmd_predict, "batch", a.batch, 0, 1 << 20))) return code;
     if ((code = parse_outputs(a.outputs, &o))) return code;
     a.checkpoint = argv[0];
@@ -108,6 +111,7 @@ const bm_cmd bm_cmd_predict = {
             "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
             "      --threads N      of a CPU (default: as many as the process may use)\n"
             "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
+            "      --weights TYPE   f32, f16 or bf16: how matrices are kept; 16 bits take half the memory (default f32)\n"
             "  -f, --force          replace OUT.h5 when it exists\n",
     .run = run_predict,
 };

@@ -4,6 +4,7 @@
 
 #include "models/nn/network.h"
 #include "models/train/saver.h"
+#include "tools/out.h"
 
 bm_status bm_use_open(bm_use *u, const char *path)
 {
@@ -23,7 +24,14 @@ done:
     return status;
 }
 
-bm_status bm_use_load(bm_use *u, const char *device, const char *gemm)
+int bm_use_weights(bm_dtype *out, const bm_cmd *cmd, const char *text)
+{
+    *out = BM_F32;
+    if (!text || (!bm_dtype_parse(out, text) && (*out == BM_F32 || *out == BM_F16 || *out == BM_BF16))) return 0;
+    return bm_out_usage(cmd, "--weights %s: there is f32, f16 and bf16", text);
+}
+
+bm_status bm_use_load(bm_use *u, const char *device, const char *gemm, bm_dtype weights)
 {
     bm_network p = {0};
     bm_session_opts so = {.device = device, .config = bm_config_string(u->config, "device")};
@@ -31,7 +39,7 @@ bm_status bm_use_load(bm_use *u, const char *device, const char *gemm)
     bm_status status = bm_session_open(&u->session, &so);
     if (status) return status;
     /* One window is enough to know the parameters. */
-    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .loss_scale = 1.0f};
+    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .loss_scale = 1.0f, .stored = weights};
     bm_params_opts po = {0};
     BM_GO(bm_network_build(&p, u->model, u->config, &r, 0));
     BM_GO(bm_params_create(&u->params, u->session.engine, p.nn, p.graph, &po));

@@ -6,6 +6,7 @@
 #include "models/config/config.h"
 #include "models/nn/model.h"
 #include "models/nn/params.h"
+#include "tools/cmd.h"
 #include "tools/session.h"
 
 typedef struct bm_use {
@@ -19,8 +20,10 @@ typedef struct bm_use {
 
 /* Opens the checkpoint (a file or a run folder) and its configuration: nothing of a device yet. */
 bm_status bm_use_open(bm_use *u, const char *path);
-/* Opens the device and loads the weights. */
-bm_status bm_use_load(bm_use *u, const char *device, const char *gemm);
+/* What --weights says (NULL: f32): 0, or prints the mistake and returns 2. */
+int bm_use_weights(bm_dtype *out, const bm_cmd *cmd, const char *text);
+/* Opens the device and loads the weights, matrices in the type `weights`. */
+bm_status bm_use_load(bm_use *u, const char *device, const char *gemm, bm_dtype weights);
 void bm_use_close(bm_use *u); /* zeros are fine */
 
 #endif

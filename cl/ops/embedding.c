@@ -17,20 +17,19 @@ static bm_status want_table(const bm_value *v)
     return bm_fail(BM_ERR_SHAPE, "%s is %s, not a table [rows, columns]", v->name, bm_shape_text(&v->shape, text, sizeof text));
 }
 
-static bm_status add_output(bm_graph *g, bm_node *n, const bm_value *table, const bm_value *ids)
+static bm_status add_output(bm_graph *g, bm_node *n, bm_dtype type, const bm_value *table, const bm_value *ids)
 {
     bm_shape s = ids->shape;
     if (s.rank == BM_MAX_RANK) return bm_fail(BM_ERR_SHAPE, "%s has %d dimensions", ids->name, s.rank);
     s.dim[s.rank++] = table->shape.dim[1];
-    bm_node_output(g, n, table->dtype, s);
-    return bm_graph_status(g);
+    return bm_node_output(g, n, type, s) ? bm_ops_want_float(n->outputs[0]) : bm_graph_status(g);
 }
 
 static bm_status infer(bm_graph *g, bm_node *n)
 {
     BM_TRY(want_table(n->inputs[0]));
     BM_TRY(bm_ops_want_type(n->inputs[1], BM_I32));
-    return add_output(g, n, n->inputs[0], n->inputs[1]);
+    return add_output(g, n, n->inputs[0]->dtype, n->inputs[0], n->inputs[1]);
 }
 
 static bm_status infer_positions(bm_graph *g, bm_node *n)
@@ -40,7 +39,8 @@ static bm_status infer_positions(bm_graph *g, bm_node *n)
     BM_TRY(want_table(position));
     BM_TRY(bm_ops_want_type(position, token->dtype));
     BM_TRY(bm_ops_want_type(ids, BM_I32));
-    if (ids->shape.rank == 2 && position->shape.dim[1] == token->shape.dim[1]) return add_output(g, n, token, ids);
+    if (ids->shape.rank == 2 && position->shape.dim[1] == token->shape.dim[1])
+        return add_output(g, n, *(const bm_dtype *)n->attrs, token, ids);
     char a[BM_SHAPE_TEXT], b[BM_SHAPE_TEXT], c[BM_SHAPE_TEXT];
     return bm_fail(BM_ERR_SHAPE, "tables %s and %s and ids %s do not fit: [V, C], [P, C], [B, T]",
                    bm_shape_text(&token->shape, a, sizeof a), bm_shape_text(&position->shape, b, sizeof b),
@@ -225,7 +225,7 @@ static void gradient_positions(bm_graph *g, bm_node *n)
 
 static const bm_op op_embedding = {.name = "embedding", .infer = infer, .gradient = gradient, .cost = cost,
                                    .launch = launch};
-static const bm_op op_positions = {.name = "embedding_positions", .infer = infer_positions, .gradient = gradient_positions,
+static const bm_op op_positions = {.name = "embedding_positions", .attrs_bytes = sizeof(bm_dtype), .infer = infer_positions, .gradient = gradient_positions,
                                    .cost = cost_positions, .launch = launch_positions};
 
 bm_value *bm_embedding(bm_graph *g, bm_value *table, bm_value *ids)
@@ -234,8 +234,8 @@ bm_value *bm_embedding(bm_graph *g, bm_value *table, bm_value *ids)
     return bm_node_first(bm_node_create(g, &op_embedding, NULL, in, 2, 0));
 }
 
-bm_value *bm_embedding_positions(bm_graph *g, bm_value *token, bm_value *position, bm_value *ids)
+bm_value *bm_embedding_positions(bm_graph *g, bm_value *token, bm_value *position, bm_value *ids, bm_dtype type)
 {
     bm_value *const in[] = {token, position, ids};
-    return bm_node_first(bm_node_create(g, &op_positions, NULL, in, 3, 0));
+    return bm_node_first(bm_node_create(g, &op_positions, &type, in, 3, 0));
 }

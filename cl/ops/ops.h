@@ -59,9 +59,9 @@ BM_API bm_value *bm_add_norm(bm_graph *g, bm_value **sum, bm_value *x, bm_value 
 /* ---- cl/ops/embedding.c ---- */
 /* table [V, C], ids [..] i32 -> [.., C]. Gradient: deterministic scatter, ids in order. */
 BM_API bm_value *bm_embedding(bm_graph *g, bm_value *table, bm_value *ids);
-/* GPT-2's input: token[ids] + position[offset + t]; token [V, C], position [P, C], ids [B, T] -> [B, T, C]. offset is the
- * run-time scalar BM_RT_POSITION (0 in training). */
-BM_API bm_value *bm_embedding_positions(bm_graph *g, bm_value *token, bm_value *position, bm_value *ids);
+/* GPT-2's input: token[ids] + position[offset + t]; token [V, C], position [P, C], ids [B, T] -> [B, T, C] of a storage type
+ * that may be another than that of the tables. offset is the run-time scalar BM_RT_POSITION (0 in training). */
+BM_API bm_value *bm_embedding_positions(bm_graph *g, bm_value *token, bm_value *position, bm_value *ids, bm_dtype type);
 
 /* ---- cl/ops/attention.c: scaled dot product, heads side by side in the last dimension ---- */
 enum { BM_ATTENTION_MOST_HEAD = 256 }; /* elements of a head: what panels in private memory are sized for */

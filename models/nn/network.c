@@ -13,6 +13,7 @@ bm_status bm_network_build(bm_network *p, const bm_model *m, const bm_config *c,
     BM_GO(bm_graph_create(&p->graph, &opts));
     BM_GO(bm_nn_create(&p->nn, p->graph));
     bm_nn_set_dtype(p->nn, r->dtype);
+    bm_nn_set_stored(p->nn, r->stored);
     BM_GO(m->build(&p->io, p->nn, c, r));
     if (p->io.loss) bm_graph_output(p->graph, p->io.loss, "loss");
     if (r->mode == BM_MODEL_TRAIN) BM_GO(bm_graph_gradients(p->graph, p->io.loss));

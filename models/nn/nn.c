@@ -13,7 +13,7 @@
 
 struct bm_nn {
     bm_graph *graph;
-    bm_dtype dtype; /* of activations; BM_F32 is 0 */
+    bm_dtype dtype, stored; /* of activations, of matrices where they lie; BM_F32 is 0 */
     bm_nn_param *params;
     int n_params, cap_params;
     bm_nn_tie ties[MOST_TIES];
@@ -48,6 +48,11 @@ void bm_nn_destroy(bm_nn *nn)
 void bm_nn_set_dtype(bm_nn *nn, bm_dtype t)
 {
     nn->dtype = t;
+}
+
+void bm_nn_set_stored(bm_nn *nn, bm_dtype t)
+{
+    nn->stored = t;
 }
 
 bm_graph *bm_nn_graph(bm_nn *nn)
@@ -128,7 +133,8 @@ bm_value *bm_nn_weight(bm_nn *nn, const char *name, bm_shape shape, bm_init init
 {
     char full[2 * NAME_BYTES];
     snprintf(full, sizeof full, "%s%s", nn->prefix, name);
-    bm_value *v = bm_graph_param(nn->graph, full, BM_F32, shape, shape.rank < 2);
+    const int flat = shape.rank < 2;
+    bm_value *v = bm_graph_param(nn->graph, full, flat ? BM_F32 : nn->stored, shape, flat);
     if (!v || note(nn, v, init, semantic)) return NULL;
     return nn->dtype == BM_F32 || semantic == BM_SEMANTIC_NORM ? v : bm_graph_half(nn->graph, v, nn->dtype);
 }

@@ -11,6 +11,7 @@ struct bm_params {
     bm_semantic *semantics;
     bm_nn_tie *ties;
     int n_ties;
+    bm_dtype stored;        /* of tensors of rank 2 and more */
     bm_dtype half;          /* the type of the layers' copies; BM_F32: there are none */
     bm_bank *banks[BM_PLACE_COUNT];
     int n_banks;
@@ -33,6 +34,8 @@ bm_status bm_params_create(bm_params **out, bm_engine *e, const bm_nn *nn, const
     for (size_t i = 0; i < n; i++) {
         const bm_value *half = bm_graph_half_find(g, bm_layout_at(p->layout, (int)i)->name);
         if (half) p->half = bm_value_dtype(half);
+        const bm_tensor *t = bm_layout_at(p->layout, (int)i);
+        if (t->shape.rank >= 2) p->stored = t->dtype;
         const bm_nn_param *q = bm_nn_find(nn, bm_layout_at(p->layout, (int)i)->name);
         if (!q) continue;
         p->inits[i] = q->init;
@@ -134,6 +137,11 @@ bm_status bm_params_init(bm_params *p, uint64_t seed)
 const bm_layout *bm_params_layout(const bm_params *p)
 {
     return p->layout;
+}
+
+bm_dtype bm_params_stored(const bm_params *p)
+{
+    return p->stored;
 }
 
 bm_semantic bm_params_semantic(const bm_params *p, int i)

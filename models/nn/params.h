@@ -28,6 +28,7 @@ BM_API bm_status bm_params_init(bm_params *p, uint64_t seed);
 BM_API bm_status bm_params_written(bm_params *p);
 
 BM_API const bm_layout *bm_params_layout(const bm_params *p);
+BM_API bm_dtype bm_params_stored(const bm_params *p); /* of tensors of rank 2 and more */
 BM_API bm_semantic bm_params_semantic(const bm_params *p, int i); /* of bm_layout_at(i) */
 BM_API int bm_params_ties(const bm_params *p);
 BM_API const bm_nn_tie *bm_params_tie_at(const bm_params *p, int i);

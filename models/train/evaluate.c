@@ -38,7 +38,8 @@ bm_status bm_evaluator_create(bm_evaluator **out, bm_engine *e, const bm_model *
     v->targets = bm_calloc(cells, sizeof *v->targets);
     if (!v->inputs || !v->targets) goto done;
     BM_GO(make_loader(v, data, opts));
-    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = opts->batch, .window = opts->window, .loss_scale = 1.0f};
+    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = opts->batch, .window = opts->window, .loss_scale = 1.0f,
+                          .stored = bm_params_stored(params)};
     BM_GO(bm_network_build(&v->network, m, c, &r, 0));
     bm_plan_opts plan = {.gemm = opts->gemm, .share_temps = opts->share_temps};
     plan.banks = bm_params_banks(params, &plan.n_banks);

@@ -16,6 +16,7 @@ typedef struct loading {
     bm_params *params;
     bm_bank *bank;
     const bm_tensor *tensor;
+    bm_dtype from; /* in the file */
 } loading;
 
 static bm_status take(void *user, const bm_ckpt_tensor *t, const void *data, int64_t first, int64_t count)
@@ -23,14 +24,22 @@ static bm_status take(void *user, const bm_ckpt_tensor *t, const void *data, int
     (void)t;
     const loading *l = user;
     int64_t size = (int64_t)bm_dtype_size(l->tensor->dtype);
-    return bm_bank_write(l->bank, l->tensor, first * size, data, count * size);
+    if (l->from == l->tensor->dtype) return bm_bank_write(l->bank, l->tensor, first * size, data, count * size);
+    void *narrow = bm_alloc((size_t)(count * size) + 1);
+    if (!narrow) return BM_ERR_MEMORY;
+    bm_status s = bm_convert_floats(narrow, l->tensor->dtype, data, l->from, (size_t)count);
+    if (!s) s = bm_bank_write(l->bank, l->tensor, first * size, narrow, count * size);
+    bm_free(narrow);
+    return s;
 }
 
+/* Matrices that the model keeps in 16 bits are narrowed. */
 static bm_status check_param(const bm_ckpt_desc *d, int64_t i, const bm_tensor *t, const char *path)
 {
     char have[BM_SHAPE_TEXT], want[BM_SHAPE_TEXT];
     if (i < 0) return bm_fail(BM_ERR_SHAPE, "%s has no parameter %s, which the model has", path, t->name);
-    if (d->param[i].dtype == t->dtype && bm_shape_equal(&d->param[i].shape, &t->shape)) return BM_OK;
+    const int narrowed = d->param[i].dtype == BM_F32 && bm_dtype_is_float(t->dtype) && bm_dtype_size(t->dtype) == 2;
+    if ((d->param[i].dtype == t->dtype || narrowed) && bm_shape_equal(&d->param[i].shape, &t->shape)) return BM_OK;
     return bm_fail(BM_ERR_SHAPE, "%s: %s is %s %s, the model has %s %s", path, t->name, bm_dtype_name(d->param[i].dtype),
                    bm_shape_text(&d->param[i].shape, have, sizeof have), bm_dtype_name(t->dtype),
                    bm_shape_text(&t->shape, want, sizeof want));
@@ -75,7 +84,7 @@ bm_status bm_params_load(bm_params *p, const bm_checkpoint *from, const bm_optim
         const bm_tensor *t = bm_layout_at(layout, i);
         int64_t at = bm_checkpoint_find(from, t->name);
         BM_TRY(check_param(d, at, t, path));
-        loading l = {p, bm_params_bank(p, BM_PLACE_WEIGHT), t};
+        loading l = {p, bm_params_bank(p, BM_PLACE_WEIGHT), t, d->param[at].dtype};
         bm_ckpt_tensor which = {at, -1, -1};
         BM_TRY(bm_checkpoint_read(from, &which, take, &l));
         for (int s = 0; optimizer && s < optimizer->slots; s++) {

@@ -165,7 +165,7 @@ END_TEST
 START_TEST(embeddings_with_positions)
 {
     bm_value *token = weight("token", BM_SHAPE(1000, 7)), *position = weight("position", BM_SHAPE(50, 7));
-    differentiate(kept(bm_embedding_positions(graph, token, position, ids(BM_SHAPE(2, 3)))));
+    differentiate(kept(bm_embedding_positions(graph, token, position, ids(BM_SHAPE(2, 3)), BM_F32)));
     expect("embedding_positions", 42, 42, F * (6 + 42 + 21 + 42));
     expect("scatter", 42, 42, F * (6 + 42 + 42 + 42));
     expect("scatter_positions", 42, 42, F * (42 + 21 + 21));

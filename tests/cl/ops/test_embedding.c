@@ -78,7 +78,8 @@ static void prepare(bm_plan *p, const optest *t)
 static void build_positions(bm_graph *g, bm_value **out, bm_value *const *in, const optest *t)
 {
     (void)t;
-    out[0] = bm_embedding_positions(g, in[0], in[1], in[2]);
+    out[0] = bm_embedding_positions(g, in[0], in[1], in[2], bm_value_dtype(in[0]));
+    out[1] = bm_embedding_positions(g, in[0], in[1], in[2], BM_F32); /* of tables of any type */
 }
 
 static void reference_positions(double *const *out, const double *const *in, const optest *t)
@@ -87,19 +88,19 @@ static void reference_positions(double *const *out, const double *const *in, con
     const int64_t offset = ((const place *)t->with)->offset;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < C; c++)
-            out[0][r * C + c] = in[0][(int64_t)in[2][r] * C + c] + in[1][(offset + r % T) * C + c];
+            out[1][r * C + c] = out[0][r * C + c] = in[0][(int64_t)in[2][r] * C + c] + in[1][(offset + r % T) * C + c];
 }
 
 static void check_positions(const char *name, int64_t P, int64_t C, int64_t B, int64_t T, uint32_t offset)
 {
     const int64_t V = 13;
     const place with = {offset};
-    optest t = {.name = name, .n_in = 3, .n_out = 1, .build = build_positions, .reference = reference_positions,
+    optest t = {.name = name, .n_in = 3, .n_out = 2, .build = build_positions, .reference = reference_positions,
                 .with = &with, .prepare = prepare, .c = 1, .grad_c = 2};
     t.in[0] = (optest_input){.shape = BM_SHAPE(V, C), .place = BM_PLACE_WEIGHT, .gradient = B * T > 0};
     t.in[1] = (optest_input){.shape = BM_SHAPE(P, C), .place = BM_PLACE_WEIGHT, .gradient = B * T > 0};
     t.in[2] = (optest_input){.shape = BM_SHAPE(B, T), .fill = OPTEST_INDEX, .low = 0, .high = (double)V};
-    t.grad_length = (double)(B * T) / (double)V + (double)B;
+    t.grad_length = 2 * ((double)(B * T) / (double)V + (double)B);
     optest_check(&t);
     if (B * T > 0) optest_check_accumulate(&t);
 }
@@ -135,7 +136,7 @@ static void check_outside(bm_form form, int positions)
     test_ok(bm_graph_create(&g, &opts));
     for (int i = 0; i < 4; i++) w[i] = bm_graph_param(g, names[i], BM_F32, BM_SHAPE(rows[i], C), 0);
     bm_value *at = bm_graph_input(g, "ids", BM_I32, BM_SHAPE(1, T));
-    bm_value *out = positions ? bm_embedding_positions(g, w[0], w[2], at) : bm_embedding(g, w[0], at);
+    bm_value *out = positions ? bm_embedding_positions(g, w[0], w[2], at, BM_F32) : bm_embedding(g, w[0], at);
     bm_graph_output(g, out, "y");
     test_ok(bm_graph_gradients(g, bm_sum(g, out)));
     test_ok(bm_layout_create(&layout, g, BM_PLACE_WEIGHT, bm_engine_limits(e)));
@@ -183,7 +184,7 @@ START_TEST(tables_that_do_not_fit_are_refused)
     bm_graph *g = NULL;
     test_ok(bm_graph_create(&g, &opts));
     bm_value *token = bm_graph_input(g, "token", BM_F32, BM_SHAPE(5, 4)), *ids = bm_graph_input(g, "ids", BM_I32, BM_SHAPE(2, 3));
-    ck_assert_ptr_null(bm_embedding_positions(g, token, bm_graph_input(g, "position", BM_F32, BM_SHAPE(9, 3)), ids));
+    ck_assert_ptr_null(bm_embedding_positions(g, token, bm_graph_input(g, "position", BM_F32, BM_SHAPE(9, 3)), ids, BM_F32));
     ck_assert_int_eq(bm_graph_status(g), BM_ERR_SHAPE);
     bm_graph_destroy(g);
     test_ok(bm_graph_create(&g, &opts));

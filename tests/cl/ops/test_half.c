@@ -51,7 +51,7 @@ static void build(net *a, bm_dtype t)
     a->x = bm_graph_input(g, "x", t, BM_SHAPE(ROWS, K));
     a->r[0] = bm_graph_input(g, "r0", t, BM_SHAPE(B, T, K));
     a->r[1] = bm_graph_input(g, "r1", t, BM_SHAPE(ROWS, N));
-    bm_value *y = bm_embedding_positions(g, token, position, a->ids), *z = bm_linear(g, a->x, w, b, BM_ACT_NONE);
+    bm_value *y = bm_embedding_positions(g, token, position, a->ids, t), *z = bm_linear(g, a->x, w, b, BM_ACT_NONE);
     test_ok(bm_graph_gradients(g, bm_add(g, bm_sum(g, bm_mul(g, y, a->r[0])), bm_sum(g, bm_mul(g, z, a->r[1])))));
     const bm_adamw_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1, .clip = 1};
     bm_value *norm = bm_grad_norm(g, 2);

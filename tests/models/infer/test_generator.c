@@ -68,6 +68,47 @@ START_TEST(prompts_of_any_length)
 }
 END_TEST
 
+/* Parameters whose matrices are kept in type t, and those of `s` rounded to what they hold. */
+static bm_params *narrow(bm_dtype t)
+{
+    bm_network n = {0};
+    bm_params *p = NULL;
+    const bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .loss_scale = 1, .stored = t};
+    test_ok(bm_network_build(&n, s.model, s.config, &r, 0));
+    test_ok(bm_params_create(&p, s.engine, n.nn, n.graph, &(bm_params_opts){0}));
+    bm_network_finish(&n);
+    bm_bank *from = bm_params_bank(s.params, BM_PLACE_WEIGHT), *to = bm_params_bank(p, BM_PLACE_WEIGHT);
+    for (int i = 0; i < bm_layout_count(bm_params_layout(p)); i++) {
+        const bm_tensor *x = bm_layout_at(bm_params_layout(p), i), *wide = bm_layout_find(bm_params_layout(s.params), x->name);
+        const size_t elements = (size_t)bm_shape_elements(&x->shape);
+        float data[4 * SMALL_WIDTH * SMALL_WIDTH];
+        uint16_t stored[4 * SMALL_WIDTH * SMALL_WIDTH];
+        const int kept = x->dtype == BM_F32;
+        ck_assert_int_eq(kept, x->shape.rank < 2);
+        test_ok(bm_bank_read(from, wide, 0, data, wide->bytes));
+        test_ok(bm_convert_floats(stored, t, data, BM_F32, elements));
+        test_ok(bm_bank_write(to, x, 0, kept ? (const void *)data : stored, x->bytes));
+        if (kept) continue;
+        test_ok(bm_convert_floats(data, BM_F32, stored, t, elements));
+        test_ok(bm_bank_write(from, wide, 0, data, wide->bytes));
+    }
+    return p;
+}
+
+START_TEST(matrices_kept_in_16_bits_are_used_as_they_are)
+{
+    static const bm_dtype types[] = {BM_F16, BM_BF16};
+    bm_params *p = narrow(types[_i]);
+    bm_generator *g = NULL;
+    test_ok(bm_generator_create(&g, s.engine, s.model, s.config, p, NULL));
+    feed(g, text, 1, text, 1);
+    feed(g, text + 1, 33, text, 34);
+    feed(g, text + 34, 1, text, 35);
+    bm_generator_destroy(g);
+    bm_params_destroy(p);
+}
+END_TEST
+
 /* The 41st token: the sequence goes on with its last half, read anew, and the token. Then until the next time. */
 START_TEST(beyond_the_context_it_goes_on_with_the_last_half)
 {
@@ -178,6 +219,7 @@ int main(void)
     tcase_add_checked_fixture(t, open_all, close_all);
     tcase_add_loop_test(t, one_token_after_the_other, 0, 3);
     tcase_add_test(t, prompts_of_any_length);
+    tcase_add_loop_test(t, matrices_kept_in_16_bits_are_used_as_they_are, 0, 2);
     tcase_add_test(t, beyond_the_context_it_goes_on_with_the_last_half);
     tcase_add_test(t, long_prompts_keep_what_can_matter);
     tcase_add_test(t, what_is_no_token_is_refused_and_changes_nothing);
