@@ -6,10 +6,12 @@
     torch_gpt.py prefill --window 512 --steps 3                  reads prompts: logits of the last position, keys and values kept
     torch_gpt.py attention                                       attention alone, forward and backward: best times of several
     torch_gpt.py decode --steps 64                               writes tokens one by one after a first one, with a cache
+    torch_gpt.py about                                           says which PyTorch this is and whether its AdamW is fused on CPUs
 
 Defaults are those of bm's configuration file. One JSON object a line on stdout: first what ran (torch, BLAS, threads), then the
 losses of steps, then the validation loss. Works with any PyTorch from 1.12 on; where it has them, scaled_dot_product_attention
-and the fused AdamW are used (--no-sdpa, --no-fused turn them off).
+and the fused AdamW are used (--no-sdpa, --no-fused turn them off). --dtype bf16 trains under autocast: weights and what AdamW
+keeps stay f32. --weights bf16 reads prompts and writes tokens with all of the model in bf16.
 """
 import argparse
 import json
@@ -188,13 +190,18 @@ def blas_libraries():
     return sorted(p for p in paths if re.search(r"(^|[^u])blas|mkl|blis|dnnl", p.rsplit("/", 1)[-1]))
 
 
+def autocast(o):
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=o.dtype == "bf16")
+
+
 @torch.no_grad()
 def evaluate(o, model, val):
     n = min(val.n, max(1, o.eval_tokens // val.window)) if o.eval_tokens else val.n
     total = 0.0
     for first in range(0, n, o.batch):
         numbers = range(first, min(n, first + o.batch))
-        total += model(*val.batch(numbers)).item() * len(numbers)
+        with autocast(o):
+            total += model(*val.batch(numbers)).item() * len(numbers)
     return total / n, n * val.window
 
 
@@ -221,16 +228,20 @@ def time_attention(o, sizes, rounds=20):
         say(B=b, T=t, heads=heads, d=d, forward_ms=best[0] * 1e3, backward_ms=best[1] * 1e3)
 
 
+def new_caches(o, model):
+    return torch.zeros(o.layers, 2, 1, o.heads, o.context, o.width // o.heads, dtype=model.token.weight.dtype)
+
+
 @torch.inference_mode()
 def read_prompts(o, model):
-    caches = torch.zeros(o.layers, 2, 1, o.heads, o.context, o.width // o.heads)
+    caches = new_caches(o, model)
     for _ in range(o.steps):
         model.next(torch.randint(0, o.vocab, (1, o.window)), caches, 0)
 
 
 @torch.inference_mode()
 def write_tokens(o, model):
-    caches = torch.zeros(o.layers, 2, 1, o.heads, o.context, o.width // o.heads)
+    caches = new_caches(o, model)
     ids = torch.randint(0, o.vocab, (1, 1))
     for n in range(o.steps):
         ids = model.next(ids, caches, n).argmax(-1, keepdim=True)
@@ -242,7 +253,7 @@ def say(**what):
 
 def parse():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("mode", choices=("time", "learn", "prefill", "decode", "attention"))
+    p.add_argument("mode", choices=("time", "learn", "prefill", "decode", "attention", "about"))
     for name, kind, value in (("layers", int, 6), ("heads", int, 6), ("width", int, 384), ("context", int, 256),
                               ("vocab", int, None), ("window", int, None), ("batch", int, 12), ("micro-batch", int, None),
                               ("steps", int, 500), ("lr", float, 1e-3), ("min-lr", float, 1e-4), ("beta1", float, 0.9),
@@ -251,6 +262,8 @@ def parse():
                               ("log-every", int, 10), ("threads", int, 2)):
         p.add_argument("--" + name, type=kind, default=value)
     p.add_argument("--sizes", default="1,1024,12,64", help="of attention: B,T,heads,d, more behind spaces")
+    p.add_argument("--dtype", choices=("f32", "bf16"), default="f32", help="what training computes in")
+    p.add_argument("--weights", choices=("f32", "bf16"), default="f32", help="what prefill and decode keep the model in")
     p.add_argument("--schedule", choices=("cosine", "linear", "constant"), default="cosine")
     p.add_argument("--data", help="a dataset of bm's, with training and validation part")
     p.add_argument("--init", help="a checkpoint of bm's to start from")
@@ -271,6 +284,9 @@ def main():
     o = parse()
     torch.set_num_threads(o.threads)
     torch.manual_seed(o.seed)
+    if o.mode == "about":
+        say(torch=torch.__version__, fused=make_optimizer(o, nn.Linear(1, 1))[1])
+        return
     val = None
     if o.data:
         train, val = Windows(o.data, "train", o.window), Windows(o.data, "val", o.window)
@@ -288,7 +304,9 @@ def main():
     if o.init:
         load_bm(model, o.init)
     if o.mode in ("prefill", "decode"):
-        say(torch=torch.__version__, threads=torch.get_num_threads(), sdpa=o.sdpa, fused=None)
+        if o.weights == "bf16":
+            model.to(torch.bfloat16)
+        say(torch=torch.__version__, threads=torch.get_num_threads(), sdpa=o.sdpa)
         {"prefill": read_prompts, "decode": write_tokens}[o.mode](o, model)
         say(steps=o.steps, blas=blas_libraries())
         return
@@ -302,7 +320,8 @@ def main():
         optimizer.zero_grad(set_to_none=True)
         loss = 0.0
         for _ in range(o.batch // o.micro_batch):
-            part = model(*next_batch(o.micro_batch)) * (o.micro_batch / o.batch)
+            with autocast(o):
+                part = model(*next_batch(o.micro_batch)) * (o.micro_batch / o.batch)
             part.backward()
             loss += part.item()
         norm = nn.utils.clip_grad_norm_(model.parameters(), o.clip) if o.clip else torch.zeros(())
