@@ -9,6 +9,7 @@
 #include "models/train/schedule.h"
 #include "models/train/task.h"
 #include "tools/bench_device.h"
+#include "tools/bench_ops.h"
 #include "tools/cmd.h"
 #include "tools/config_arg.h"
 #include "tools/opt.h"
@@ -40,6 +41,8 @@ typedef struct bench {
     int n_shapes;
     double step_s, roofline_s, flops;
     int64_t tokens;
+    int by_op;                    /* --ops */
+    bm_op_times ops;
 } bench;
 
 static bm_status stopped(void)
@@ -135,6 +138,7 @@ static bm_status measure_steps(bench *b, bm_learner *l, int steps)
     for (int i = -1; i < steps; i++) {
         char line[80];
         bm_step_result r;
+        if (i == 0 && b->by_op) bm_queue_profile_reset(bm_engine_queue(b->session.engine));
         snprintf(line, sizeof line, "training step %d of %d", i + 2, steps + 1);
         bm_out_progress(line);
         BM_GO(stopped());
@@ -170,6 +174,8 @@ static bm_status measure(bench *b, int steps)
     bm_session_keep_gemm(&b->session, b->type, b->rate[b->type]); /* the best of them all */
     BM_GO(measure_steps(b, l, steps));
     b->roofline_s = bm_learner_roofline_s(l, b->rate[b->type], b->bandwidth.copy);
+    if (b->by_op)
+        BM_GO(bm_op_times_of(&b->ops, l, bm_engine_queue(b->session.engine), steps, b->rate[b->type], b->bandwidth.copy));
     BM_GO(measure_cblas(b));
 done:
     bm_out_progress("");
@@ -196,13 +202,14 @@ static int print_json(const bench *b)
 {
     const char *cblas = bm_bench_cblas_name();
     return bm_out_json(json_pack(
-        "{s:i, s:{s:s, s:s, s:s}, s:f, s:f, s:f, s:f, s:f, s:s, s:o, s:s?, s:{s:f, s:f, s:f, s:f, s:f, s:I}}", "schema", 1, "device",
+        "{s:i, s:{s:s, s:s, s:s}, s:f, s:f, s:f, s:f, s:f, s:s, s:o, s:s?, s:{s:f, s:f, s:f, s:f, s:f, s:I}, s:o*}", "schema", 1, "device",
         "name", bm_engine_device_name(b->session.engine), "platform", bm_engine_platform_name(b->session.engine),
         "driver", bm_engine_driver(b->session.engine), "read_gb_per_s", b->bandwidth.read / 1e9, "write_gb_per_s",
         b->bandwidth.write / 1e9, "copy_gb_per_s", b->bandwidth.copy / 1e9, "gemm_gflops", b->rate[BM_F32] / 1e9, "gemm_bf16_gflops",
         b->rate[BM_BF16] / 1e9, "dtype", bm_dtype_name(b->type), "gemm", shapes_json(b), "cblas_library", cblas, "train_step", "ms",
         b->step_s * 1e3, "tokens_per_s", (double)b->tokens / b->step_s, "gflops", b->flops / b->step_s / 1e9,
-        "least_ms", b->roofline_s * 1e3, "share_of_limit", b->roofline_s / b->step_s, "tokens", (json_int_t)b->tokens));
+        "least_ms", b->roofline_s * 1e3, "share_of_limit", b->roofline_s / b->step_s, "tokens", (json_int_t)b->tokens, "ops",
+        b->by_op ? bm_op_times_json(&b->ops) : NULL));
 }
 
 static void add_gflops(bm_table *t, double x)
@@ -244,14 +251,14 @@ static bm_status print_table(const bench *b)
            cblas ? cblas : "none (install libopenblas0-pthread for the comparison)");
     printf("training step: %.1f ms, %.0f tokens/s, %.1f GFLOP/s; least possible here %.1f ms: %.0f %% of the limit\n", b->step_s * 1e3,
            (double)b->tokens / b->step_s, b->flops / b->step_s / 1e9, b->roofline_s * 1e3, 100 * b->roofline_s / b->step_s);
-    return BM_OK;
+    return b->by_op ? bm_op_times_print(&b->ops, b->step_s) : BM_OK;
 }
 
 typedef struct bench_args {
     const char *config, *device, *gemm;
     bm_opt_list sets;
     int64_t steps;
-    int json;
+    int json, ops;
 } bench_args;
 
 static bm_status load_config(bm_config *c, const bench_args *a)
@@ -273,11 +280,12 @@ static int do_bench(const bench_args *a)
     if (!b) return bm_out_error(BM_ERR_MEMORY);
     const bm_config_family *const *families = bm_model_families(&n);
     b->gemm = a->gemm;
+    b->by_op = a->ops;
     BM_GO(bm_config_create(&c, families, n));
     BM_GO(load_config(c, a));
     BM_GO(bm_task_open(&b->task, c, 1));
     b->type = bm_learner_request(c).dtype;
-    bm_session_opts so = {.device = a->device, .config = bm_config_string(c, "device")};
+    bm_session_opts so = {.device = a->device, .config = bm_config_string(c, "device"), .profile = a->ops};
     BM_GO(bm_session_open(&b->session, &so));
     bm_signals_watch("\nbmtool: stopping\n");
     BM_GO(measure(b, (int)a->steps));
@@ -300,7 +308,8 @@ static int run_bench(int argc, char **argv)
         {"set", 's', BM_OPT_LIST, &a.sets, 0},   {"device", 'd', BM_OPT_STRING, &a.device, 0},
         {"threads", 0, BM_OPT_I64, &bm_threads, 0},
         {"gemm", 0, BM_OPT_STRING, &a.gemm, 0},  {"steps", 0, BM_OPT_I64, &a.steps, 0},
-        {"json", 'j', BM_OPT_FLAG, &a.json, 0},  {NULL, 0, BM_OPT_FLAG, NULL, 0},
+        {"ops", 0, BM_OPT_FLAG, &a.ops, 0},      {"json", 'j', BM_OPT_FLAG, &a.json, 0},
+        {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_bench, opts, 0, 1);
     if (code >= 0) return code;
@@ -327,6 +336,7 @@ const bm_cmd bm_cmd_bench = {
             "      --threads N      of a CPU (default: as many as the process may use)\n"
             "      --gemm BACKEND   of the training step: auto (measured), clblast, packed or tiled\n"
             "      --steps N        training steps to time (default 5)\n"
+            "      --ops            also a table of the step's ops: time, and share of the limit (it costs a little time)\n"
             "  -j, --json           one object\n"
             "\n"
             "Measures read, write and copy bandwidth, the best GEMM rate in f32 and in bf16 (summed in f32), every GEMM backend\n"

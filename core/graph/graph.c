@@ -346,26 +346,30 @@ bm_cost bm_node_cost(const bm_node *n)
     return n->op->cost ? n->op->cost(n) : operand_bytes(n);
 }
 
+void bm_graph_each_cost(bm_graph *g, void (*see)(void *user, const char *node, bm_cost c), void *user)
+{
+    bm_graph_mark_live(g);
+    for (int i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i]->live) see(user, g->nodes[i]->name, bm_node_cost(g->nodes[i]));
+}
+
+static void add_cost(void *user, const char *node, bm_cost c)
+{
+    bm_cost *sum = user;
+    (void)node;
+    sum->flops += c.flops;
+    sum->bytes += c.bytes;
+}
+
 bm_cost bm_graph_cost(bm_graph *g)
 {
     bm_cost sum = {0, 0};
-    bm_graph_mark_live(g);
-    for (int i = 0; i < g->n_nodes; i++) {
-        bm_cost c = bm_node_cost(g->nodes[i]);
-        sum.flops += c.flops;
-        sum.bytes += c.bytes;
-    }
+    bm_graph_each_cost(g, add_cost, &sum);
     return sum;
 }
 
-double bm_graph_roofline_s(bm_graph *g, double flops_per_s, double bytes_per_s)
+double bm_cost_least_s(bm_cost c, double flops_per_s, double bytes_per_s)
 {
-    double sum = 0;
-    bm_graph_mark_live(g);
-    for (int i = 0; i < g->n_nodes; i++) {
-        bm_cost c = bm_node_cost(g->nodes[i]);
-        double compute = c.flops / flops_per_s, move = c.bytes / bytes_per_s;
-        sum += compute > move ? compute : move;
-    }
-    return sum;
+    const double compute = c.flops / flops_per_s, move = c.bytes / bytes_per_s;
+    return compute > move ? compute : move;
 }

@@ -107,9 +107,11 @@ typedef struct bm_cost {
     double bytes; /* read + written, each operand once */
 } bm_cost;
 BM_API bm_cost bm_graph_cost(bm_graph *g);
-/* The least seconds on a device of these rates: the sum over nodes of max(flops / flop rate, bytes / byte rate) (Williams,
- * Waterman & Patterson 2009, "Roofline"). */
-BM_API double bm_graph_roofline_s(bm_graph *g, double flops_per_s, double bytes_per_s);
+/* Each of those nodes, in order: its name, the last part of which is its op's, and its cost. */
+BM_API void bm_graph_each_cost(bm_graph *g, void (*see)(void *user, const char *node, bm_cost c), void *user);
+/* The least seconds on a device of these rates: max(flops / flop rate, bytes / byte rate) (Williams, Waterman & Patterson 2009,
+ * "Roofline"). */
+BM_API double bm_cost_least_s(bm_cost c, double flops_per_s, double bytes_per_s);
 
 /* One line per node; Graphviz' DOT. */
 BM_API void bm_graph_dump_text(const bm_graph *g, bm_str *out);

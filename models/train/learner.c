@@ -143,15 +143,41 @@ bm_plan *bm_learner_plan(bm_learner *l)
     return l->first.plan;
 }
 
+void bm_learner_each_cost(const bm_learner *l, void (*see)(void *user, const char *node, bm_cost c), void *user)
+{
+    for (int64_t m = 0; m < l->micros; m++) bm_graph_each_cost(m ? l->more.graph : l->first.graph, see, user);
+    bm_graph_each_cost(l->update_graph, see, user);
+}
+
+static void add_flops(void *user, const char *node, bm_cost c)
+{
+    (void)node;
+    *(double *)user += c.flops;
+}
+
 double bm_learner_flops(const bm_learner *l)
 {
-    return bm_graph_cost(l->first.graph).flops * (double)l->micros + bm_graph_cost(l->update_graph).flops;
+    double sum = 0;
+    bm_learner_each_cost(l, add_flops, &sum);
+    return sum;
+}
+
+typedef struct roofline {
+    double flops_per_s, bytes_per_s, seconds;
+} roofline;
+
+static void add_least(void *user, const char *node, bm_cost c)
+{
+    roofline *r = user;
+    (void)node;
+    r->seconds += bm_cost_least_s(c, r->flops_per_s, r->bytes_per_s);
 }
 
 double bm_learner_roofline_s(const bm_learner *l, double flops_per_s, double bytes_per_s)
 {
-    return bm_graph_roofline_s(l->first.graph, flops_per_s, bytes_per_s) * (double)l->micros +
-           bm_graph_roofline_s(l->update_graph, flops_per_s, bytes_per_s);
+    roofline r = {flops_per_s, bytes_per_s, 0};
+    bm_learner_each_cost(l, add_least, &r);
+    return r.seconds;
 }
 
 const bm_nn *bm_learner_nn(const bm_learner *l)

@@ -26,7 +26,10 @@ BM_API const bm_optimizer *bm_learner_optimizer(const bm_learner *l);
 /* The forward-and-backward plan, to share its temporaries with. */
 BM_API bm_plan *bm_learner_plan(bm_learner *l);
 BM_API double bm_learner_flops(const bm_learner *l); /* of one step */
-BM_API double bm_learner_roofline_s(const bm_learner *l, double flops_per_s, double bytes_per_s); /* bm_graph_roofline_s of a step */
+/* The least seconds of a step: the sum of bm_cost_least_s over its nodes. */
+BM_API double bm_learner_roofline_s(const bm_learner *l, double flops_per_s, double bytes_per_s);
+/* bm_graph_each_cost of a step: of the pass over a micro-batch as often as it is made, then of the update. */
+BM_API void bm_learner_each_cost(const bm_learner *l, void (*see)(void *user, const char *node, bm_cost c), void *user);
 BM_API const bm_nn *bm_learner_nn(const bm_learner *l);
 BM_API int64_t bm_learner_window(const bm_learner *l);
 BM_API int64_t bm_learner_batch(const bm_learner *l);

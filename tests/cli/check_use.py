@@ -103,6 +103,18 @@ def rates(bench, plan):
     assert abs(p["least_s_per_step"] - want) < 1e-5 * want, (p["least_s_per_step"], want)
 
 
+def ops(path):
+    """The ops of a step are all there, the longest first, and none took longer than the step."""
+    with open(path) as f:
+        j = json.load(f)
+    times = [o["ms"] for o in j["ops"]]
+    names = {o["op"] for o in j["ops"] if o["kernels"] > 0}
+    assert {"linear", "attention", "attention_backward", "norm", "softmax_xent", "adamw", "grad_norm"} <= names, names
+    assert times == sorted(times, reverse=True) and times[0] < 2 * j["train_step"]["ms"], times
+    least = sum(o["least_ms"] for o in j["ops"])
+    assert abs(least - j["train_step"]["least_ms"]) < 1e-6 * least, (least, j["train_step"])
+
+
 def json_keys(path, *keys):
     with open(path) as f:
         root = json.load(f)

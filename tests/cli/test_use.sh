@@ -68,9 +68,12 @@ expect 0 "$bmtool" plan c.yaml --device auto --json
 mv out plan.json
 check json plan.json memory.total parameters flops_per_step least_s_per_step
 check rates bench.json plan.json
-expect 0 "$bmtool" bench c.yaml --set model.vocab=257 --set train.dtype=bf16 --steps 1 --json
+expect 0 "$bmtool" bench c.yaml --set model.vocab=257 --set train.dtype=bf16 --steps 1 --ops --json
 grep -q '"dtype": "bf16"' out || fail "the products of a bf16 model are not measured in bf16"
-expect 0 "$bmtool" bench c.yaml --set model.vocab=257 --steps 1
+mv out ops.json
+check ops ops.json
+expect 0 "$bmtool" bench c.yaml --set model.vocab=257 --steps 1 --ops
+grep -q '^attention_backward .*%' out || fail "no table of ops"
 grep -qE '^read [0-9.]+ GB/s, write [0-9.]+ GB/s, copy [0-9.]+ GB/s .* GEMM [0-9.]+ GFLOP/s in f32, [0-9.]+ in bf16$' out || fail "the machine's limits"
 expect 0 "$bmtool" plan c.yaml --gflops 100 --json
 mv out plan.json
