@@ -225,7 +225,8 @@ static void gradient_positions(bm_graph *g, bm_node *n)
 
 static const bm_op op_embedding = {.name = "embedding", .infer = infer, .gradient = gradient, .cost = cost,
                                    .launch = launch};
-static const bm_op op_positions = {.name = "embedding_positions", .attrs_bytes = sizeof(bm_dtype), .infer = infer_positions, .gradient = gradient_positions,
+static const bm_op op_positions = {.name = "embedding_positions", .attrs_bytes = sizeof(bm_dtype), .infer = infer_positions,
+                                   .gradient = gradient_positions,
                                    .cost = cost_positions, .launch = launch_positions};
 
 bm_value *bm_embedding(bm_graph *g, bm_value *table, bm_value *ids)

@@ -219,7 +219,8 @@ static void gradient_sum_rows(bm_graph *g, bm_node *n)
     bm_grad_add(g, x, bm_ops_expand_row(g, bm_grad_of(g, n->outputs[0]), x->shape, 1.0f));
 }
 
-static const bm_op op_sum_rows = {.name = "sum_rows", .attrs_bytes = sizeof(bm_dtype), .infer = infer_sum_rows, .gradient = gradient_sum_rows,
+static const bm_op op_sum_rows = {.name = "sum_rows", .attrs_bytes = sizeof(bm_dtype), .infer = infer_sum_rows,
+                                  .gradient = gradient_sum_rows,
                                   .cost = cost_inputs, .scratch = scratch_sum_rows, .launch = launch_sum_rows};
 
 static bm_value *sum_rows(bm_graph *g, bm_value *a, bm_value *acc, bm_dtype type)

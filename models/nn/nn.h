@@ -53,7 +53,8 @@ BM_API void bm_nn_pop(bm_nn *nn);
 /* The type that tensors of rank 2 and more are kept in, f32 at first: for models that only infer. */
 BM_API void bm_nn_set_stored(bm_nn *nn, bm_dtype t);
 
-/* A parameter "PREFIX/name", f32, or the copy that is read in its stead. Tensors of rank 2 and more are group 0 (decayed), others group 1. */
+/* A parameter "PREFIX/name", f32, or the copy that is read in its stead. Tensors of rank 2 and more are group 0 (decayed), others
+ * group 1. */
 BM_API bm_value *bm_nn_weight(bm_nn *nn, const char *name, bm_shape shape, bm_init init, bm_semantic semantic);
 
 /* The parameter w once more, as a head that is the embedding; returns w. `name` is whole and a literal: it is kept. */

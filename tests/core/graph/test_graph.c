@@ -163,6 +163,33 @@ START_TEST(groups_names_and_shapes_out_of_range_are_refused)
 }
 END_TEST
 
+START_TEST(a_copy_of_a_parameter_is_in_16_bits_and_has_its_gradient)
+{
+    bm_graph *g = fake_graph(0);
+    bm_value *w = bm_graph_param(g, "w", BM_F32, BM_SHAPE(3, 4), 1), *half = bm_graph_half(g, w, BM_BF16);
+    ck_assert_ptr_eq(bm_graph_half(g, w, BM_BF16), half);
+    ck_assert_ptr_eq(bm_graph_half_find(g, "w"), half);
+    ck_assert_ptr_eq(bm_graph_param_find(g, "w"), w);
+    ck_assert_ptr_null(bm_graph_half_find(g, "v"));
+    ck_assert_ptr_null(bm_graph_half(g, NULL, BM_BF16));
+    ck_assert_int_eq(bm_value_dtype(half), BM_BF16);
+    ck_assert_int_eq(bm_value_group(half), 1);
+    ck_assert_int_eq(bm_grad_dtype(half), BM_F32);
+    ck_assert_ptr_eq(bm_graph_slot(g, half), bm_graph_slot(g, w));
+    test_ok(bm_graph_status(g));
+    ck_assert_ptr_null(bm_graph_half(g, w, BM_F16)); /* one type for all who read it */
+    test_fails(bm_graph_status(g), BM_ERR_SHAPE, "w is declared twice, as bf16 [3, 4] and as f16 [3, 4]");
+    bm_graph_destroy(g);
+    for (int i = 0; i < 4; i++) {
+        g = fake_graph(0);
+        w = i == 2 ? bm_graph_input(g, "x", BM_F32, BM_SHAPE(4)) : bm_graph_param(g, "w", i == 3 ? BM_F16 : BM_F32, BM_SHAPE(4), 0);
+        ck_assert_ptr_null(bm_graph_half(g, w, i == 0 ? BM_F32 : i == 1 ? BM_I16 : BM_BF16));
+        test_fails(bm_graph_status(g), BM_ERR_USAGE, "is of an f32 parameter in f16 or bf16");
+        bm_graph_destroy(g);
+    }
+}
+END_TEST
+
 START_TEST(a_constant_is_copied_and_has_one_content)
 {
     bm_graph *g = fake_graph(0);
@@ -378,6 +405,7 @@ int main(void)
     tcase_add_test(t, a_node_with_too_many_outputs_is_refused);
     tcase_add_test(t, a_name_means_one_value_in_each_place);
     tcase_add_test(t, groups_names_and_shapes_out_of_range_are_refused);
+    tcase_add_test(t, a_copy_of_a_parameter_is_in_16_bits_and_has_its_gradient);
     tcase_add_test(t, a_constant_is_copied_and_has_one_content);
     tcase_add_test(t, scopes_name_nodes_and_nest);
     tcase_add_test(t, a_gradient_is_named_like_what_it_belongs_to);
