@@ -41,6 +41,19 @@ for round in 1 2 3; do
   expect 0 "$bmtool" verify "$run"
 done
 
+# In bf16 too: the layers' copies of the weights are in no checkpoint.
+expect 0 "$bmtool" train c.yaml --run half --set train.dtype=bf16
+"$bmtool" train c.yaml --run killedhalf --set train.dtype=bf16 >out 2>err &
+pid=$!
+wait_for_step killedhalf $((10 + RANDOM % 40)) "$pid"
+kill -9 "$pid" 2>/dev/null || true
+wait "$pid" 2>/dev/null || true
+expect 0 "$bmtool" resume killedhalf
+expect 0 "$python" "$here/same_run.py" half killedhalf
+code=0
+"$python" "$here/same_run.py" whole half >out 2>err || code=$?
+((code == 1)) || fail "bf16 is the same as f32"
+
 # Killed, then the newest checkpoint damaged: the one before it is taken.
 cp -r killed2 damaged
 newest=$(ls damaged/checkpoints/*.h5 | tail -n 1)
