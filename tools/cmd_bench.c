@@ -9,6 +9,7 @@
 #include "models/train/schedule.h"
 #include "models/train/task.h"
 #include "tools/bench_device.h"
+#include "tools/bench_generate.h"
 #include "tools/bench_ops.h"
 #include "tools/cmd.h"
 #include "tools/config_arg.h"
@@ -18,6 +19,7 @@
 #include "tools/signals.h"
 #include "tools/table.h"
 #include "tools/threads.h"
+#include "tools/use.h"
 
 #define MOST_SHAPES 64
 #define MOST_BACKENDS 8
@@ -41,6 +43,8 @@ typedef struct bench {
     int n_shapes;
     double step_s, roofline_s, flops;
     int64_t tokens;
+    bm_dtype weights;             /* --weights */
+    bm_generation generation;
     int by_op;                    /* --ops */
     bm_op_times ops;
 } bench;
@@ -176,6 +180,9 @@ static bm_status measure(bench *b, int steps)
     b->roofline_s = bm_learner_roofline_s(l, b->rate[b->type], b->bandwidth.copy);
     if (b->by_op)
         BM_GO(bm_op_times_of(&b->ops, l, bm_engine_queue(b->session.engine), steps, b->rate[b->type], b->bandwidth.copy));
+    bm_learner_destroy(l);
+    l = NULL;
+    BM_GO(bm_bench_generation(&b->generation, &b->session, b->task.model, b->task.config, b->gemm, b->weights, stopped));
     BM_GO(measure_cblas(b));
 done:
     bm_out_progress("");
@@ -198,17 +205,30 @@ static json_t *shapes_json(const bench *b)
     return all;
 }
 
+static double share_of_gemm(const bench *b) { return b->generation.prompt_flops / b->generation.prompt_s / b->rate[BM_F32]; }
+static double share_of_read(const bench *b) { return b->generation.token_bytes / b->generation.token_s / b->bandwidth.read; }
+
+static json_t *generation_json(const bench *b)
+{
+    const bm_generation *g = &b->generation;
+    return json_pack("{s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "weights", bm_dtype_name(b->weights), "prompt_tokens", (json_int_t)g->prompt,
+                     "prompt_ms", g->prompt_s * 1e3, "prompt_gflops", g->prompt_flops / g->prompt_s / 1e9, "prompt_share_of_gemm",
+                     share_of_gemm(b), "token_ms", g->token_s * 1e3, "token_gb_per_s", g->token_bytes / g->token_s / 1e9,
+                     "token_share_of_read", share_of_read(b));
+}
+
 static int print_json(const bench *b)
 {
     const char *cblas = bm_bench_cblas_name();
     return bm_out_json(json_pack(
-        "{s:i, s:{s:s, s:s, s:s}, s:f, s:f, s:f, s:f, s:f, s:s, s:o, s:s?, s:{s:f, s:f, s:f, s:f, s:f, s:I}, s:o*}", "schema", 1, "device",
+        "{s:i, s:{s:s, s:s, s:s}, s:f, s:f, s:f, s:f, s:f, s:s, s:o, s:s?, s:{s:f, s:f, s:f, s:f, s:f, s:I}, s:o, s:o*}", "schema", 1, "device",
         "name", bm_engine_device_name(b->session.engine), "platform", bm_engine_platform_name(b->session.engine),
         "driver", bm_engine_driver(b->session.engine), "read_gb_per_s", b->bandwidth.read / 1e9, "write_gb_per_s",
         b->bandwidth.write / 1e9, "copy_gb_per_s", b->bandwidth.copy / 1e9, "gemm_gflops", b->rate[BM_F32] / 1e9, "gemm_bf16_gflops",
         b->rate[BM_BF16] / 1e9, "dtype", bm_dtype_name(b->type), "gemm", shapes_json(b), "cblas_library", cblas, "train_step", "ms",
         b->step_s * 1e3, "tokens_per_s", (double)b->tokens / b->step_s, "gflops", b->flops / b->step_s / 1e9,
-        "least_ms", b->roofline_s * 1e3, "share_of_limit", b->roofline_s / b->step_s, "tokens", (json_int_t)b->tokens, "ops",
+        "least_ms", b->roofline_s * 1e3, "share_of_limit", b->roofline_s / b->step_s, "tokens", (json_int_t)b->tokens, "generate",
+        generation_json(b), "ops",
         b->by_op ? bm_op_times_json(&b->ops) : NULL));
 }
 
@@ -251,11 +271,17 @@ static bm_status print_table(const bench *b)
            cblas ? cblas : "none (install libopenblas0-pthread for the comparison)");
     printf("training step: %.1f ms, %.0f tokens/s, %.1f GFLOP/s; least possible here %.1f ms: %.0f %% of the limit\n", b->step_s * 1e3,
            (double)b->tokens / b->step_s, b->flops / b->step_s / 1e9, b->roofline_s * 1e3, 100 * b->roofline_s / b->step_s);
+    const bm_generation *g = &b->generation;
+    printf("a prompt of %lld tokens: %.1f ms, %.1f GFLOP/s in matrices: %.0f %% of the best GEMM\n", (long long)g->prompt, g->prompt_s * 1e3,
+           g->prompt_flops / g->prompt_s / 1e9, 100 * share_of_gemm(b));
+    printf("a token after it: %.2f ms, %.1f GB/s of matrices in %s: %.0f %% of the read bandwidth\n", g->token_s * 1e3,
+           g->token_bytes / g->token_s / 1e9, bm_dtype_name(b->weights), 100 * share_of_read(b));
     return b->by_op ? bm_op_times_print(&b->ops, b->step_s) : BM_OK;
 }
 
 typedef struct bench_args {
-    const char *config, *device, *gemm;
+    const char *config, *device, *gemm, *weights;
+    bm_dtype type; /* of the weights */
     bm_opt_list sets;
     int64_t steps;
     int json, ops;
@@ -281,6 +307,7 @@ static int do_bench(const bench_args *a)
     const bm_config_family *const *families = bm_model_families(&n);
     b->gemm = a->gemm;
     b->by_op = a->ops;
+    b->weights = a->type;
     BM_GO(bm_config_create(&c, families, n));
     BM_GO(load_config(c, a));
     BM_GO(bm_task_open(&b->task, c, 1));
@@ -308,6 +335,7 @@ static int run_bench(int argc, char **argv)
         {"set", 's', BM_OPT_LIST, &a.sets, 0},   {"device", 'd', BM_OPT_STRING, &a.device, 0},
         {"threads", 0, BM_OPT_I64, &bm_threads, 0},
         {"gemm", 0, BM_OPT_STRING, &a.gemm, 0},  {"steps", 0, BM_OPT_I64, &a.steps, 0},
+        {"weights", 0, BM_OPT_STRING, &a.weights, 0},
         {"ops", 0, BM_OPT_FLAG, &a.ops, 0},      {"json", 'j', BM_OPT_FLAG, &a.json, 0},
         {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
@@ -315,6 +343,7 @@ static int run_bench(int argc, char **argv)
     if (code >= 0) return code;
     if (a.gemm && !strcmp(a.gemm, "auto")) a.gemm = NULL;
     if ((code = bm_session_check_gemm(&bm_cmd_bench, a.gemm))) return code;
+    if ((code = bm_use_weights(&a.type, &bm_cmd_bench, a.weights))) return code;
     if ((code = bm_opt_range_i64(&bm_cmd_bench, "steps", a.steps, 1, 1000))) return code;
     a.config = argc ? argv[0] : NULL;
     return do_bench(&a);
@@ -336,12 +365,13 @@ const bm_cmd bm_cmd_bench = {
             "      --threads N      of a CPU (default: as many as the process may use)\n"
             "      --gemm BACKEND   of the training step: auto (measured), clblast, packed or tiled\n"
             "      --steps N        training steps to time (default 5)\n"
+            "      --weights TYPE   of the text written: f32, f16 or bf16, how matrices are kept (default f32)\n"
             "      --ops            also a table of the step's ops: time, and share of the limit (it costs a little time)\n"
             "  -j, --json           one object\n"
             "\n"
             "Measures read, write and copy bandwidth, the best GEMM rate in f32 and in bf16 (summed in f32), every GEMM backend\n"
-            "(and OpenBLAS in f32, where it is installed, on a CPU) on the products of the model in the type of train.dtype, and a\n"
+            "(and OpenBLAS in f32, where it is installed, on a CPU) on the products of the model in the type of train.dtype, a\n"
             "training step with its share of the limit: each op at that type's best GEMM rate or at the copy bandwidth, whichever\n"
-            "takes longer.\n",
+            "takes longer; and a prompt and a token written by the model, against the GEMM rate and the read bandwidth.\n",
     .run = run_bench,
 };

@@ -103,6 +103,19 @@ def rates(bench, plan):
     assert abs(p["least_s_per_step"] - want) < 1e-5 * want, (p["least_s_per_step"], want)
 
 
+def generation(path):
+    """A prompt and a token took some time, and no more was moved than the machine can."""
+    with open(path) as f:
+        g = json.load(f)["generate"]
+    assert g["prompt_tokens"] == 32 and g["prompt_ms"] > 0 and g["token_ms"] > 0, g
+    # 2 layers of width 64: 12 C^2 elements of matrices each, and the head, 257 rows
+    matrices = 2 * 12 * 64 * 64 + 257 * 64
+    size = {"f32": 4, "bf16": 2}[g["weights"]]
+    assert abs(g["token_gb_per_s"] * g["token_ms"] * 1e6 - matrices * size) < 1e-3 * matrices * size, g
+    flops = 2 * (2 * 12 * 64 * 64 * 32 + 257 * 64)
+    assert abs(g["prompt_gflops"] * g["prompt_ms"] * 1e6 - flops) < 1e-3 * flops, g
+
+
 def ops(path):
     """The ops of a step are all there, the longest first, and none took longer than the step."""
     with open(path) as f:

@@ -68,10 +68,12 @@ expect 0 "$bmtool" plan c.yaml --device auto --json
 mv out plan.json
 check json plan.json memory.total parameters flops_per_step least_s_per_step
 check rates bench.json plan.json
-expect 0 "$bmtool" bench c.yaml --set model.vocab=257 --set train.dtype=bf16 --steps 1 --ops --json
+expect 0 "$bmtool" bench c.yaml --set model.vocab=257 --set train.dtype=bf16 --steps 1 --ops --weights bf16 --json
 grep -q '"dtype": "bf16"' out || fail "the products of a bf16 model are not measured in bf16"
 mv out ops.json
 check ops ops.json
+check generation bench.json
+check generation ops.json
 expect 0 "$bmtool" bench c.yaml --set model.vocab=257 --steps 1 --ops
 grep -q '^attention_backward .*%' out || fail "no table of ops"
 grep -qE '^read [0-9.]+ GB/s, write [0-9.]+ GB/s, copy [0-9.]+ GB/s .* GEMM [0-9.]+ GFLOP/s in f32, [0-9.]+ in bf16$' out || fail "the machine's limits"
