@@ -23,7 +23,7 @@ static const bm_config_key train_keys[] = {
     {"warmup", BM_CONFIG_I64, "50", "[0, inf)", "steps in which lr rises from 0"},
     {"clip", BM_CONFIG_F64, "1.0", "[0, inf)", "largest norm of the whole gradient; 0: no clipping"},
     {"seed", BM_CONFIG_I64, "1", "[0, inf)", "seed of weights, order of the data, dropout"},
-    {"dtype", BM_CONFIG_CHOICE, "f32", "f32|bf16", "of activations and of the weights that layers read; kept and evaluated in f32"},
+    {"dtype", BM_CONFIG_CHOICE, "f32", "f32|bf16", "of activations, and of weights as layers read them: they are kept in f32"},
     {"recompute", BM_CONFIG_BOOL, "false", NULL, "compute blocks again in the gradient: less memory"},
     {"eval_every", BM_CONFIG_I64, "100", "[0, inf)", "steps between evaluations; 0: never"},
     {"eval_tokens", BM_CONFIG_I64, "65536", "[0, inf)", "tokens of an evaluation; 0: the whole validation part"},
