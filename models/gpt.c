@@ -7,7 +7,7 @@
  *
  * The block of GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3: norm before
  * each sub-block and after the last; residual projections begin with a standard deviation smaller by sqrt(2 L)); Vaswani et al.
- * 2017 for attention. C = width, d = C / heads, F = ffn or 4 C, V = vocab, P = context.
+ * 2017 for attention. x is f32 whatever the type of activations is. C = width, d = C / heads, F = ffn or 4 C, V = vocab, P = context.
  *
  * Parameters (row-major, f32)
  *     token/weight            [V, C]    N(0, 0.02), also the head when tied
@@ -164,7 +164,7 @@ static bm_value *trunk(const gpt *m, bm_value *ids, bm_value *token)
 {
     bm_init init = {BM_INIT_NORMAL, INIT_STD};
     bm_value *position = bm_nn_weight(m->nn, "position/weight", BM_SHAPE(m->context, m->width), init, BM_SEMANTIC_EMBEDDING);
-    bm_value *x = drop(m, bm_embedding_positions(m->g, token, position, ids, m->r->dtype), "embedding", 0);
+    bm_value *x = drop(m, bm_embedding_positions(m->g, token, position, ids, BM_F32), "embedding", 0);
     bm_value *branch = NULL; /* what is still to be added to x */
     for (int64_t i = 0; i < m->layers; i++) {
         if (m->r->recompute) bm_graph_recompute_begin(m->g);

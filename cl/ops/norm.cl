@@ -11,8 +11,10 @@
  * forward: a work-group does `each` rows: v is read three times, from cache but for the first. sum may be the memory of x, y that
  * of x or r where it is not needed later. backward: the same for dv; in the cpu form it gathers dw and db of its rows in row k
  * of dw_part and db_part, [chunks, n] f32, so that `each` is the number of rows of a chunk; in the plain form weights does
- * that: work-items (i, k). rows_last of reduce.cl adds the chunks. dv may be the memory of dy.
- * Work-groups of 64 (and 64 floats of local memory), of 1 in the cpu form. Options: STORAGE, WSTORAGE (of w, b), CPU (grid.clh). */
+ * that: work-items (i, k). rows_last of reduce.cl adds the chunks. With DR, dr becomes dv in the type of dy. dv and dr may be the
+ * memory of dy or dsum that has their type.
+ * Work-groups of 64 (and 64 floats of local memory), of 1 in the cpu form. Options: STORAGE (of r, y, dy, dr; types.clh), XSTORAGE
+ * (the same, of x, sum, dsum, dv; default STORAGE), WSTORAGE (of w, b; default 0), CPU (grid.clh). */
 
 #include "grid.clh"
 #include "math.clh"
@@ -20,6 +22,10 @@
 #ifndef WSTORAGE
 #define WSTORAGE 0
 #endif
+#ifndef XSTORAGE
+#define XSTORAGE STORAGE
+#endif
+typedef STORED(XSTORAGE) wide; /* of the residual stream */
 
 #define RMS 1
 #define BIAS 2
@@ -30,8 +36,11 @@
 #define DX 64
 #define DW 128
 #define DB 256
+#define DR 512
 
 #define WLOAD(w, p, i) PASTE(LOAD, w)(WSTORAGE, p, i)
+#define XLOAD(w, p, i) PASTE(LOAD, w)(XSTORAGE, p, i)
+#define XSTORE(w, v, p, i) PASTE(STORE, w)(XSTORAGE, v, p, i)
 #define FLOAD(w, p, i) PASTE(LOAD, w)(0, p, i)
 #define FSTORE(w, v, p, i) PASTE(STORE, w)(0, v, p, i)
 
@@ -61,7 +70,7 @@ FN float group_sum(float4 v, float rest, __local float *lanes)
 }
 #endif
 
-#define V(w) (flags & RESIDUAL ? GET(w, x, r * n + i) + GET(w, res, r * n + i) : GET(w, x, r * n + i))
+#define V(w) (flags & RESIDUAL ? XLOAD(w, x, r * n + i) + GET(w, res, r * n + i) : XLOAD(w, x, r * n + i))
 
 #define MEAN_STEP(w) PASTE(s, w) += V(w);
 #define VARIANCE_STEP(w)                                                                                               \
@@ -70,11 +79,11 @@ FN float group_sum(float4 v, float rest, __local float *lanes)
 #define FORWARD_STEP(w)                                                                                                \
     const VEC(w) v = V(w);                                                                                             \
     const VEC(w) h = (v - mean) * rstd * WLOAD(w, weight, i);                                                          \
-    if (flags & RESIDUAL) PUT(w, v, sum, r * n + i);                                                                   \
+    if (flags & RESIDUAL) XSTORE(w, v, sum, r * n + i);                                                                \
     PUT(w, flags & BIAS ? h + WLOAD(w, bias, i) : h, y, r * n + i);
 
-__kernel void forward(__global const stored *x, __global const stored *res, __global const STORED(WSTORAGE) *weight,
-                      __global const STORED(WSTORAGE) *bias, __global stored *y, __global stored *sum,
+__kernel void forward(__global const wide *x, __global const stored *res, __global const STORED(WSTORAGE) *weight,
+                      __global const STORED(WSTORAGE) *bias, __global stored *y, __global wide *sum,
                       __global float *mean_out, __global float *rstd_out, const long rows, const long n, const long each,
                       const float eps, const int flags)
 {
@@ -99,7 +108,7 @@ __kernel void forward(__global const stored *x, __global const stored *res, __gl
 #define G_AND_H(w)                                                                                                     \
     const VEC(w) d = GET(w, dy, r * n + i);                                                                            \
     const VEC(w) g = d * WLOAD(w, weight, i);                                                                          \
-    const VEC(w) h = (GET(w, x, r * n + i) - mean) * rstd;
+    const VEC(w) h = (XLOAD(w, x, r * n + i) - mean) * rstd;
 #define SUMS_STEP(w)                                                                                                   \
     G_AND_H(w)                                                                                                         \
     PASTE(a, w) += g;                                                                                                  \
@@ -119,15 +128,17 @@ __kernel void forward(__global const stored *x, __global const stored *res, __gl
 #define BACKWARD_STEP(w)                                                                                               \
     G_AND_H(w)                                                                                                         \
     GATHER_STEP(w)                                                                                                     \
-    if (flags & DX) {                                                                                                  \
-        const VEC(w) v = rstd * (g - mean_g - h * mean_gh);                                                            \
-        PUT(w, flags & DSUM ? v + GET(w, dsum, r * n + i) : v, dx, r * n + i);                                         \
+    if (flags & (DX | DR)) {                                                                                           \
+        VEC(w) v = rstd * (g - mean_g - h * mean_gh);                                                                  \
+        if (flags & DSUM) v += XLOAD(w, dsum, r * n + i);                                                              \
+        if (flags & DX) XSTORE(w, v, dx, r * n + i);                                                                   \
+        if (flags & DR) PUT(w, v, dr, r * n + i);                                                                      \
     }
 
-__kernel void backward(__global const stored *dy, __global const stored *x, __global const STORED(WSTORAGE) *weight,
-                       __global const float *mean_in, __global const float *rstd_in, __global const stored *dsum,
-                       __global stored *dx, __global float *dw_part, __global float *db_part, const long rows, const long n,
-                       const long each, const int flags)
+__kernel void backward(__global const stored *dy, __global const wide *x, __global const STORED(WSTORAGE) *weight,
+                       __global const float *mean_in, __global const float *rstd_in, __global const wide *dsum,
+                       __global wide *dx, __global stored *dr, __global float *dw_part, __global float *db_part,
+                       const long rows, const long n, const long each, const int flags)
 {
     LOCAL_LANES
     const size_t k = get_group_id(0);
@@ -136,7 +147,7 @@ __kernel void backward(__global const stored *dy, __global const stored *x, __gl
     {
         const float mean = flags & RMS ? 0.0f : mean_in[r], rstd = rstd_in[r];
         float mean_g = 0.0f, mean_gh = 0.0f;
-        if (flags & DX) {
+        if (flags & (DX | DR)) {
             SUM_OVER_ROW(a);
             SUM_OVER_ROW(c);
             COLUMNS(n, SUMS_STEP)
@@ -151,7 +162,7 @@ __kernel void backward(__global const stored *dy, __global const stored *x, __gl
 }
 
 /* dw_part[k, i] and db_part[k, i]: the sums over the k-th chunk of rows. */
-__kernel void weights(__global const stored *dy, __global const stored *x, __global const float *mean_in,
+__kernel void weights(__global const stored *dy, __global const wide *x, __global const float *mean_in,
                       __global const float *rstd_in, __global float *dw_part, __global float *db_part, const long rows,
                       const long n, const long chunk, const int flags)
 {
@@ -160,7 +171,7 @@ __kernel void weights(__global const stored *dy, __global const stored *x, __glo
     float dw = 0.0f, db = 0.0f;
     for (size_t r = k * chunk; r < end; r++) {
         const float d = load1(dy, r * n + i), mean = flags & RMS ? 0.0f : mean_in[r];
-        if (flags & DW) dw = FMA(d, (load1(x, r * n + i) - mean) * rstd_in[r], dw);
+        if (flags & DW) dw = FMA(d, (LOAD1(XSTORAGE, x, r * n + i) - mean) * rstd_in[r], dw);
         db += d;
     }
     if (flags & DW) dw_part[k * n + i] = dw;

@@ -52,7 +52,8 @@ BM_API bm_value *bm_matmul(bm_graph *g, bm_value *a, bm_value *b, int trans_a, i
 BM_API bm_value *bm_layernorm(bm_graph *g, bm_value *x, bm_value *w, bm_value *b, float eps);
 /* Zhang & Sennrich 2019: x / sqrt(mean(x^2) + eps) w. */
 BM_API bm_value *bm_rmsnorm(bm_graph *g, bm_value *x, bm_value *w, float eps);
-/* *sum = x + r, returns norm(*sum): the residual stream and its normalised copy in one pass. rms != 0: rmsnorm, b NULL. */
+/* *sum = x + r, returns norm(*sum): the residual stream and its normalised copy in one pass. The stream, x and *sum, may be of another
+ * storage type than r and the norm. rms != 0: rmsnorm, b NULL. */
 BM_API bm_value *bm_add_norm(bm_graph *g, bm_value **sum, bm_value *x, bm_value *r, bm_value *w, bm_value *b, float eps,
                              int rms);
 

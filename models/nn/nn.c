@@ -178,6 +178,7 @@ bm_value *bm_nn_norm(bm_nn *nn, const char *name, bm_value *x, const bm_nn_norm_
     bm_nn_push(nn, "%s", name);
     norm_params(nn, &w, &b, bm_shape_last(bm_value_shape(x)), o);
     bm_value *y = o->rms ? bm_rmsnorm(nn->graph, x, w, o->eps) : bm_layernorm(nn->graph, x, w, b, o->eps);
+    y = bm_cast(nn->graph, y, nn->dtype);
     bm_nn_pop(nn);
     return y;
 }

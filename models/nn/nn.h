@@ -68,7 +68,8 @@ typedef struct bm_nn_norm_opts {
     int bias;
     float eps;
 } bm_nn_norm_opts;
-/* NAME/weight [N] = 1, NAME/bias [N] = 0. x [.., N] */
+/* NAME/weight [N] = 1, NAME/bias [N] = 0. x [.., N] of any storage type, as the stream x and *sum below; the norm is of the type of
+ * activations. */
 BM_API bm_value *bm_nn_norm(bm_nn *nn, const char *name, bm_value *x, const bm_nn_norm_opts *o);
 /* *sum = x + r; returns the norm of it. */
 BM_API bm_value *bm_nn_add_norm(bm_nn *nn, const char *name, bm_value **sum, bm_value *x, bm_value *r,

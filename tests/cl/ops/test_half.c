@@ -12,15 +12,16 @@
 #include "tests/lib/optest.h"
 #include "tests/lib/test.h"
 
-enum { V = 7, P = 5, B = 3, T = 4, K = 33, N = 35, ROWS = 37, PARAMS = 4, BANKS = 5 };
-enum { TOKEN, POSITION, WEIGHT, BIAS };
+enum { V = 7, P = 5, B = 3, T = 4, K = 33, N = 35, ROWS = 37, PARAMS = 6, BANKS = 5 };
+enum { TOKEN, POSITION, WEIGHT, BIAS, NORM, SHIFT };
 
 static const bm_place places[BANKS] = {BM_PLACE_WEIGHT, BM_PLACE_GRAD, BM_PLACE_STATE0, BM_PLACE_STATE1, BM_PLACE_HALF};
 static const bm_dtype halves[] = {BM_F16, BM_BF16};
 
 typedef struct net {
     bm_graph *graph;
-    bm_value *w[PARAMS], *ids, *x, *r[2]; /* r: dL/d(output) of the embedding and of the layer */
+    bm_value *w[PARAMS], *ids, *x, *stream, *branch;
+    bm_value *r[4]; /* dL/d(output) of the embedding, the layer, the norm and the residual sum */
     bm_layout *layout;
     bm_bank *banks[BANKS];
     int n_banks;
@@ -51,8 +52,24 @@ static void build(net *a, bm_dtype t)
     a->x = bm_graph_input(g, "x", t, BM_SHAPE(ROWS, K));
     a->r[0] = bm_graph_input(g, "r0", t, BM_SHAPE(B, T, K));
     a->r[1] = bm_graph_input(g, "r1", t, BM_SHAPE(ROWS, N));
-    bm_value *y = bm_embedding_positions(g, token, position, a->ids, t), *z = bm_linear(g, a->x, w, b, BM_ACT_NONE);
-    test_ok(bm_graph_gradients(g, bm_add(g, bm_sum(g, bm_mul(g, y, a->r[0])), bm_sum(g, bm_mul(g, z, a->r[1])))));
+    a->stream = bm_graph_input(g, "stream", BM_F32, BM_SHAPE(ROWS, K));
+    a->branch = bm_graph_input(g, "branch", t, BM_SHAPE(ROWS, K));
+    a->r[2] = bm_graph_input(g, "r2", t, BM_SHAPE(ROWS, K));
+    a->r[3] = bm_graph_input(g, "r3", BM_F32, BM_SHAPE(ROWS, K));
+    bm_value *out[4], *loss = NULL;
+    out[0] = bm_embedding_positions(g, token, position, a->ids, t);
+    out[1] = bm_linear(g, a->x, w, b, BM_ACT_NONE);
+    out[2] = bm_add_norm(g, &out[3], a->stream, a->branch, param(a, NORM, BM_F32, BM_SHAPE(K), 1),
+                         param(a, SHIFT, BM_F32, BM_SHAPE(K), 1), 1e-5f, 0);
+    for (int i = 0; i < 4; i++) {
+        bm_value *part = bm_sum(g, bm_mul(g, out[i], a->r[i]));
+        loss = loss ? bm_add(g, loss, part) : part;
+    }
+    bm_graph_want_gradient(g, a->stream);
+    bm_graph_want_gradient(g, a->branch);
+    test_ok(bm_graph_gradients(g, loss));
+    bm_graph_output(g, bm_graph_gradient(g, a->stream), NULL);
+    bm_graph_output(g, bm_graph_gradient(g, a->branch), NULL);
     const bm_adamw_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1, .clip = 1};
     bm_value *norm = bm_grad_norm(g, 2);
     test_ok(bm_adamw(g, 0, norm, &o));
@@ -91,7 +108,9 @@ static void step(net *a, int n)
     static const int32_t ids[B * T] = {0, 6, 2, 2, 3, 0, 0, 5, 6, 6, 6, 1};
     test_ok(bm_plan_write(a->plan, a->ids, ids));
     write_floats(a, a->x, 100);
-    for (int i = 0; i < 2; i++) write_floats(a, a->r[i], 101 + (uint32_t)i);
+    write_floats(a, a->stream, 98);
+    write_floats(a, a->branch, 99);
+    for (int i = 0; i < 4; i++) write_floats(a, a->r[i], 101 + (uint32_t)i);
     bm_plan_set_f32(a->plan, BM_RT_LR, 0.01f);
     bm_plan_set_f32(a->plan, BM_RT_BIAS1, (float)(1 - pow(0.9, n)));
     bm_plan_set_f32(a->plan, BM_RT_BIAS2, (float)(1 - pow(0.99, n)));
@@ -119,6 +138,20 @@ static void check_copies(net *a, bm_dtype t, int params)
         free(got);
         free(want);
     }
+}
+
+/* The gradient of the f32 stream is the same; that of what is added to it is rounded. */
+static void check_stream(net *f32, net *half, bm_dtype t)
+{
+    float want[ROWS * K], got[ROWS * K];
+    uint16_t rounded[ROWS * K], stored[ROWS * K];
+    test_ok(bm_plan_read(f32->plan, bm_graph_gradient(f32->graph, f32->stream), want));
+    test_ok(bm_plan_read(half->plan, bm_graph_gradient(half->graph, half->stream), got));
+    ck_assert_mem_eq(got, want, sizeof want);
+    test_ok(bm_plan_read(f32->plan, bm_graph_gradient(f32->graph, f32->branch), want));
+    test_ok(bm_plan_read(half->plan, bm_graph_gradient(half->graph, half->branch), stored));
+    test_ok(bm_convert_floats(rounded, t, want, BM_F32, ROWS * K));
+    ck_assert_mem_eq(stored, rounded, sizeof stored);
 }
 
 static void finish(net *a)
@@ -151,7 +184,8 @@ static void check_as_f32(bm_engine *e, bm_dtype t, int accumulate)
                 free(want);
                 free(got);
             }
-        check_copies(&pair[1], t, PARAMS);
+        check_copies(&pair[1], t, NORM);
+        check_stream(&pair[0], &pair[1], t);
     }
     for (int k = 0; k < 2; k++) finish(&pair[k]);
 }
