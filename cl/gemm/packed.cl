@@ -1,4 +1,4 @@
-/* D [M, N] = act(alpha op(A) op(B) + beta D + bias), for devices that run one work-item at full speed (CPUs).
+/* D [M, N] = act(alpha scale op(A) op(B) + beta D + bias), for devices that run one work-item at full speed (CPUs).
  *
  * After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (ACM TOMS 34-3, 2008). A work-item makes
  * COLS columns, `panels` times, by `block_rows` rows of D. For each run of `kc` of the k in [k_begin, k_end) it copies the panels
@@ -19,7 +19,7 @@
  *
  * Local size 1 for all. Offsets, leading dimensions and strides in elements. Options: TYPE_A, TYPE_B, TYPE_D (storage numbers);
  * TRANS_A, TRANS_B; WIDTH 16 or 8, the lanes of a vector; A_PACKED 1 when A comes from pack_rows; PAIRS 1 (WIDTH is 16 then); FEW;
- * HAS_BIAS, HAS_PRE, ACT. */
+ * HAS_SCALE, HAS_BIAS, HAS_PRE, ACT. */
 
 #include "act.clh"
 
@@ -49,6 +49,9 @@
 #endif
 #ifndef FEW
 #define FEW 1
+#endif
+#ifndef HAS_SCALE
+#define HAS_SCALE 0
 #endif
 #ifndef HAS_BIAS
 #define HAS_BIAS 0
@@ -188,12 +191,13 @@ FN void pack_panel(__local unit *panel, __global const STORED(TYPE_B) *b, long l
 }
 #endif
 
-/* Where a tile goes and how: alpha sum, plus the sum of earlier runs or beta D, and at the last k the epilogue. */
+/* Where a tile goes and how: alpha scale sum, plus the sum of earlier runs or beta D, and at the last k the epilogue. */
 enum { ADD_PART = 1, ADD_OLD = 2, LAST = 4 };
 
 typedef struct target {
     __global STORED(TYPE_D) *d, *pre;
     __global const STORED(TYPE_D) *bias;
+    __global const float *scale;
     __global float *part;
     long ldd, ld_part;
     float alpha, beta;
@@ -205,6 +209,7 @@ typedef struct target {
     {                                                                                                                  \
         const size_t at = row * t->ldd + col, at_part = row * t->ld_part + col;                                        \
         F v = sum * (F)(t->alpha);                                                                                     \
+        if (HAS_SCALE) v *= LOAD_F(0, t->scale, col);                                                                  \
         if (t->steps & ADD_PART) v += LOAD_F(0, t->part, at_part);                                                     \
         if (t->steps & ADD_OLD) v = FMA((F)(t->beta), LOAD_F(TYPE_D, t->d, at), v);                                    \
         if (!(t->steps & LAST)) {                                                                                      \
@@ -290,8 +295,8 @@ FN void multiply_tile(const target *t, __global const row_element *a, long lda, 
 #define CHUNK (16 * ROWS)
 
 __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, __global STORED(TYPE_D) *d,
-                         __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, __global float *part,
-                         __local unit *packed, long m, long n, long k_begin, long k_end, long k_all, long kc, long panels,
+                         __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, __global const float *scale,
+                         __global float *part, __local unit *packed, long m, long n, long k_begin, long k_end, long k_all, long kc, long panels,
                          long block_rows, long lda, long ldb, long ldd, long ld_part, long offset_a, long offset_b,
                          long offset_d, long offset_part, long stride_a, long stride_b, long stride_d, long stride_part,
                          float alpha, float beta)
@@ -314,6 +319,7 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
     t.d = d + offset_d + batch * stride_d;
     t.pre = HAS_PRE ? pre + offset_d + batch * stride_d : 0;
     t.bias = bias;
+    t.scale = scale;
     t.part = part + offset_part + batch * stride_part;
     t.ldd = ldd;
     t.ld_part = ld_part;
@@ -479,7 +485,7 @@ FN void multiply_few(const target *t, __global const STORED(TYPE_A) *a, __global
 #endif
 
 __kernel void gemm_few(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, __global STORED(TYPE_D) *d,
-                       __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, long n, long k, long lda, long ldb,
+                       __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, __global const float *scale, long n, long k, long lda, long ldb,
                        long ldd, long offset_a, long offset_b, long offset_d, long stride_a, long stride_b, long stride_d,
                        float alpha, float beta)
 {
@@ -488,6 +494,7 @@ __kernel void gemm_few(__global const STORED(TYPE_A) *a, __global const STORED(T
     t.d = d + offset_d + batch * stride_d;
     t.pre = HAS_PRE ? pre + offset_d + batch * stride_d : 0;
     t.bias = bias;
+    t.scale = scale;
     t.part = 0;
     t.ldd = ldd;
     t.ld_part = 0;
