@@ -5,7 +5,8 @@
  *
  *     gemm_tile     global (columns of work-items, rows of work-items, batch), local (SIDE, SIDE, 1)
  *
- * Options: TYPE_A, TYPE_B, TYPE_D (storage numbers); TRANS_A, TRANS_B; SIDE (8: a group of 64); HAS_SCALE, HAS_BIAS, HAS_PRE, ACT. */
+ * Options: TYPE_A, TYPE_B, TYPE_D (storage numbers); TRANS_A, TRANS_B; SIDE (8: a group of 64); HAS_SCALE, HAS_BIAS,
+ * HAS_PRE, ACT. */
 
 #include "act.clh"
 
@@ -44,7 +45,8 @@
 __kernel __attribute__((reqd_work_group_size(SIDE, SIDE, 1)))
 void gemm_tile(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, __global STORED(TYPE_D) *d,
                __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, __global const float *scale, long m, long n,
-               long k_all, long lda, long ldb, long ldd, long offset_a, long offset_b, long offset_d, long stride_a, long stride_b, long stride_d, float alpha,
+               long k_all, long lda, long ldb, long ldd, long offset_a, long offset_b, long offset_d,
+               long stride_a, long stride_b, long stride_d, float alpha,
                float beta)
 {
     __local float rows[DEPTH * ROW], cols[DEPTH * ROW];
