@@ -365,7 +365,7 @@ const bm_cmd bm_cmd_bench = {
             "      --threads N      of a CPU (default: as many as the process may use)\n"
             "      --gemm BACKEND   of the training step: auto (measured), clblast, packed or tiled\n"
             "      --steps N        training steps to time (default 5)\n"
-            "      --weights TYPE   of the text written: f32, f16 or bf16, how matrices are kept (default f32)\n"
+            "      --weights TYPE   of the text written: f32, f16, bf16 or int8, how matrices are kept (default f32)\n"
             "      --ops            also a table of the step's ops: time, and share of the limit (it costs a little time)\n"
             "  -j, --json           one object\n"
             "\n"

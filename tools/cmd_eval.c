@@ -111,7 +111,8 @@ const bm_cmd bm_cmd_eval = {
             "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
             "      --threads N      of a CPU (default: as many as the process may use)\n"
             "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
-            "      --weights TYPE   f32, f16 or bf16: how matrices are kept; 16 bits take half the memory (default f32)\n"
+            "      --weights TYPE   f32, f16, bf16 or int8: how matrices are kept; f16 and bf16 take half the memory,\n"
+            "                       int8 a quarter, with a scale for each row (default f32)\n"
             "  -j, --json           {\"loss\", \"perplexity\", \"tokens\"}; loss in nats per token\n",
     .run = run_eval,
 };

@@ -26,9 +26,18 @@ done:
 
 int bm_use_weights(bm_dtype *out, const bm_cmd *cmd, const char *text)
 {
+    static const struct {
+        const char *name;
+        bm_dtype type;
+    } kinds[] = {{"f32", BM_F32}, {"f16", BM_F16}, {"bf16", BM_BF16}, {"int8", BM_I8}};
     *out = BM_F32;
-    if (!text || (!bm_dtype_parse(out, text) && (*out == BM_F32 || *out == BM_F16 || *out == BM_BF16))) return 0;
-    return bm_out_usage(cmd, "--weights %s: there is f32, f16 and bf16", text);
+    if (!text) return 0;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (!strcmp(text, kinds[i].name)) {
+            *out = kinds[i].type;
+            return 0;
+        }
+    return bm_out_usage(cmd, "--weights %s: there is f32, f16, bf16 and int8", text);
 }
 
 bm_status bm_use_load(bm_use *u, const char *device, const char *gemm, bm_dtype weights)

@@ -27,6 +27,7 @@ static int takes(const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits, c
 {
     *why = NULL;
     if (d->type_a != BM_F32 || d->type_b != BM_F32 || d->type_d != BM_F32) *why = "CLBlast multiplies f32 only here";
+    else if (d->has_scale) *why = "CLBlast scales no columns";
     else if (!fits(d)) *why = "CLBlast counts in 32 bits, and this is larger";
     else if (!limits->compiler) *why = "CLBlast needs a device with a compiler";
     else if (e && !bm_clblast_load()) *why = BM_CLBLAST_LIBRARY " is not there, or too old (package libclblast1)";

@@ -151,7 +151,7 @@ static void multiply(const work *w)
     const slicing *s = w->s;
     const int in_place = s->d_ready && w->m % s->tile.m == 0;
     bm_gemm_desc d = w->d; /* what the library sees */
-    bm_gemm_args args = {w->args->a, w->args->b, w->args->d, NULL, NULL};
+    bm_gemm_args args = {.a = w->args->a, .b = w->args->b, .d = w->args->d};
     d.trans_a = 1;
     d.trans_b = 0;
     d.batch = 1;

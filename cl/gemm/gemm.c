@@ -42,8 +42,8 @@ static bm_status check_operand(const char *name, const int64_t sizes[2], int64_t
                                bm_dtype t)
 {
     const int64_t rows = sizes[0], cols = sizes[1], offset = place[0], stride = place[1];
-    if (!BM_GEMM_IS_STORAGE(t)) return bm_fail(BM_ERR_SHAPE, "gemm: %s has type %s; f32, f16 and bf16 can be multiplied", name,
-                                               bm_dtype_name(t));
+    if (!BM_GEMM_IS_STORAGE(t) && !(t == BM_I8 && *name == 'B'))
+        return bm_fail(BM_ERR_SHAPE, "gemm: %s has type %s; f32, f16 and bf16 can be multiplied, and i8 as B", name, bm_dtype_name(t));
     if (offset < 0 || stride < 0) return bm_fail(BM_ERR_SHAPE, "gemm: %s has a negative offset or stride", name);
     if (ld < cols)
         return bm_fail(BM_ERR_SHAPE, "gemm: rows of %s are %lld apart, less than their %lld elements", name, (long long)ld,
@@ -92,8 +92,9 @@ char *bm_gemm_text(const bm_gemm_desc *d, char *buf, size_t bytes)
 
 char *bm_gemm_options(const bm_gemm_desc *d, char *buf, size_t bytes)
 {
-    snprintf(buf, bytes, "-DTYPE_A=%d -DTYPE_B=%d -DTYPE_D=%d -DTRANS_A=%d -DTRANS_B=%d -DHAS_BIAS=%d -DHAS_PRE=%d -DACT=%d",
-             (int)d->type_a, (int)d->type_b, (int)d->type_d, !!d->trans_a, !!d->trans_b, !!d->has_bias, !!d->has_pre, (int)d->act);
+    snprintf(buf, bytes, "-DTYPE_A=%d -DTYPE_B=%d -DTYPE_D=%d -DTRANS_A=%d -DTRANS_B=%d -DHAS_SCALE=%d -DHAS_BIAS=%d "
+                         "-DHAS_PRE=%d -DACT=%d", (int)d->type_a, (int)d->type_b, (int)d->type_d, !!d->trans_a, !!d->trans_b,
+             !!d->has_scale, !!d->has_bias, !!d->has_pre, (int)d->act);
     return buf;
 }
 

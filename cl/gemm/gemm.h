@@ -1,9 +1,10 @@
 /* One matrix product, several backends:
  *
- *     D = act(alpha * op(A) op(B) + beta * D + bias)          op(A) [M, K], op(B) [K, N], D [M, N], bias [N]
+ *     D = act(alpha * scale * op(A) op(B) + beta * D + bias)          op(A) [M, K], op(B) [K, N], D [M, N], bias, scale [N]
  *
  * All row-major. With trans_a, A is stored [K, M]; with trans_b, B is stored [N, K]. Leading dimensions and strides are in
- * elements, 64-bit. Arithmetic is f32 whatever the storage types are. The bias row and the activation are epilogues; with
+ * elements, 64-bit. Arithmetic is f32 whatever the storage types are. Column n of the product is multiplied by scale[n]: an i8 B
+ * stands for scale[n] B[., n]. The scales, the bias row and the activation are epilogues; with
  * `pre` the value before the activation is stored too (a gradient needs it).
  */
 #ifndef BM_CL_GEMM_GEMM_H
@@ -23,8 +24,9 @@ typedef struct bm_gemm_desc {
     int64_t batch;                         /* number of products; 1 by default */
     int64_t stride_a, stride_b, stride_d;  /* between products; 0 repeats the operand (never for D) */
     int64_t offset_a, offset_b, offset_d;  /* first element within the memory given */
-    bm_dtype type_a, type_b, type_d;
+    bm_dtype type_a, type_b, type_d;       /* f32, f16, bf16; B also i8 */
     float alpha, beta;
+    int has_scale;                         /* scale is f32, one for all products */
     int has_bias;                          /* bias has type_d */
     bm_activation act;
     int has_pre;                           /* store the pre-activation, laid out as D */
@@ -36,7 +38,7 @@ BM_API bm_status bm_gemm_desc_check(const bm_gemm_desc *d);
 BM_API double bm_gemm_flops(const bm_gemm_desc *d);
 
 typedef struct bm_gemm_args {
-    cl_mem a, b, d, bias, pre; /* bias and pre NULL when the descriptor has none */
+    cl_mem a, b, d, bias, pre, scale; /* the last three NULL when the descriptor has none */
 } bm_gemm_args;
 
 /* Scratch that the chosen backend needs. `l` NULL: for the default choice of a device with these limits. */

@@ -51,7 +51,7 @@ int64_t bm_gemm_extent(int64_t rows, int64_t cols, int64_t ld, int64_t batch, in
 #define BM_GEMM_OPTIONS 320
 char *bm_gemm_options(const bm_gemm_desc *d, char *buf, size_t bytes);
 
-/* Storage numbers of cl/lib/types.clh are those of bm_dtype. */
+/* Types that kernels load and store; their numbers in cl/lib/types.clh are those of bm_dtype. */
 #define BM_GEMM_IS_STORAGE(t) ((t) == BM_F32 || (t) == BM_F16 || (t) == BM_BF16)
 
 #endif

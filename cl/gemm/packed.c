@@ -137,7 +137,7 @@ static void launch_few(bm_gemm_emit *out, const part *p)
     const bm_gemm_desc *d = p->d;
     const bm_arg args[] = {
         bm_arg_mem(p->args->a), bm_arg_mem(p->args->b), bm_arg_mem(p->args->d), bm_arg_mem(p->args->bias), bm_arg_mem(p->args->pre),
-        bm_arg_i64(d->n), bm_arg_i64(d->k), bm_arg_i64(d->lda), bm_arg_i64(d->ldb), bm_arg_i64(d->ldd),
+        bm_arg_mem(p->args->scale), bm_arg_i64(d->n), bm_arg_i64(d->k), bm_arg_i64(d->lda), bm_arg_i64(d->ldb), bm_arg_i64(d->ldd),
         bm_arg_i64(d->offset_a), bm_arg_i64(d->offset_b), bm_arg_i64(d->offset_d),
         bm_arg_i64(d->stride_a), bm_arg_i64(d->stride_b), bm_arg_i64(d->stride_d), bm_arg_f32(d->alpha), bm_arg_f32(d->beta)};
     const bm_kernel_launch k = {"gemm/packed", "gemm_few", p->options, 3,
@@ -191,7 +191,7 @@ static void launch_block(bm_gemm_emit *out, const part *p)
     const int64_t at_d = d->offset_d + p->batch0 * d->stride_d + p->m0 * d->ldd;
     const bm_arg args[] = {
         bm_arg_mem(b->a_packed ? p->tiles : p->args->a), bm_arg_mem(p->args->b), bm_arg_mem(p->args->d),
-        bm_arg_mem(p->args->bias), bm_arg_mem(p->args->pre),
+        bm_arg_mem(p->args->bias), bm_arg_mem(p->args->pre), bm_arg_mem(p->args->scale),
         /* A product in one run never touches the sums, whatever D's type. */
         bm_arg_mem(b->needs_part ? p->sums : p->args->d), bm_arg_local((size_t)(s.panels * panel_bytes(b))),
         bm_arg_i64(p->m), bm_arg_i64(d->n), bm_arg_i64(p->k0), bm_arg_i64(p->k1), bm_arg_i64(d->k), bm_arg_i64(b->run),
@@ -308,7 +308,7 @@ static bm_status try_pairs(bm_engine *e, const bm_gemm_desc *like)
     for (int i = 0; i < 3; i++) BM_GO(bm_region_piece(&mem[i], region, i, 0, bytes[i]));
     BM_GO(write_numbers(mem[0], e, elements[0], 0));
     BM_GO(write_numbers(mem[1], e, elements[1], 1));
-    BM_GO(bm_gemm_bound_create(&bound, e, &backend, &d, &(bm_gemm_args){mem[0], mem[1], mem[2], NULL, NULL}));
+    BM_GO(bm_gemm_bound_create(&bound, e, &backend, &d, &(bm_gemm_args){.a = mem[0], .b = mem[1], .d = mem[2]}));
     BM_GO(bm_gemm_bound_run(bound));
     BM_GO(bm_queue_read(bm_engine_queue(e), mem[2], 0, raw, bytes[2]));
     BM_GO(bm_convert_floats(got, BM_F32, raw, d.type_d, (size_t)elements[2]));

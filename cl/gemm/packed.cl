@@ -1,4 +1,4 @@
-/* D [M, N] = act(alpha op(A) op(B) + beta D + bias), for devices that run one work-item at full speed (CPUs).
+/* D [M, N] = act(alpha scale op(A) op(B) + beta D + bias), for devices that run one work-item at full speed (CPUs).
  *
  * After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (ACM TOMS 34-3, 2008). A work-item makes
  * COLS columns, `panels` times, by `block_rows` rows of D. For each run of `kc` of the k in [k_begin, k_end) it copies the panels
@@ -19,7 +19,7 @@
  *
  * Local size 1 for all. Offsets, leading dimensions and strides in elements. Options: TYPE_A, TYPE_B, TYPE_D (storage numbers);
  * TRANS_A, TRANS_B; WIDTH 16 or 8, the lanes of a vector; A_PACKED 1 when A comes from pack_rows; PAIRS 1 (WIDTH is 16 then); FEW;
- * HAS_BIAS, HAS_PRE, ACT. */
+ * HAS_SCALE, HAS_BIAS, HAS_PRE, ACT. */
 
 #include "act.clh"
 
@@ -49,6 +49,9 @@
 #endif
 #ifndef FEW
 #define FEW 1
+#endif
+#ifndef HAS_SCALE
+#define HAS_SCALE 0
 #endif
 #ifndef HAS_BIAS
 #define HAS_BIAS 0
@@ -188,12 +191,13 @@ FN void pack_panel(__local unit *panel, __global const STORED(TYPE_B) *b, long l
 }
 #endif
 
-/* Where a tile goes and how: alpha sum, plus the sum of earlier runs or beta D, and at the last k the epilogue. */
+/* Where a tile goes and how: alpha scale sum, plus the sum of earlier runs or beta D, and at the last k the epilogue. */
 enum { ADD_PART = 1, ADD_OLD = 2, LAST = 4 };
 
 typedef struct target {
     __global STORED(TYPE_D) *d, *pre;
     __global const STORED(TYPE_D) *bias;
+    __global const float *scale;
     __global float *part;
     long ldd, ld_part;
     float alpha, beta;
@@ -205,6 +209,7 @@ typedef struct target {
     {                                                                                                                  \
         const size_t at = row * t->ldd + col, at_part = row * t->ld_part + col;                                        \
         F v = sum * (F)(t->alpha);                                                                                     \
+        if (HAS_SCALE) v *= LOAD_F(0, t->scale, col);                                                                  \
         if (t->steps & ADD_PART) v += LOAD_F(0, t->part, at_part);                                                     \
         if (t->steps & ADD_OLD) v = FMA((F)(t->beta), LOAD_F(TYPE_D, t->d, at), v);                                    \
         if (!(t->steps & LAST)) {                                                                                      \
@@ -290,8 +295,9 @@ FN void multiply_tile(const target *t, __global const row_element *a, long lda, 
 #define CHUNK (16 * ROWS)
 
 __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, __global STORED(TYPE_D) *d,
-                         __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, __global float *part,
-                         __local unit *packed, long m, long n, long k_begin, long k_end, long k_all, long kc, long panels,
+                         __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, __global const float *scale,
+                         __global float *part, __local unit *packed, long m, long n, long k_begin, long k_end, long k_all, long kc,
+                         long panels,
                          long block_rows, long lda, long ldb, long ldd, long ld_part, long offset_a, long offset_b,
                          long offset_d, long offset_part, long stride_a, long stride_b, long stride_d, long stride_part,
                          float alpha, float beta)
@@ -314,6 +320,7 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
     t.d = d + offset_d + batch * stride_d;
     t.pre = HAS_PRE ? pre + offset_d + batch * stride_d : 0;
     t.bias = bias;
+    t.scale = scale;
     t.part = part + offset_part + batch * stride_part;
     t.ldd = ldd;
     t.ld_part = ld_part;
@@ -413,37 +420,62 @@ FN float sum_lanes(VEC v)
 }
 
 #if TRANS_B
-/* Two rows of B at a time, each a dot product with the rows of A. */
+/* Each row of B has PARTS sums of vectors for each row of A, as many as registers hold: one alone would wait for itself. */
+#if 4 * FEW <= WIDTH
+#define PARTS 4
+#define EACH_PART(X, i) X(i, 0) X(i, 1) X(i, 2) X(i, 3)
+#define JOIN(sum) ((sum##_0 + sum##_1) + (sum##_2 + sum##_3))
+#else
+#define PARTS 2
+#define EACH_PART(X, i) X(i, 0) X(i, 1)
+#define JOIN(sum) (sum##_0 + sum##_1)
+#endif
+
+/* sums[i COLS] = row i of A times one row of B. */
+FN void dot_row(float *sums, __global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, long lda, long k_all)
+{
+#define ZERO_PART(i, p) VEC sum##i##_##p = (VEC)(0.0f);
+#define ZERO_PARTS(i) EACH_PART(ZERO_PART, i)
+    EACH_FEW(ZERO_PARTS)
+    long k = 0;
+    for (; k + PARTS * WIDTH <= k_all; k += PARTS * WIDTH) {
+#define LOAD_PART(i, p) const VEC y##p = LOADV(TYPE_B, b, k + p * WIDTH);
+#define DOT_PART(i, p) sum##i##_##p = FMA(LOADV(TYPE_A, a, i * lda + k + p * WIDTH), y##p, sum##i##_##p);
+#define DOT_PARTS(i) EACH_PART(DOT_PART, i)
+        EACH_PART(LOAD_PART, 0)
+        EACH_FEW(DOT_PARTS)
+    }
+    for (; k + WIDTH <= k_all; k += WIDTH) {
+        const VEC y = LOADV(TYPE_B, b, k);
+#define DOT(i) sum##i##_0 = FMA(LOADV(TYPE_A, a, i * lda + k), y, sum##i##_0);
+        EACH_FEW(DOT)
+    }
+#define SUM(i) float s##i = sum_lanes(JOIN(sum##i));
+    EACH_FEW(SUM)
+    for (; k < k_all; k++) {
+        const float y = LOAD1(TYPE_B, b, k);
+#define DOT_ONE(i) s##i = FMA(LOAD1(TYPE_A, a, i * lda + k), y, s##i);
+        EACH_FEW(DOT_ONE)
+    }
+#define KEEP_SUM(i) sums[i * COLS] = s##i;
+    EACH_FEW(KEEP_SUM)
+}
+
+/* The rows of B one after the other, as they lie: what a processor fetches ahead of a single run of addresses is what comes next.
+ * Two rows in turn took twice as long on a Zen 4 where B was in memory. */
 FN void multiply_few(const target *t, __global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, long lda, long ldb,
                      long k_all, long col, long cols)
 {
-    for (long j = 0; j < cols; j += 2) {
-        __global const STORED(TYPE_B) *const b0 = b + j * ldb, *const b1 = b + min(j + 1, cols - 1) * ldb;
-        EACH_FEW(ZERO)
-        long k = 0;
-        for (; k + WIDTH <= k_all; k += WIDTH) {
-            const VEC y0 = LOADV(TYPE_B, b0, k), y1 = LOADV(TYPE_B, b1, k);
-#define DOT(i)                                                                                                         \
-    {                                                                                                                  \
-        const VEC x = LOADV(TYPE_A, a, i * lda + k);                                                                   \
-        lo##i = FMA(x, y0, lo##i);                                                                                     \
-        hi##i = FMA(x, y1, hi##i);                                                                                     \
-    }
-            EACH_FEW(DOT)
+    float sums[FEW * COLS];
+    for (long j = 0; j < cols; j++) dot_row(sums + j, a, b + j * ldb, lda, k_all);
+    for (long i = 0; i < FEW; i++) {
+        const float *const row = sums + i * COLS;
+        if (cols >= COLS) {
+            finish_vec(t, VLOAD(0, row), i, col);
+            finish_vec(t, VLOAD(0, row + WIDTH), i, col + WIDTH);
+        } else {
+            for (long j = 0; j < cols; j++) finish_one(t, row[j], i, col + j);
         }
-#define SUM(i) float s##i = sum_lanes(lo##i), t##i = sum_lanes(hi##i);
-        EACH_FEW(SUM)
-        for (; k < k_all; k++) {
-            const float y0 = LOAD1(TYPE_B, b0, k), y1 = LOAD1(TYPE_B, b1, k);
-#define DOT_ONE(i)                                                                                                     \
-    s##i = FMA(LOAD1(TYPE_A, a, i * lda + k), y0, s##i);                                                               \
-    t##i = FMA(LOAD1(TYPE_A, a, i * lda + k), y1, t##i);
-            EACH_FEW(DOT_ONE)
-        }
-#define FINISH_DOT(i)                                                                                                  \
-    finish_one(t, s##i, i, col + j);                                                                                   \
-    if (j + 1 < cols) finish_one(t, t##i, i, col + j + 1);
-        EACH_FEW(FINISH_DOT)
     }
 }
 #else
@@ -479,7 +511,8 @@ FN void multiply_few(const target *t, __global const STORED(TYPE_A) *a, __global
 #endif
 
 __kernel void gemm_few(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, __global STORED(TYPE_D) *d,
-                       __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, long n, long k, long lda, long ldb,
+                       __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, __global const float *scale,
+                       long n, long k, long lda, long ldb,
                        long ldd, long offset_a, long offset_b, long offset_d, long stride_a, long stride_b, long stride_d,
                        float alpha, float beta)
 {
@@ -488,6 +521,7 @@ __kernel void gemm_few(__global const STORED(TYPE_A) *a, __global const STORED(T
     t.d = d + offset_d + batch * stride_d;
     t.pre = HAS_PRE ? pre + offset_d + batch * stride_d : 0;
     t.bias = bias;
+    t.scale = scale;
     t.part = 0;
     t.ldd = ldd;
     t.ld_part = 0;

@@ -37,8 +37,9 @@ static void launch(bm_gemm_emit *out, const bm_gemm_desc *d, const bm_gemm_args 
     const size_t n = strlen(bm_gemm_options(d, options, sizeof options));
     snprintf(options + n, sizeof options - n, " -DSIDE=%d", (int)side);
     const bm_arg args[] = {
-        bm_arg_mem(a->a), bm_arg_mem(a->b), bm_arg_mem(a->d), bm_arg_mem(a->bias), bm_arg_mem(a->pre), bm_arg_i64(d->m),
-        bm_arg_i64(d->n), bm_arg_i64(d->k), bm_arg_i64(d->lda), bm_arg_i64(d->ldb), bm_arg_i64(d->ldd), bm_arg_i64(d->offset_a),
+        bm_arg_mem(a->a), bm_arg_mem(a->b), bm_arg_mem(a->d), bm_arg_mem(a->bias), bm_arg_mem(a->pre),
+        bm_arg_mem(a->scale), bm_arg_i64(d->m), bm_arg_i64(d->n), bm_arg_i64(d->k), bm_arg_i64(d->lda), bm_arg_i64(d->ldb),
+        bm_arg_i64(d->ldd), bm_arg_i64(d->offset_a),
         bm_arg_i64(d->offset_b), bm_arg_i64(d->offset_d), bm_arg_i64(d->stride_a), bm_arg_i64(d->stride_b),
         bm_arg_i64(d->stride_d), bm_arg_f32(d->alpha), bm_arg_f32(d->beta)};
     const size_t across = (size_t)bm_ceil_div(d->n, 4 * (int64_t)side), down = (size_t)bm_ceil_div(d->m, 4 * (int64_t)side);

@@ -1,11 +1,12 @@
-/* D [M, N] = act(alpha op(A) op(B) + beta D + bias) on any device, and the reference for the other backends.
+/* D [M, N] = act(alpha scale op(A) op(B) + beta D + bias) on any device, and the reference for the other backends.
  *
  * A work-group of SIDE x SIDE work-items makes a tile of 4 SIDE x 4 SIDE of D, each work-item 16 elements, SIDE apart. Runs of
  * DEPTH k of both operands lie in local memory: 2 (4 SIDE + 1) DEPTH floats. Sums run over k in order.
  *
  *     gemm_tile     global (columns of work-items, rows of work-items, batch), local (SIDE, SIDE, 1)
  *
- * Options: TYPE_A, TYPE_B, TYPE_D (storage numbers); TRANS_A, TRANS_B; SIDE (8: a group of 64); HAS_BIAS, HAS_PRE, ACT. */
+ * Options: TYPE_A, TYPE_B, TYPE_D (storage numbers); TRANS_A, TRANS_B; SIDE (8: a group of 64); HAS_SCALE, HAS_BIAS,
+ * HAS_PRE, ACT. */
 
 #include "act.clh"
 
@@ -27,6 +28,9 @@
 #ifndef SIDE
 #define SIDE 8
 #endif
+#ifndef HAS_SCALE
+#define HAS_SCALE 0
+#endif
 #ifndef HAS_BIAS
 #define HAS_BIAS 0
 #endif
@@ -40,8 +44,9 @@
 
 __kernel __attribute__((reqd_work_group_size(SIDE, SIDE, 1)))
 void gemm_tile(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, __global STORED(TYPE_D) *d,
-               __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, long m, long n, long k_all, long lda, long ldb,
-               long ldd, long offset_a, long offset_b, long offset_d, long stride_a, long stride_b, long stride_d, float alpha,
+               __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, __global const float *scale, long m, long n,
+               long k_all, long lda, long ldb, long ldd, long offset_a, long offset_b, long offset_d,
+               long stride_a, long stride_b, long stride_d, float alpha,
                float beta)
 {
     __local float rows[DEPTH * ROW], cols[DEPTH * ROW];
@@ -83,6 +88,7 @@ void gemm_tile(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *
             if (row >= m || col >= n) continue;
             const size_t at = offset_d + batch * stride_d + row * ldd + col;
             float v = alpha * sum[i][j];
+            if (HAS_SCALE) v *= scale[col];
             if (beta != 0.0f) v = FMA(beta, LOAD1(TYPE_D, d, at), v);
             if (HAS_BIAS) v += LOAD1(TYPE_D, bias, col);
             if (HAS_PRE) STORE1(TYPE_D, v, pre, at);

@@ -14,16 +14,25 @@
 #define PERIOD 1000003        /* elements of the random data that repeats: a prime, so that no two rows are equal */
 #define WHOLE_FLOPS 1e9       /* up to here every element is compared */
 #define SAMPLE_ROWS 32
+#define TYPES (BM_I8 + 1)
+#define MOST_I8 127           /* i8 is random in [-MOST_I8, MOST_I8], every other type in [-1, 1] */
 
-enum { A, B, D, BIAS, PRE, REFERENCE, OPERANDS };
+enum { A, B, D, BIAS, PRE, SCALE, REFERENCE, OPERANDS };
 
 struct bm_gemm_trial {
     bm_engine *engine;
     bm_gemm_desc d;
     bm_region *region[OPERANDS];
     cl_mem mem[OPERANDS];
-    void *random[3]; /* by BM_F32, BM_F16, BM_BF16: PERIOD elements */
+    void *random[TYPES]; /* by type: PERIOD elements */
 };
+
+static bm_status narrow(void *out, bm_dtype t, const float *x, int n)
+{
+    if (t != BM_I8) return bm_convert_floats(out, t, x, BM_F32, (size_t)n);
+    for (int i = 0; i < n; i++) ((int8_t *)out)[i] = (int8_t)lrintf(MOST_I8 * x[i]);
+    return BM_OK;
+}
 
 static bm_status random_data(void **out, bm_dtype t)
 {
@@ -34,7 +43,7 @@ static bm_status random_data(void **out, bm_dtype t)
     BM_GO(x && stored ? BM_OK : BM_ERR_MEMORY);
     bm_rng r = bm_rng_start(1, bm_rng_stream("gemm trial"), 0);
     for (int i = 0; i < PERIOD; i++) x[i] = 2 * bm_rng_uniform(&r) - 1;
-    BM_GO(bm_convert_floats(stored, t, x, BM_F32, PERIOD));
+    BM_GO(narrow(stored, t, x, PERIOD));
     *out = stored;
     stored = NULL;
 done:
@@ -79,6 +88,7 @@ bm_status bm_gemm_trial_create(bm_gemm_trial **out, bm_engine *e, const bm_gemm_
     BM_GO(operand(t, D, out_elements, d->type_d));
     BM_GO(operand(t, REFERENCE, out_elements, d->type_d));
     if (d->has_bias) BM_GO(operand(t, BIAS, d->n, d->type_d));
+    if (d->has_scale) BM_GO(operand(t, SCALE, d->n, BM_F32));
     if (d->has_pre) BM_GO(operand(t, PRE, out_elements, d->type_d));
     *out = t;
     return BM_OK;
@@ -91,13 +101,13 @@ void bm_gemm_trial_destroy(bm_gemm_trial *t)
 {
     if (!t) return;
     for (int i = 0; i < OPERANDS; i++) bm_region_destroy(t->region[i]);
-    for (int i = 0; i < 3; i++) bm_free(t->random[i]);
+    for (int i = 0; i < TYPES; i++) bm_free(t->random[i]);
     bm_free(t);
 }
 
 bm_status bm_gemm_trial_bind(bm_gemm_bound **out, bm_gemm_trial *t, const bm_gemm_backend *b)
 {
-    const bm_gemm_args args = {t->mem[A], t->mem[B], t->mem[D], t->mem[BIAS], t->mem[PRE]};
+    const bm_gemm_args args = {t->mem[A], t->mem[B], t->mem[D], t->mem[BIAS], t->mem[PRE], t->mem[SCALE]};
     return bm_gemm_bound_create(out, t->engine, b, &t->d, &args);
 }
 
@@ -127,7 +137,8 @@ static bm_status read_rows(float *got, float *want, void *raw, bm_gemm_trial *t,
 static bm_status compare(const float *got, const float *want, const bm_gemm_desc *s)
 {
     const double unit = s->type_d == BM_F16 ? ldexp(1, -10) : s->type_d == BM_BF16 ? ldexp(1, -7) : 0;
-    const double rms = fabs((double)s->alpha) * sqrt((double)s->k) / 3 + fabs((double)s->beta) + s->has_bias;
+    const double largest = s->type_b == BM_I8 ? MOST_I8 : 1;
+    const double rms = fabs((double)s->alpha) * largest * sqrt((double)s->k) / 3 + fabs((double)s->beta) + s->has_bias;
     const double slack = 16 * ldexp(1, -24) * sqrt((double)s->k);
     for (int64_t b = 0; b < s->batch; b++)
         for (int64_t i = 0; i < s->m; i++)
@@ -148,7 +159,7 @@ static bm_status check_rows(bm_gemm_trial *t, const bm_gemm_desc *s)
     float *got = bm_calloc(n, sizeof *got), *want = bm_calloc(n, sizeof *want);
     void *raw = bm_calloc(n, sizeof *want);
     BM_GO(got && want && raw ? BM_OK : BM_ERR_MEMORY);
-    const bm_gemm_args args = {t->mem[A], t->mem[B], t->mem[REFERENCE], t->mem[BIAS], t->mem[PRE]};
+    const bm_gemm_args args = {t->mem[A], t->mem[B], t->mem[REFERENCE], t->mem[BIAS], t->mem[PRE], t->mem[SCALE]};
     BM_GO(bm_gemm_bound_create(&reference, t->engine, &bm_gemm_tiled, s, &args));
     BM_GO(bm_gemm_bound_run(reference));
     BM_GO(read_rows(got, want, raw, t, s));

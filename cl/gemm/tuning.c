@@ -92,7 +92,7 @@ char *bm_gemm_key(const bm_gemm_desc *d, char *buf, size_t bytes)
     if (f.lda != (f.trans_a ? f.m : f.k) || f.ldb != (f.trans_b ? f.k : f.n) || f.ldd != f.n)
         snprintf(buf + n, bytes - n, " ld %lld %lld %lld", (long long)f.lda, (long long)f.ldb, (long long)f.ldd);
     n = strlen(buf);
-    if (f.beta != 0.0f) snprintf(buf + n, bytes - n, " +D");
+    snprintf(buf + n, bytes - n, "%s%s", f.has_scale ? " scaled" : "", f.beta != 0.0f ? " +D" : "");
     return buf;
 }
 

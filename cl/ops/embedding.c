@@ -11,7 +11,7 @@
 
 static bm_status want_table(const bm_value *v)
 {
-    BM_TRY(bm_ops_want_float(v));
+    BM_TRY(bm_ops_want_float_or_scaled(v));
     if (v->shape.rank == 2 && v->shape.dim[0] <= INT32_MAX) return BM_OK;
     char text[BM_SHAPE_TEXT];
     return bm_fail(BM_ERR_SHAPE, "%s is %s, not a table [rows, columns]", v->name, bm_shape_text(&v->shape, text, sizeof text));
@@ -29,7 +29,7 @@ static bm_status infer(bm_graph *g, bm_node *n)
 {
     BM_TRY(want_table(n->inputs[0]));
     BM_TRY(bm_ops_want_type(n->inputs[1], BM_I32));
-    return add_output(g, n, n->inputs[0]->dtype, n->inputs[0], n->inputs[1]);
+    return add_output(g, n, n->inputs[0]->scale ? BM_F32 : n->inputs[0]->dtype, n->inputs[0], n->inputs[1]);
 }
 
 static bm_status infer_positions(bm_graph *g, bm_node *n)
@@ -61,21 +61,24 @@ static bm_status infer_scatter(bm_graph *g, bm_node *n)
 
 static double bytes_of(const bm_value *v) { return (double)bm_shape_bytes(&v->shape, v->dtype); }
 
+static double bytes_of_rows(const bm_value *table, int64_t rows)
+{
+    const double elements = (double)table->shape.dim[1] * (double)bm_dtype_size(table->dtype);
+    return (double)rows * (elements + (table->scale ? sizeof(float) : 0));
+}
+
 static bm_cost cost(const bm_node *n)
 {
-    return (bm_cost){.bytes = bytes_of(n->inputs[1]) + 2 * bytes_of(n->outputs[0])};
+    const bm_value *table = n->inputs[0], *ids = n->inputs[1];
+    return (bm_cost){.bytes = bytes_of(ids) + bytes_of(n->outputs[0]) + bytes_of_rows(table, bm_ops_elements(ids))};
 }
 
-/* The positions of one sequence serve all B of them. */
-static double position_bytes(const bm_value *all)
-{
-    return all->shape.dim[0] ? bytes_of(all) / (double)all->shape.dim[0] : 0;
-}
-
+/* The positions of one sequence serve all of them. */
 static bm_cost cost_positions(const bm_node *n)
 {
-    const bm_value *y = n->outputs[0];
-    return (bm_cost){(double)bm_ops_elements(y), bytes_of(n->inputs[2]) + 2 * bytes_of(y) + position_bytes(y)};
+    const bm_value *token = n->inputs[0], *position = n->inputs[1], *ids = n->inputs[2], *y = n->outputs[0];
+    return (bm_cost){(double)bm_ops_elements(y), bytes_of(ids) + bytes_of(y) + bytes_of_rows(token, bm_ops_elements(ids)) +
+                                                     bytes_of_rows(position, ids->shape.dim[1])};
 }
 
 /* Bytes of the gradient's rows, one for each row of dy. */
@@ -102,7 +105,7 @@ static bm_cost cost_scatter_positions(const bm_node *n)
 /* `of` is y or dy, `table` what is looked up or the gradient of it. */
 static const char *types(char options[BM_OPS_OPTIONS], const bm_launcher *l, const bm_value *of, const bm_value *table)
 {
-    return bm_ops_options_with(options, l, of->dtype, " -DTABLE=%d", (int)table->dtype);
+    return bm_ops_options_with(options, l, of->dtype, " -DTABLE=%d -DSCALED=%d", (int)table->dtype, table->scale != NULL);
 }
 
 static void launch_rows(bm_launcher *l, bm_kernel_launch *k, const char *options, int64_t rows, int64_t each)
@@ -118,13 +121,14 @@ static bm_status launch(bm_launcher *l, const bm_node *n)
     const int64_t rows = bm_ops_elements(ids), last = bm_ops_last(y), each = bm_ops_rows_each(l, last);
     char options[BM_OPS_OPTIONS];
     const bm_arg args[] = {bm_arg_mem(bm_launcher_mem(l, table)),
+                           bm_arg_mem(bm_launcher_mem(l, n->inputs[2])),
                            bm_arg_mem(bm_launcher_mem(l, ids)),
                            bm_arg_mem(bm_launcher_mem(l, y)),
                            bm_arg_i32((int32_t)table->shape.dim[0]),
                            bm_arg_i64(rows),
                            bm_arg_i64(last),
                            bm_arg_i64(each)};
-    bm_kernel_launch k = {.kernel = "embedding", .args = args, .n_args = 7};
+    bm_kernel_launch k = {.kernel = "embedding", .args = args, .n_args = 8};
     launch_rows(l, &k, types(options, l, y, table), rows, each);
     return bm_launcher_status(l);
 }
@@ -136,6 +140,8 @@ static bm_status launch_positions(bm_launcher *l, const bm_node *n)
     char options[BM_OPS_OPTIONS];
     const bm_arg args[] = {bm_arg_mem(bm_launcher_mem(l, token)),
                            bm_arg_mem(bm_launcher_mem(l, position)),
+                           bm_arg_mem(bm_launcher_mem(l, n->inputs[3])),
+                           bm_arg_mem(bm_launcher_mem(l, n->inputs[4])),
                            bm_arg_mem(bm_launcher_mem(l, ids)),
                            bm_arg_mem(bm_launcher_mem(l, y)),
                            bm_arg_mem(bm_launcher_scalars(l)),
@@ -145,7 +151,7 @@ static bm_status launch_positions(bm_launcher *l, const bm_node *n)
                            bm_arg_i64(rows),
                            bm_arg_i64(last),
                            bm_arg_i64(each)};
-    bm_kernel_launch k = {.kernel = "embedding_positions", .args = args, .n_args = 11};
+    bm_kernel_launch k = {.kernel = "embedding_positions", .args = args, .n_args = 13};
     launch_rows(l, &k, types(options, l, y, token), rows, each);
     return bm_launcher_status(l);
 }
@@ -211,11 +217,13 @@ static void scatter(bm_graph *g, const bm_op *op, bm_value *table, bm_value *dy,
 
 static void gradient(bm_graph *g, bm_node *n)
 {
+    if (bm_ops_ends_gradient(g, n->inputs[0])) return;
     scatter(g, &op_scatter, n->inputs[0], bm_grad_of(g, n->outputs[0]), n->inputs[1]);
 }
 
 static void gradient_positions(bm_graph *g, bm_node *n)
 {
+    if (bm_ops_ends_gradient(g, n->inputs[0])) return;
     bm_value *dy = bm_grad_of(g, n->outputs[0]);
     scatter(g, &op_scatter, n->inputs[0], dy, n->inputs[2]);
     scatter(g, &op_scatter_positions, n->inputs[1], dy, NULL);
@@ -231,12 +239,12 @@ static const bm_op op_positions = {.name = "embedding_positions", .attrs_bytes =
 
 bm_value *bm_embedding(bm_graph *g, bm_value *table, bm_value *ids)
 {
-    bm_value *const in[] = {table, ids};
-    return bm_node_first(bm_node_create(g, &op_embedding, NULL, in, 2, 0));
+    bm_value *const in[] = {table, ids, table ? table->scale : NULL};
+    return bm_node_first(bm_node_create(g, &op_embedding, NULL, in, 3, 1u << 2));
 }
 
 bm_value *bm_embedding_positions(bm_graph *g, bm_value *token, bm_value *position, bm_value *ids, bm_dtype type)
 {
-    bm_value *const in[] = {token, position, ids};
-    return bm_node_first(bm_node_create(g, &op_positions, &type, in, 3, 0));
+    bm_value *const in[] = {token, position, ids, token ? token->scale : NULL, position ? position->scale : NULL};
+    return bm_node_first(bm_node_create(g, &op_positions, &type, in, 5, 1u << 3 | 1u << 4));
 }

@@ -6,12 +6,13 @@
  *     scatter              dtable[ids[r]] += dy[r], r = 0, 1, ...
  *     scatter_positions    dposition[offset + t] += sum over b of dy[b T + t]
  *
- * table, dtable [V, n]; position, dposition [P, n]; ids [rows] i32; y, dy [rows, n], rows = B T. An id outside [0, V), which the
- * host should have refused, and a position outside [0, P): the row of y is NaN, and its gradient goes nowhere.
+ * table, dtable [V, n]; position, dposition [P, n]; ids [rows] i32; y, dy [rows, n], rows = B T. Row i of a table of i8 is
+ * multiplied by its scale, table_scale[i] or position_scale[i]. An id outside [0, V), which the host should have refused, and a
+ * position outside [0, P): the row of y is NaN, and its gradient goes nowhere.
  *
  * embedding, scatter_positions: a work-group does `each` rows. scatter: a work-group owns 64 columns (cpu), or 64 columns of the
  * ids that are group_id(1) modulo num_groups(1) (plain), and walks over all ids. No local memory. Options:
- * STORAGE (types.clh), TABLE (the same, of the tables; default STORAGE), CPU (grid.clh). */
+ * STORAGE (types.clh), TABLE (the same, of the tables; default STORAGE), SCALED 1 where that is i8 (forward only), CPU (grid.clh). */
 
 #include "grid.clh"
 #include "scalars.clh"
@@ -19,17 +20,27 @@
 #ifndef TABLE
 #define TABLE STORAGE
 #endif
+#ifndef SCALED
+#define SCALED 0
+#endif
 typedef STORED(TABLE) entry; /* of a table */
 #define ENTRY(w, p, i) PASTE(LOAD, w)(TABLE, p, i)
 #define SET_ENTRY(w, v, p, i) PASTE(STORE, w)(TABLE, v, p, i)
 
-#define COPY_STEP(w) PUT(w, ENTRY(w, table, (size_t)id * n + i), y, r * n + i);
-#define SUM_STEP(w) PUT(w, ENTRY(w, table, (size_t)id * n + i) + ENTRY(w, position, at * n + i), y, r * n + i);
+/* Elements of row `row` of table p. */
+#if SCALED
+#define OF_ROW(w, p, row) (ENTRY(w, p, (size_t)(row) * n + i) * (VEC(w))(p##_scale[row]))
+#else
+#define OF_ROW(w, p, row) ENTRY(w, p, (size_t)(row) * n + i)
+#endif
+#define COPY_STEP(w) PUT(w, OF_ROW(w, table, id), y, r * n + i);
+#define SUM_STEP(w) PUT(w, OF_ROW(w, table, id) + OF_ROW(w, position, at), y, r * n + i);
 #define NAN_STEP(w) PUT(w, (VEC(w))(NAN), y, r * n + i);
 
-__kernel void embedding(__global const entry *table, __global const int *ids, __global stored *y, const int V,
-                        const long rows, const long n, const long each)
+__kernel void embedding(__global const entry *table, __global const float *table_scale, __global const int *ids,
+                        __global stored *y, const int V, const long rows, const long n, const long each)
 {
+    (void)table_scale;
     ROWS(rows, each)
     {
         const int id = ids[r];
@@ -38,10 +49,12 @@ __kernel void embedding(__global const entry *table, __global const int *ids, __
     }
 }
 
-__kernel void embedding_positions(__global const entry *table, __global const entry *position, __global const int *ids,
-                                  __global stored *y, __global const uint *rt, const int V, const long P, const long T,
-                                  const long rows, const long n, const long each)
+__kernel void embedding_positions(__global const entry *table, __global const entry *position,
+                                  __global const float *table_scale, __global const float *position_scale,
+                                  __global const int *ids, __global stored *y, __global const uint *rt, const int V,
+                                  const long P, const long T, const long rows, const long n, const long each)
 {
+    (void)table_scale, (void)position_scale;
     ROWS(rows, each)
     {
         const int id = ids[r];
@@ -51,6 +64,7 @@ __kernel void embedding_positions(__global const entry *table, __global const en
     }
 }
 
+#if !SCALED
 __kernel void scatter(__global const stored *dy, __global const int *ids, __global entry *dtable, const int V,
                       const long rows, const long n)
 {
@@ -90,3 +104,4 @@ __kernel void scatter_positions(__global const stored *dy, __global entry *dposi
         if (at < P) COLUMNS(n, POSITION_STEP)
     }
 }
+#endif

@@ -2,6 +2,7 @@
  *
  *     linear    y = act(x W^T + b)                 x [.., K], W [N, K], b [N]; with dpre = dy act'(pre):
  *               dx = dpre W, dW = dpre^T x, db = the sum of dpre over its rows
+ *               of W in 8 bits: y[.., n] = act(scale[n] (x W^T)[.., n] + b[n]), and no gradient
  *     matmul    C = op(A) op(B)                    [.., M, K] and [.., K, N], equal leading dimensions
  *
  * A gradient that others have begun is added to by the product itself (beta = 1). */
@@ -139,7 +140,7 @@ bm_value *bm_matmul(bm_graph *g, bm_value *a, bm_value *b, int trans_a, int tran
 
 /* ---- linear ---- */
 
-enum { LINEAR_X, LINEAR_W, LINEAR_B, N_LINEAR };
+enum { LINEAR_X, LINEAR_W, LINEAR_B, LINEAR_SCALE, N_LINEAR };
 enum { OUT_Y, OUT_PRE };
 
 static int keeps_pre(const bm_node *n)
@@ -154,6 +155,7 @@ static bm_gemm_desc linear_desc(const bm_node *n)
     d.trans_b = 1;
     d.type_a = d.type_d = x->dtype;
     d.type_b = w->dtype;
+    d.has_scale = n->inputs[LINEAR_SCALE] != NULL;
     d.has_bias = n->inputs[LINEAR_B] != NULL;
     d.act = *(const bm_activation *)n->attrs;
     d.has_pre = keeps_pre(n);
@@ -164,7 +166,7 @@ static bm_status infer_linear(bm_graph *g, bm_node *n)
 {
     const bm_value *x = n->inputs[LINEAR_X], *w = n->inputs[LINEAR_W], *b = n->inputs[LINEAR_B];
     BM_TRY(bm_ops_want_float(x));
-    BM_TRY(bm_ops_want_float(w));
+    BM_TRY(bm_ops_want_float_or_scaled(w));
     if (x->shape.rank < 1 || w->shape.rank != 2 || w->shape.dim[1] != bm_ops_last(x)) {
         refuse(g, x, w, "linear takes [.., K] and [N, K]");
         return bm_graph_status(g);
@@ -199,7 +201,8 @@ static bm_status launch_linear(bm_launcher *l, const bm_node *n)
     if (is_empty(&d)) return BM_OK;
     const bm_gemm_args args = {.a = bm_launcher_mem(l, n->inputs[LINEAR_X]), .b = bm_launcher_mem(l, n->inputs[LINEAR_W]),
                                .d = bm_launcher_mem(l, n->outputs[OUT_Y]), .bias = bm_launcher_mem(l, n->inputs[LINEAR_B]),
-                               .pre = d.has_pre ? bm_launcher_mem(l, n->outputs[OUT_PRE]) : NULL};
+                               .pre = d.has_pre ? bm_launcher_mem(l, n->outputs[OUT_PRE]) : NULL,
+                               .scale = bm_launcher_mem(l, n->inputs[LINEAR_SCALE])};
     bm_gemm_launch(l, &d, &args, 0);
     return bm_launcher_status(l);
 }
@@ -208,6 +211,7 @@ static void gradient_linear(bm_graph *g, bm_node *n)
 {
     bm_value *x = n->inputs[LINEAR_X], *w = n->inputs[LINEAR_W], *b = n->inputs[LINEAR_B], *d = bm_grad_of(g, n->outputs[OUT_Y]);
     const int64_t rows = bm_ops_rows(x), out = w->shape.dim[0], in = w->shape.dim[1];
+    if (bm_ops_ends_gradient(g, w)) return;
     if (n->n_outputs > OUT_PRE)
         d = bm_ops_activate_backward(g, d, n->outputs[OUT_PRE], *(const bm_activation *)n->attrs);
     grad_product(g, w, d, x, (product){.m = out, .n = in, .k = rows, .batch = 1, .trans_a = 1});
@@ -221,6 +225,6 @@ static const bm_op op_linear = {.name = "linear", .attrs_bytes = sizeof(bm_activ
 
 bm_value *bm_linear(bm_graph *g, bm_value *x, bm_value *w, bm_value *b, bm_activation act)
 {
-    bm_value *const in[N_LINEAR] = {x, w, b};
-    return bm_node_first(bm_node_create(g, &op_linear, &act, in, N_LINEAR, 1u << LINEAR_B));
+    bm_value *const in[N_LINEAR] = {x, w, b, w ? w->scale : NULL};
+    return bm_node_first(bm_node_create(g, &op_linear, &act, in, N_LINEAR, 1u << LINEAR_B | 1u << LINEAR_SCALE));
 }

@@ -18,6 +18,17 @@ bm_status bm_ops_want_float(const bm_value *v)
     return bm_fail(BM_ERR_SHAPE, "%s is %s; this op takes f32, f16 and bf16", v->name, bm_dtype_name(v->dtype));
 }
 
+bm_status bm_ops_want_float_or_scaled(const bm_value *v)
+{
+    return v->scale ? BM_OK : bm_ops_want_float(v);
+}
+
+int bm_ops_ends_gradient(bm_graph *g, const bm_value *v)
+{
+    if (v->scale) bm_graph_fail(g, bm_fail(BM_ERR_UNSUPPORTED, "%s is kept in 8 bits: there is no gradient through it", v->name));
+    return v->scale != NULL;
+}
+
 bm_status bm_ops_want_type(const bm_value *v, bm_dtype t)
 {
     if (v->dtype == t) return BM_OK;

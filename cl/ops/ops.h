@@ -42,7 +42,8 @@ BM_API bm_value *bm_sum_last(bm_graph *g, bm_value *a);  /* [.., N] -> [..] */
 /* Whether every element is finite: [1] f32, 1 or 0. */
 BM_API bm_value *bm_all_finite(bm_graph *g, bm_value *a);
 
-/* ---- cl/ops/linear.c: y = act(x W^T + b); x [.., K], W [N, K], b [N] or NULL -> [.., N] ---- */
+/* ---- cl/ops/linear.c: y = act(x W^T + b); x [.., K], W [N, K] (which may be bm_graph_param_scaled's), b [N] or NULL
+ * -> [.., N] ---- */
 BM_API bm_value *bm_linear(bm_graph *g, bm_value *x, bm_value *w, bm_value *b, bm_activation act);
 /* C = A B, [.., M, K] x [.., K, N] with equal leading dimensions; trans swaps the last two of that operand. */
 BM_API bm_value *bm_matmul(bm_graph *g, bm_value *a, bm_value *b, int trans_a, int trans_b);
@@ -58,7 +59,8 @@ BM_API bm_value *bm_add_norm(bm_graph *g, bm_value **sum, bm_value *x, bm_value 
                              int rms);
 
 /* ---- cl/ops/embedding.c ---- */
-/* table [V, C], ids [..] i32 -> [.., C]. Gradient: deterministic scatter, ids in order. */
+/* Tables may be bm_graph_param_scaled's. table [V, C], ids [..] i32 -> [.., C] of the table's type, f32 from a scaled one.
+ * Gradient: deterministic scatter, ids in order. */
 BM_API bm_value *bm_embedding(bm_graph *g, bm_value *table, bm_value *ids);
 /* GPT-2's input: token[ids] + position[offset + t]; token [V, C], position [P, C], ids [B, T] -> [B, T, C] of a storage type
  * that may be another than that of the tables. offset is the run-time scalar BM_RT_POSITION (0 in training). */

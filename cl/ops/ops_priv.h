@@ -11,6 +11,8 @@
 
 /* BM_ERR_SHAPE unless v has a storage type of kernels: f32, f16, bf16. */
 bm_status bm_ops_want_float(const bm_value *v);
+/* The same, or a matrix of scaled i8. */
+bm_status bm_ops_want_float_or_scaled(const bm_value *v);
 bm_status bm_ops_want_type(const bm_value *v, bm_dtype t);
 /* Equal types and shapes. */
 bm_status bm_ops_want_same(const bm_value *a, const bm_value *b);
@@ -59,6 +61,8 @@ bm_value *bm_ops_expand_row(bm_graph *g, bm_value *d, bm_shape shape, float fact
 bm_value *bm_ops_expand_column(bm_graph *g, bm_value *d, bm_shape shape, float factor);
 /* d f'(x), elementwise; it may take d's memory. */
 bm_value *bm_ops_activate_backward(bm_graph *g, bm_value *d, bm_value *x, bm_activation act);
+/* Whether v is scaled i8, through which no gradient goes: the graph fails. For gradient rules. */
+int bm_ops_ends_gradient(bm_graph *g, const bm_value *v);
 /* dL/d(x) += the sum of d over all leading dimensions; x [N]. */
 void bm_ops_grad_rows(bm_graph *g, bm_value *x, bm_value *d);
 

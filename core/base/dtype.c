@@ -1,5 +1,6 @@
 #include "core/base/dtype.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -140,4 +141,25 @@ bm_status bm_convert_floats(void *dst, bm_dtype to, const void *src, bm_dtype fr
         for (size_t i = 0; i < n; i++) store(dst, to, i, load(src, from, i));
     }
     return BM_OK;
+}
+
+float bm_row_to_i8(int8_t *q, const float *x, size_t n)
+{
+    float most = 0;
+    int finite = 1;
+    for (size_t i = 0; i < n; i++) {
+        const float size = fabsf(x[i]);
+        finite &= size <= FLT_MAX;
+        if (size > most) most = size;
+    }
+    const float scale = finite ? most / 127 : NAN;
+    if (!(scale > 0)) {
+        memset(q, 0, n);
+        return scale;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const double whole = nearbyint((double)x[i] / (double)scale);
+        q[i] = (int8_t)(whole > 127 ? 127 : whole < -127 ? -127 : whole); /* a subnormal scale is not exact */
+    }
+    return scale;
 }

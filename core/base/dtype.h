@@ -49,6 +49,11 @@ BM_API float bm_bf16_to_f32(uint16_t x);
 /* Converts n elements between any two floating types (f32, f16, bf16, f64); the arrays do not overlap. */
 BM_API bm_status bm_convert_floats(void *dst, bm_dtype to, const void *src, bm_dtype from, size_t n);
 
+/* n numbers as whole ones and a scale, which is returned: x[i] is about scale q[i], scale = max |x| / 127, q[i] = x[i] / scale to
+ * nearest even, in [-127, 127]; 0 for a row of zeros, NaN where x is not finite (symmetric absmax by rows: Dettmers et
+ * al. 2022, "LLM.int8()", sections 2.1 and 3.1). */
+BM_API float bm_row_to_i8(int8_t *q, const float *x, size_t n);
+
 #ifdef __cplusplus
 }
 #endif

@@ -216,6 +216,18 @@ bm_value *bm_graph_param(bm_graph *g, const char *name, bm_dtype t, bm_shape sha
     return v;
 }
 
+bm_value *bm_graph_param_scaled(bm_graph *g, const char *name, bm_shape shape, int group)
+{
+    if (g->error.status) return NULL;
+    if (shape.rank != 2)
+        return bm_graph_fail(g, bm_fail(BM_ERR_SHAPE, "%s has %d dimensions; rows of a matrix can be scaled", name, shape.rank));
+    bm_value *q = bm_graph_param(g, name, BM_I8, shape, group);
+    const char *scale = q ? bm_graph_text(g, "%s/scale", name) : NULL;
+    if (!scale) return NULL;
+    q->scale = bm_graph_param(g, scale, BM_F32, BM_SHAPE(shape.dim[0]), group);
+    return q->scale ? q : NULL;
+}
+
 bm_value *bm_graph_half(bm_graph *g, bm_value *param, bm_dtype t)
 {
     if (!param || g->error.status) return NULL;
@@ -266,6 +278,8 @@ bm_value *bm_reshape(bm_graph *g, bm_value *v, bm_shape shape)
                                         bm_shape_text(&shape, want, sizeof want)));
     }
     if (bm_shape_equal(&shape, &v->shape)) return v;
+    if (v->scale)
+        return bm_graph_fail(g, bm_fail(BM_ERR_UNSUPPORTED, "%s has scaled rows, which another shape does not have", v->name));
     bm_value *view = bm_graph_new_value(g, v->place, v->dtype, &shape, v->name);
     if (view) view->view_of = v;
     return view;
@@ -327,6 +341,11 @@ const char *bm_value_name(const bm_value *v)
 int bm_value_group(const bm_value *v)
 {
     return v->group;
+}
+
+bm_value *bm_value_scale(const bm_value *v)
+{
+    return v->scale;
 }
 
 static bm_cost operand_bytes(const bm_node *n)

@@ -63,6 +63,10 @@ BM_API bm_value *bm_graph_input(bm_graph *g, const char *name, bm_dtype t, bm_sh
  * decayed, group 1 is not. Order within a group is order of declaration. */
 #define BM_MAX_GROUPS 64
 BM_API bm_value *bm_graph_param(bm_graph *g, const char *name, bm_dtype t, bm_shape shape, int group);
+/* A matrix [N, K] that is only read, kept in 8 bits: the i8 parameter `name` and the f32 parameter "NAME/scale" [N] of the same
+ * group stand for w[n, k] = scale[n] q[n, k] (bm_row_to_i8 makes both). Returns the i8 value. Ops that know it (bm_linear,
+ * bm_embedding, bm_embedding_positions) read the scales too; other ops and bm_reshape refuse it, and so do gradients. */
+BM_API bm_value *bm_graph_param_scaled(bm_graph *g, const char *name, bm_shape shape, int group);
 /* The parameter of that name, or NULL. */
 BM_API bm_value *bm_graph_param_find(const bm_graph *g, const char *name);
 /* The 16-bit copy, f16 or bf16, of an f32 parameter, for ops to read in its stead. The copy lies in the HALF bank; who changes
@@ -100,6 +104,7 @@ BM_API const bm_shape *bm_value_shape(const bm_value *v);
 BM_API bm_dtype bm_value_dtype(const bm_value *v);
 BM_API const char *bm_value_name(const bm_value *v);
 BM_API int bm_value_group(const bm_value *v); /* of a parameter */
+BM_API bm_value *bm_value_scale(const bm_value *v); /* the scales of a matrix in 8 bits; NULL of other values */
 
 /* Floating-point operations and bytes moved by all nodes whose results are used, as their ops count them. */
 typedef struct bm_cost {

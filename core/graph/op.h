@@ -34,6 +34,7 @@ struct bm_value {
     bm_value *view_of; /* reshape: the value whose memory this is; else NULL */
     bm_value *bound;   /* a tensor of a bank whose memory this value takes (gradients of parameters); else NULL */
     bm_value *origin;  /* of a value that is computed again: the one that it repeats; of a copy: its parameter; else itself */
+    bm_value *scale;   /* of a matrix in 8 bits (bm_graph_param_scaled): what its rows are multiplied by; else NULL */
     const void *data;  /* a constant's bytes, owned by the graph */
     int optional;      /* an output that is not computed when nothing uses it */
     int is_output;     /* bm_graph_output */

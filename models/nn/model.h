@@ -26,7 +26,7 @@ typedef struct bm_model_request {
     float loss_scale; /* loss = loss_scale * sum of nats: 1 / tokens of the whole step when training */
     int recompute;    /* blocks are computed again for the gradient */
     bm_dtype dtype;   /* of activations and of the weights as layers read them */
-    bm_dtype stored;  /* of tensors of rank 2 and more where they lie; f32 when training */
+    bm_dtype stored;  /* of tensors of rank 2 and more where they lie (bm_nn_set_stored); f32 when training */
 } bm_model_request;
 
 /* The values by which a graph is fed and read; NULL where the mode has none. */

@@ -133,8 +133,9 @@ bm_value *bm_nn_weight(bm_nn *nn, const char *name, bm_shape shape, bm_init init
 {
     char full[2 * NAME_BYTES];
     snprintf(full, sizeof full, "%s%s", nn->prefix, name);
-    const int flat = shape.rank < 2;
-    bm_value *v = bm_graph_param(nn->graph, full, flat ? BM_F32 : nn->stored, shape, flat);
+    const int flat = shape.rank < 2, scaled = nn->stored == BM_I8;
+    bm_value *v = scaled && shape.rank == 2 ? bm_graph_param_scaled(nn->graph, full, shape, flat)
+                                            : bm_graph_param(nn->graph, full, flat || scaled ? BM_F32 : nn->stored, shape, flat);
     if (!v || note(nn, v, init, semantic)) return NULL;
     return nn->dtype == BM_F32 || semantic == BM_SEMANTIC_NORM ? v : bm_graph_half(nn->graph, v, nn->dtype);
 }

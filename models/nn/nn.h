@@ -50,7 +50,8 @@ BM_API const bm_nn_tie *bm_nn_tie_at(const bm_nn *nn, int i);
 BM_API void bm_nn_push(bm_nn *nn, const char *fmt, ...) BM_PRINTF(2, 3);
 BM_API void bm_nn_pop(bm_nn *nn);
 
-/* The type that tensors of rank 2 and more are kept in, f32 at first: for models that only infer. */
+/* The type that tensors of rank 2 and more are kept in, f32 at first: for models that only infer. i8 is for those of rank 2, with
+ * scaled rows (bm_graph_param_scaled); the scales are no parameters of the book. */
 BM_API void bm_nn_set_stored(bm_nn *nn, bm_dtype t);
 
 /* A parameter "PREFIX/name", f32, or the copy that is read in its stead. Tensors of rank 2 and more are group 0 (decayed), others

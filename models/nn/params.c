@@ -9,6 +9,7 @@ struct bm_params {
     bm_layout *layout;
     bm_init *inits;         /* of each tensor of the layout */
     bm_semantic *semantics;
+    const bm_tensor **scales; /* of their rows; NULL */
     bm_nn_tie *ties;
     int n_ties;
     bm_dtype stored;        /* of tensors of rank 2 and more */
@@ -29,13 +30,16 @@ bm_status bm_params_create(bm_params **out, bm_engine *e, const bm_nn *nn, const
     status = BM_ERR_MEMORY;
     p->inits = bm_calloc(n + 1, sizeof *p->inits);
     p->semantics = bm_calloc(n + 1, sizeof *p->semantics);
+    p->scales = bm_calloc(n + 1, sizeof *p->scales);
     p->ties = bm_calloc((size_t)bm_nn_ties(nn) + 1, sizeof *p->ties);
-    if (!p->inits || !p->semantics || !p->ties) goto done;
+    if (!p->inits || !p->semantics || !p->scales || !p->ties) goto done;
     for (size_t i = 0; i < n; i++) {
         const bm_value *half = bm_graph_half_find(g, bm_layout_at(p->layout, (int)i)->name);
         if (half) p->half = bm_value_dtype(half);
         const bm_tensor *t = bm_layout_at(p->layout, (int)i);
-        if (t->shape.rank >= 2) p->stored = t->dtype;
+        if (t->shape.rank >= 2 && t->dtype != BM_F32) p->stored = t->dtype;
+        const bm_value *scale = bm_value_scale(bm_graph_param_find(g, t->name));
+        if (scale) p->scales[i] = bm_layout_find(p->layout, bm_value_name(scale));
         const bm_nn_param *q = bm_nn_find(nn, bm_layout_at(p->layout, (int)i)->name);
         if (!q) continue;
         p->inits[i] = q->init;
@@ -74,6 +78,7 @@ void bm_params_destroy(bm_params *p)
     bm_layout_destroy(p->layout);
     bm_free(p->inits);
     bm_free(p->semantics);
+    bm_free(p->scales);
     bm_free(p->ties);
     bm_free(p);
 }
@@ -147,6 +152,11 @@ bm_dtype bm_params_stored(const bm_params *p)
 bm_semantic bm_params_semantic(const bm_params *p, int i)
 {
     return p->semantics[i];
+}
+
+const bm_tensor *bm_params_scale(const bm_params *p, int i)
+{
+    return p->scales[i];
 }
 
 int bm_params_ties(const bm_params *p)

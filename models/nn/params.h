@@ -30,6 +30,8 @@ BM_API bm_status bm_params_written(bm_params *p);
 BM_API const bm_layout *bm_params_layout(const bm_params *p);
 BM_API bm_dtype bm_params_stored(const bm_params *p); /* of tensors of rank 2 and more */
 BM_API bm_semantic bm_params_semantic(const bm_params *p, int i); /* of bm_layout_at(i) */
+/* What the rows of bm_layout_at(i) are multiplied by, a tensor of the layout too; NULL where they are not scaled. */
+BM_API const bm_tensor *bm_params_scale(const bm_params *p, int i);
 BM_API int bm_params_ties(const bm_params *p);
 BM_API const bm_nn_tie *bm_params_tie_at(const bm_params *p, int i);
 BM_API bm_bank *bm_params_bank(bm_params *p, bm_place place);      /* NULL if there is none */

@@ -17,7 +17,49 @@ typedef struct loading {
     bm_bank *bank;
     const bm_tensor *tensor;
     bm_dtype from; /* in the file */
+    const bm_tensor *scale; /* NULL; else rows become i8 and scales */
+    float *row;             /* that is not yet whole: `have` elements; `rows` before it are done */
+    int64_t have, rows;
 } loading;
+
+/* What is there of rows, from where the last call ended: `q` and `scale` have room for the rows that become whole. */
+static int64_t narrow_rows(loading *l, int8_t *q, float *scale, const float *x, int64_t count)
+{
+    const int64_t n = bm_shape_last(&l->tensor->shape);
+    int64_t done = 0;
+    while (count > 0) {
+        const int64_t take = count < n - l->have ? count : n - l->have;
+        memcpy(l->row + l->have, x, (size_t)take * sizeof *x);
+        l->have += take;
+        x += take;
+        count -= take;
+        if (l->have < n) continue;
+        scale[done] = bm_row_to_i8(q + done * n, l->row, (size_t)n);
+        done++;
+        l->have = 0;
+    }
+    return done;
+}
+
+static bm_status take_rows(void *user, const bm_ckpt_tensor *t, const void *data, int64_t first, int64_t count)
+{
+    (void)t;
+    (void)first;
+    bm_status status = BM_OK;
+    loading *l = user;
+    const int64_t n = bm_shape_last(&l->tensor->shape), most = n ? (l->have + count) / n : 0;
+    int8_t *q = bm_alloc((size_t)(most * n) + 1);
+    float *scale = bm_alloc((size_t)(most + 1) * sizeof *scale);
+    BM_GO(q && scale ? BM_OK : BM_ERR_MEMORY);
+    const int64_t done = narrow_rows(l, q, scale, data, count);
+    BM_GO(bm_bank_write(l->bank, l->tensor, l->rows * n, q, done * n));
+    BM_GO(bm_bank_write(l->bank, l->scale, l->rows * (int64_t)sizeof *scale, scale, done * (int64_t)sizeof *scale));
+    l->rows += done;
+done:
+    bm_free(q);
+    bm_free(scale);
+    return status;
+}
 
 static bm_status take(void *user, const bm_ckpt_tensor *t, const void *data, int64_t first, int64_t count)
 {
@@ -33,16 +75,25 @@ static bm_status take(void *user, const bm_ckpt_tensor *t, const void *data, int
     return s;
 }
 
-/* Matrices that the model keeps in 16 bits are narrowed. */
+/* Matrices that the model keeps in 16 bits, or in 8 with scales, are narrowed. */
 static bm_status check_param(const bm_ckpt_desc *d, int64_t i, const bm_tensor *t, const char *path)
 {
     char have[BM_SHAPE_TEXT], want[BM_SHAPE_TEXT];
     if (i < 0) return bm_fail(BM_ERR_SHAPE, "%s has no parameter %s, which the model has", path, t->name);
-    const int narrowed = d->param[i].dtype == BM_F32 && bm_dtype_is_float(t->dtype) && bm_dtype_size(t->dtype) == 2;
+    const int narrowed = d->param[i].dtype == BM_F32 && (t->dtype == BM_F16 || t->dtype == BM_BF16 || t->dtype == BM_I8);
     if ((d->param[i].dtype == t->dtype || narrowed) && bm_shape_equal(&d->param[i].shape, &t->shape)) return BM_OK;
     return bm_fail(BM_ERR_SHAPE, "%s: %s is %s %s, the model has %s %s", path, t->name, bm_dtype_name(d->param[i].dtype),
                    bm_shape_text(&d->param[i].shape, have, sizeof have), bm_dtype_name(t->dtype),
                    bm_shape_text(&t->shape, want, sizeof want));
+}
+
+static bm_status read_weight(const bm_checkpoint *from, const bm_ckpt_tensor *which, loading *l)
+{
+    if (!l->scale) return bm_checkpoint_read(from, which, take, l);
+    l->row = bm_alloc((size_t)bm_shape_last(&l->tensor->shape) * sizeof *l->row + 1);
+    const bm_status s = l->row ? bm_checkpoint_read(from, which, take_rows, l) : BM_ERR_MEMORY;
+    bm_free(l->row);
+    return s;
 }
 
 static int64_t find_optim(const bm_ckpt_desc *d, const char *name)
@@ -59,12 +110,22 @@ static int find_slot(const bm_ckpt_optim *o, const char *name)
     return -1;
 }
 
-/* Weights that the model has no place for were not learned for nothing. */
-static bm_status check_all_taken(const bm_layout *layout, const bm_ckpt_desc *d, const char *path)
+/* Whether t holds scales, which the file has not: they are made. */
+static int is_scale(const bm_params *p, const bm_tensor *t)
 {
+    int i = 0;
+    while (i < bm_layout_count(bm_params_layout(p)) && bm_params_scale(p, i) != t) i++;
+    return i < bm_layout_count(bm_params_layout(p));
+}
+
+/* Weights that the model has no place for were not learned for nothing. */
+static bm_status check_all_taken(const bm_params *p, const bm_ckpt_desc *d, const char *path)
+{
+    const bm_layout *layout = bm_params_layout(p);
     for (int64_t i = 0; i < d->params; i++) {
         int at = 0;
-        while (at < bm_layout_count(layout) && strcmp(bm_layout_at(layout, at)->name, d->param[i].name)) at++;
+        while (at < bm_layout_count(layout) && (strcmp(bm_layout_at(layout, at)->name, d->param[i].name) ||
+                                                is_scale(p, bm_layout_at(layout, at)))) at++;
         if (at == bm_layout_count(layout) && !d->param[i].tied_to)
             return bm_fail(BM_ERR_SHAPE, "%s has a parameter %s, which the model has not", path, d->param[i].name);
     }
@@ -79,14 +140,16 @@ bm_status bm_params_load(bm_params *p, const bm_checkpoint *from, const bm_optim
     int64_t optim = optimizer ? find_optim(d, optimizer->name) : -1;
     if (optimizer && optim < 0)
         return bm_fail(BM_ERR_CONFIG, "%s has no state of the optimizer %s: use it as init of a new run", path, optimizer->name);
-    BM_TRY(check_all_taken(layout, d, path));
+    BM_TRY(check_all_taken(p, d, path));
     for (int i = 0; i < bm_layout_count(layout); i++) {
         const bm_tensor *t = bm_layout_at(layout, i);
+        if (is_scale(p, t)) continue;
         int64_t at = bm_checkpoint_find(from, t->name);
         BM_TRY(check_param(d, at, t, path));
-        loading l = {p, bm_params_bank(p, BM_PLACE_WEIGHT), t, d->param[at].dtype};
+        loading l = {.params = p, .bank = bm_params_bank(p, BM_PLACE_WEIGHT), .tensor = t, .from = d->param[at].dtype,
+                     .scale = bm_params_scale(p, i)};
         bm_ckpt_tensor which = {at, -1, -1};
-        BM_TRY(bm_checkpoint_read(from, &which, take, &l));
+        BM_TRY(read_weight(from, &which, &l));
         for (int s = 0; optimizer && s < optimizer->slots; s++) {
             which = (bm_ckpt_tensor){at, optim, find_slot(&d->optim[optim], optimizer->slot[s])};
             if (which.slot < 0)

@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 /* Fills the weights (and, with an optimizer, its states) from a checkpoint whose parameters must be the model's, but that f32
- * is narrowed to matrices kept in 16 bits: BM_ERR_SHAPE names the first that differs. Blocks. */
+ * is narrowed to matrices kept in 16 bits and to i8 with scaled rows (bm_row_to_i8): BM_ERR_SHAPE names the first that differs. Blocks. */
 BM_API bm_status bm_params_load(bm_params *p, const bm_checkpoint *from, const bm_optimizer *optimizer);
 
 typedef struct bm_saver bm_saver;

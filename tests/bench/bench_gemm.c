@@ -1,10 +1,11 @@
 /* Every GEMM backend and a CBLAS on the products of two models' training steps, and on those of decoding.
- * usage: [BM_TEST_DEVICE=pocl] bench_gemm [--rounds N] [--threads N] [--only TEXT] [--tiled] [--cpu] [--bf16]
+ * usage: [BM_TEST_DEVICE=pocl] bench_gemm [--rounds N] [--threads N] [--only TEXT] [--tiled] [--cpu] [--bf16 | --int8]
  *
  * The runs of one product alternate; times are medians, from the call to the end, packing and copies counted; ratios are to the
  * CBLAS (libopenblas.so.0, opened here and nowhere else in bm). OPENBLAS_CORETYPE and the like slow it: unset them.
  * Threads that OpenBLAS leaves spinning push PoCL's two onto one core at times: POCL_AFFINITY=1, set here, holds them apart.
- * --bf16 multiplies the same shapes of bf16 into bf16 by `packed`, and gives the ratio to its products of f32 instead.
+ * --bf16 multiplies the same shapes of bf16 into bf16 by `packed`, and gives the ratio to its products of f32 instead; --int8 those
+ * of f32 and an i8 B with scales.
  * --cpu counts the process' CPU time instead, for a machine that is busy: with --threads 1 and POCL_MAX_PTHREAD_COUNT=1. */
 #include <dlfcn.h>
 #include <math.h>
@@ -23,7 +24,8 @@ typedef void (*sgemm_fn)(int order, int trans_a, int trans_b, int m, int n, int 
                          const float *b, int ldb, float beta, float *c, int ldc);
 
 static struct {
-    int rounds, threads, tiled, cpu, bf16;
+    int rounds, threads, tiled, cpu;
+    bm_dtype narrow; /* BM_F32: backends and CBLAS are compared, on f32 */
     const char *only;
     sgemm_fn sgemm;
 } opts = {.rounds = 7, .threads = 2};
@@ -141,7 +143,9 @@ static bm_gemm_desc desc_of(const shape *s, bm_dtype type)
     d.trans_a = s->trans_a;
     d.trans_b = s->trans_b;
     d.beta = s->beta;
-    d.type_a = d.type_b = d.type_d = type;
+    d.type_b = type;
+    if (type == BM_I8) d.has_scale = 1;
+    else d.type_a = d.type_d = type;
     return bm_gemm_desc_full(&d);
 }
 
@@ -202,10 +206,10 @@ static void bench(bm_engine *e, const shape *s)
     bm_free(c.d);
 }
 
-/* `packed` on f32 and on bf16, in turn. */
-static void bench_bf16(bm_engine *e, const shape *s)
+/* `packed` on f32 and on the narrower type, in turn. */
+static void bench_narrow(bm_engine *e, const shape *s)
 {
-    static const bm_dtype type[2] = {BM_F32, BM_BF16};
+    const bm_dtype type[2] = {BM_F32, opts.narrow};
     bm_gemm_trial *t[2] = {NULL};
     bm_gemm_bound *bound[2] = {NULL};
     double *times[2], x[2];
@@ -226,7 +230,11 @@ static void bench_bf16(bm_engine *e, const shape *s)
     }
     const double flops = 2.0 * (double)s->m * (double)s->n * (double)s->k;
     print_shape(s);
-    printf(" f32 %6.1f  bf16 %6.1f %4.2f\n", flops / x[0] * 1e-9, flops / x[1] * 1e-9, x[0] / x[1]);
+    for (int i = 0; i < 2; i++) {
+        printf(" %s %6.1f ", bm_dtype_name(type[i]), flops / x[i] * 1e-9);
+        if (s->m <= 8) printf("(%4.1f GB/s) ", (double)(s->n * s->k) * (double)bm_dtype_size(type[i]) / x[i] * 1e-9);
+    }
+    printf("%4.2f\n", x[0] / x[1]);
     fflush(stdout);
     if (s->m > 8) log_ratio[0] += log(x[0] / x[1]), counted[0]++;
 }
@@ -237,12 +245,13 @@ int main(int argc, char **argv)
         int64_t n = 0;
         if (!strcmp(argv[i], "--tiled")) opts.tiled = 1;
         else if (!strcmp(argv[i], "--cpu")) opts.cpu = 1;
-        else if (!strcmp(argv[i], "--bf16")) opts.bf16 = 1;
+        else if (!strcmp(argv[i], "--bf16")) opts.narrow = BM_BF16;
+        else if (!strcmp(argv[i], "--int8")) opts.narrow = BM_I8;
         else if (i + 1 < argc && !strcmp(argv[i], "--only")) opts.only = argv[++i];
         else if (i + 1 < argc && !strcmp(argv[i], "--rounds") && !bm_parse_i64(&n, argv[i + 1]) && n > 0) opts.rounds = (int)n, i++;
         else if (i + 1 < argc && !strcmp(argv[i], "--threads") && !bm_parse_i64(&n, argv[i + 1]) && n > 0) opts.threads = (int)n, i++;
         else {
-            fprintf(stderr, "usage: bench_gemm [--rounds N] [--threads N] [--only TEXT] [--tiled] [--cpu] [--bf16]\n");
+            fprintf(stderr, "usage: bench_gemm [--rounds N] [--threads N] [--only TEXT] [--tiled] [--cpu] [--bf16 | --int8]\n");
             return 2;
         }
     }
@@ -251,10 +260,10 @@ int main(int argc, char **argv)
     bm_engine *e = NULL;
     bench_must(test_engine_try(&e, &engine));
     printf("device: %s, %s\n", bm_engine_device_name(e), bm_engine_driver(e));
-    if (!opts.bf16) load_cblas();
-    printf("GFLOP/s, and the ratio to the %s\n", opts.bf16 ? "product of f32" : "CBLAS");
+    if (opts.narrow == BM_F32) load_cblas();
+    printf("GFLOP/s, and the ratio to the %s\n", opts.narrow ? "product of f32" : "CBLAS");
     for (size_t i = 0; i < SHAPES; i++)
-        if (!opts.only || strstr(shapes[i].what, opts.only)) (opts.bf16 ? bench_bf16 : bench)(e, &shapes[i]);
+        if (!opts.only || strstr(shapes[i].what, opts.only)) (opts.narrow ? bench_narrow : bench)(e, &shapes[i]);
     for (int i = 0; i < BACKENDS; i++)
         if (counted[i]) printf("%s: geometric mean of ratios over training %.3f\n", names[i], exp(log_ratio[i] / counted[i]));
     bm_engine_close(e);

@@ -37,18 +37,23 @@ cp out first.txt
 expect 0 "$bmtool" generate run --prompt x --tokens 200 --seed 3
 cmp out first.txt || fail "one seed, two texts"
 
-# Matrices in 16 bits are those of the checkpoint, rounded.
+# Matrices in 16 bits and in 8 are those of the checkpoint, rounded.
 expect 0 "$bmtool" eval run --data some.h5 --split train --json
 cp out f32.json
 for type in f16 bf16; do
   expect 0 "$bmtool" eval run --data some.h5 --split train --json --weights $type
   mv out narrow.json
-  check near f32.json narrow.json
+  check near f32.json narrow.json 3e-3
 done
+expect 0 "$bmtool" eval run --data some.h5 --split train --json --weights int8
+mv out narrow.json
+check near f32.json narrow.json 2e-2
+expect 0 "$bmtool" generate run --prompt x --tokens 20 --seed 3 --weights int8
+expect 0 "$bmtool" predict run --input some.h5 --output narrow.h5 --weights int8
 expect 0 "$bmtool" generate run --prompt x --tokens 20 --seed 3 --weights f32
 cmp out <(head -c 21 first.txt) || fail "--weights f32 is not what is done without it"
 expect 2 "$bmtool" generate run --weights int3
-says '--weights int3: there is f32, f16 and bf16'
+says '--weights int3: there is f32, f16, bf16 and int8'
 
 # Out and in again: names and layouts of GPT-2 in the transformers library, and the same weights bit for bit.
 expect 0 "$bmtool" convert run out.safetensors --print-config

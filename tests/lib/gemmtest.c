@@ -20,6 +20,31 @@ typedef struct matrix {
     cl_mem mem;
 } matrix;
 
+/* host -> stored, and host as it is then. i8 has no NaN: 127 stands for it. */
+static void store(matrix *x)
+{
+    if (x->type != BM_I8) {
+        test_ok(bm_convert_floats(x->stored, x->type, x->host, BM_F64, (size_t)x->elements));
+        test_ok(bm_convert_floats(x->host, BM_F64, x->stored, x->type, (size_t)x->elements));
+        return;
+    }
+    for (int64_t i = 0; i < x->elements; i++) {
+        x->host[i] = isnan(x->host[i]) ? 127 : rint(x->host[i]);
+        ((int8_t *)x->stored)[i] = (int8_t)x->host[i];
+    }
+}
+
+static void upload(matrix *x, bm_engine *e)
+{
+    store(x);
+    test_ok(bm_queue_write(bm_engine_queue(e), x->mem, 0, x->stored, x->elements * (int64_t)bm_dtype_size(x->type)));
+}
+
+static double largest(bm_dtype t)
+{
+    return t == BM_I8 ? 127 : 1;
+}
+
 static void matrix_make(matrix *x, bm_engine *e, int64_t elements, bm_dtype t, uint32_t stream)
 {
     x->elements = elements > 0 ? elements : 1;
@@ -31,13 +56,11 @@ static void matrix_make(matrix *x, bm_engine *e, int64_t elements, bm_dtype t, u
     ck_assert(x->host && x->stored);
     for (size_t i = 0; i < n; i++) {
         const double u = bm_rng_at(7, stream, 0, i) / 4294967296.0;
-        x->host[i] = 2 * u - 1;
+        x->host[i] = largest(t) * (2 * u - 1);
     }
-    test_ok(bm_convert_floats(x->stored, t, x->host, BM_F64, n));
-    test_ok(bm_convert_floats(x->host, BM_F64, x->stored, t, n));
     test_ok(bm_region_create(&x->region, e, "matrix", &bytes, 1, 0));
     test_ok(bm_region_piece(&x->mem, x->region, 0, 0, bytes));
-    test_ok(bm_queue_write(bm_engine_queue(e), x->mem, 0, x->stored, bytes));
+    upload(x, e);
 }
 
 static void matrix_free(matrix *x)
@@ -53,8 +76,7 @@ static void poison(matrix *x, const bm_gemm_desc *d, bm_engine *e)
     for (int64_t b = 0; b < d->batch; b++)
         for (int64_t i = 0; i < d->m; i++)
             for (int64_t j = 0; j < d->n; j++) x->host[d->offset_d + b * d->stride_d + i * d->ldd + j] = NAN;
-    test_ok(bm_convert_floats(x->stored, x->type, x->host, BM_F64, (size_t)x->elements));
-    test_ok(bm_queue_write(bm_engine_queue(e), x->mem, 0, x->stored, x->elements * (int64_t)bm_dtype_size(x->type)));
+    upload(x, e);
 }
 
 /* NaN into what does not belong to the operand: nobody may use it, not even times 0. */
@@ -70,8 +92,7 @@ static void poison_gaps(matrix *x, bm_engine *e, int64_t rows, int64_t cols, con
             memcpy(kept + offset + b * stride + i * ld, x->host + offset + b * stride + i * ld, (size_t)cols * sizeof *kept);
     bm_free(x->host);
     x->host = kept;
-    test_ok(bm_convert_floats(x->stored, x->type, x->host, BM_F64, (size_t)x->elements));
-    test_ok(bm_queue_write(bm_engine_queue(e), x->mem, 0, x->stored, x->elements * (int64_t)bm_dtype_size(x->type)));
+    upload(x, e);
 }
 
 static double activate(double x, bm_activation act)
@@ -89,7 +110,7 @@ static double activate(double x, bm_activation act)
 }
 
 typedef struct operands {
-    matrix a, b, d, bias, pre;
+    matrix a, b, d, bias, pre, scale;
 } operands;
 
 /* The sum of one element, in double. */
@@ -113,13 +134,15 @@ static int near(double got, double want, double scale, bm_dtype t, int64_t k)
 static int compare(const operands *o, const bm_gemm_desc *d, const double *before, const double *got, const double *pre, char *text,
                    size_t bytes)
 {
-    const double scale = fabs((double)d->alpha) * sqrt((double)d->k) / 3 + fabs((double)d->beta) + (d->has_bias ? 1 : 0);
+    const double rms = largest(d->type_b) * sqrt((double)d->k) / 3, added = fabs((double)d->beta) + (d->has_bias ? 1 : 0);
     int64_t covered = 0;
     for (int64_t b = 0; b < d->batch; b++)
         for (int64_t i = 0; i < d->m; i++)
             for (int64_t j = 0; j < d->n; j++, covered++) {
                 const int64_t at = d->offset_d + b * d->stride_d + i * d->ldd + j;
-                double want = (double)d->alpha * product(o, d, b, i, j);
+                const double factor = (double)d->alpha * (d->has_scale ? o->scale.host[j] : 1);
+                const double scale = fabs(factor) * rms + added;
+                double want = factor * product(o, d, b, i, j);
                 if (d->beta != 0.0f) want += (double)d->beta * before[at];
                 if (d->has_bias) want += o->bias.host[j];
                 if (d->has_pre && !near(pre[at], want, scale, d->type_d, d->k)) {
@@ -160,10 +183,12 @@ static int check(bm_engine *e, const char *backend, const bm_gemm_desc *given, c
     matrix_make(&o.d, e, d->offset_d + bm_gemm_extent(d->m, d->n, d->ldd, d->batch, d->stride_d) + 5, d->type_d, 3);
     matrix_make(&o.bias, e, d->n, d->type_d, 4);
     matrix_make(&o.pre, e, o.d.elements, d->type_d, 5);
+    matrix_make(&o.scale, e, d->n, BM_F32, 6);
     poison_gaps(&o.a, e, a[0], a[1], (const int64_t[]){d->lda, d->batch, d->stride_a, d->offset_a});
     poison_gaps(&o.b, e, b[0], b[1], (const int64_t[]){d->ldb, d->batch, d->stride_b, d->offset_b});
     if (d->beta == 0.0f) poison(&o.d, d, e);
-    const bm_gemm_args args = {o.a.mem, o.b.mem, o.d.mem, d->has_bias ? o.bias.mem : NULL, d->has_pre ? o.pre.mem : NULL};
+    const bm_gemm_args args = {.a = o.a.mem, .b = o.b.mem, .d = o.d.mem, .bias = d->has_bias ? o.bias.mem : NULL,
+                               .pre = d->has_pre ? o.pre.mem : NULL, .scale = d->has_scale ? o.scale.mem : NULL};
     const bm_gemm_backend *with = bm_gemm_backend_find(backend);
     ck_assert_msg(with != NULL, "no backend %s", backend);
     bm_gemm_bound *bound = NULL;
@@ -184,6 +209,7 @@ static int check(bm_engine *e, const char *backend, const bm_gemm_desc *given, c
     matrix_free(&o.d);
     matrix_free(&o.bias);
     matrix_free(&o.pre);
+    matrix_free(&o.scale);
     return agrees;
 }
 
@@ -213,7 +239,7 @@ void gemmtest_check_by_vector(bm_engine *e, const char *backend, const bm_gemm_d
     matrix_make(&a, e, d->m * d->k, BM_F32, 1);
     matrix_make(&b, e, d->k * d->n, BM_F32, 2);
     matrix_make(&out, e, d->m * d->n, BM_F32, 3);
-    const bm_gemm_args args = {a.mem, b.mem, out.mem, NULL, NULL};
+    const bm_gemm_args args = {.a = a.mem, .b = b.mem, .d = out.mem};
     bm_gemm_bound *bound = NULL;
     test_ok(bm_gemm_bound_create(&bound, e, bm_gemm_backend_find(backend), d, &args));
     test_ok(bm_gemm_bound_run(bound));

@@ -3,8 +3,8 @@
  *
  *     8 2^-24 sqrt(K) max(|want|, rms of the sums)  +  one rounding to the type of D
  *
- * where rms = |alpha| sqrt(K) / 3 for entries uniform in [-1, 1]. Sums by pairs of bf16 (vdpbf16ps) are held to the same: their
- * products are exact, and they round no more often than FMAs do. */
+ * where rms = |alpha scale[n]| sqrt(K) / 3 for entries uniform in [-1, 1], and 127 times that for a B of i8 in [-127, 127].
+ * Sums by pairs of bf16 (vdpbf16ps) are held to the same: their products are exact, and they round no more often than FMAs do. */
 #ifndef BM_TESTS_LIB_GEMMTEST_H
 #define BM_TESTS_LIB_GEMMTEST_H
 
@@ -13,8 +13,8 @@
 #include "cl/gemm/gemm.h"
 #include "core/device/engine.h"
 
-/* Backend by name on `d`; fails the test where a result is off. What lies between the rows of A and B, and around them, is NaN.
- * D starts with random values, or with NaN when beta is 0. Gaps between its rows and around it must stay as they were. */
+/* Backend by name on `d`; fails the test where a result is off. What lies between the rows of A and B, and around them, is NaN, or
+ * 127 in i8. D starts with random values, or with NaN when beta is 0. Gaps between its rows and around it must stay as they were. */
 void gemmtest_check(bm_engine *e, const char *backend, const bm_gemm_desc *d);
 /* The same for a large product without epilogue: with a vector x of random signs, D x against A (B x) in double, each within
  * 8 2^-24 sqrt(K) sqrt(N) rms. */

@@ -239,6 +239,44 @@ START_TEST(storage_types)
 }
 END_TEST
 
+/* 5 rows and 20, of B in 8 bits: one run of k, and several, whose sums meet in D or apart from it. */
+EACH_TRANSPOSE(scaled_whole_numbers)
+{
+    static const int64_t rows[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 20}, lengths[] = {1, 15, 16, 17, 41, 64, 83, 130, 700, 4200};
+    static const bm_dtype types[][2] = {{BM_F32, BM_F32}, {BM_BF16, BM_BF16}, {BM_F32, BM_F16}};
+    for (int i = small() ? 7 : 0; i < 10; i += small() ? 2 : 1) {
+        bm_gemm_desc d = with_trans(rows[i], i % 2 ? 70 : 37, small() ? 45 : lengths[(3 * i) % 10], trans);
+        if (scarce()) d = with_trans(4, 5, 6, trans);
+        d.type_b = BM_I8;
+        d.type_a = types[i % 3][0];
+        d.type_d = types[i % 3][1];
+        d.has_scale = 1;
+        d.alpha = 0.01f;
+        d.has_bias = d.has_pre = i % 4 > 0;
+        d.act = i % 4 > 1 ? BM_ACT_GELU_TANH : BM_ACT_NONE;
+        d.beta = i % 2 ? -0.5f : 0.0f;
+        check_all(&d);
+        d.type_b = BM_F32; /* scales are for any B */
+        d.beta = 0.0f;
+        if (i % 4 == 3) check_all(&d);
+    }
+}
+
+START_TEST(whole_numbers_of_several_products)
+{
+    bm_gemm_desc d = with_trans(_i / 2 ? 3 : 10, 33, 19, _i % 2 ? 2 : 0);
+    d.type_b = BM_I8;
+    d.has_scale = 1;
+    d.batch = 2;
+    d.stride_a = 300;
+    d.stride_b = 1200;
+    d.stride_d = 400;
+    d.offset_b = 5;
+    d.ldb = 35;
+    check_all(&d);
+}
+END_TEST
+
 /* A product too large to sum on the host: D x must be A (B x), with x of random signs. One wrong element of D's size shows. */
 EACH_TRANSPOSE(large_products_by_a_vector)
 {
@@ -267,6 +305,8 @@ int main(void)
     tcase_add_test(t, scaling);
     tcase_add_loop_test(t, epilogues, BM_ACT_NONE, BM_ACT_SIGMOID + 1);
     tcase_add_loop_test(t, storage_types, 0, 5);
+    tcase_add_test(t, scaled_whole_numbers);
+    tcase_add_loop_test(t, whole_numbers_of_several_products, 0, 4);
     tcase_add_test(t, large_products_by_a_vector);
     suite_add_tcase(s, t);
     return test_run(s);

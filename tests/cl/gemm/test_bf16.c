@@ -186,7 +186,7 @@ START_TEST(d_in_bf16_is_rounded_to_even_and_keeps_nan)
         test_ok(bm_queue_write(q, mem[0], 0, a, bytes[0]));
         test_ok(bm_queue_write(q, mem[1], 0, b, bytes[1]));
         bm_gemm_bound *bound = NULL;
-        const bm_gemm_args args = {mem[0], mem[1], mem[2], NULL, NULL};
+        const bm_gemm_args args = {.a = mem[0], .b = mem[1], .d = mem[2]};
         test_ok(bm_gemm_bound_create(&bound, engine[form], bm_gemm_backend_find("packed"), &d, &args));
         test_ok(bm_gemm_bound_run(bound));
         test_ok(bm_queue_read(q, mem[2], 0, out, bytes[2]));

@@ -80,6 +80,25 @@ START_TEST(a_measured_choice_is_kept_in_the_file)
 END_TEST
 
 /* `tiled` is never the outcome of measuring on a device that has a better default: if it comes out, it was read. */
+/* The trial, on random whole numbers and scales, is passed by packed. */
+START_TEST(scaled_products_have_choices_of_their_own)
+{
+    bm_gemm_desc d = product(3, 40, 40);
+    test_ok(bm_gemm_tuning_open(engine, NULL));
+    chosen(engine, &d);
+    d.has_scale = 1;
+    ck_assert_str_ne(chosen(engine, &d), "clblast");
+    d.type_b = BM_I8;
+    ck_assert_str_eq(chosen(engine, &d), bm_gemm_default(&d, engine, bm_engine_limits(engine))->name);
+    char *text = choices(engine);
+    ck_assert_ptr_nonnull(strstr(text, "\"NT 3x40x40 f32\""));
+    ck_assert_ptr_nonnull(strstr(text, "\"NT 3x40x40 f32 scaled\""));
+    ck_assert_ptr_nonnull(strstr(text, "\"NT 3x40x40 f32*i8->f32 scaled\""));
+    ck_assert_int_eq(test_times_said, 0);
+    bm_free(text);
+}
+END_TEST
+
 START_TEST(a_choice_in_the_file_is_not_measured_again)
 {
     const char *path = test_path("again.json");
@@ -266,6 +285,10 @@ START_TEST(descriptions_that_make_no_sense_are_refused)
     d = product(4, 4, 4);
     d.type_b = BM_I32;
     test_fails(bm_gemm_desc_check(&d), BM_ERR_SHAPE, "i32");
+    d.type_b = BM_I8;
+    test_ok(bm_gemm_desc_check(&d));
+    d.type_a = BM_I8;
+    test_fails(bm_gemm_desc_check(&d), BM_ERR_SHAPE, "A has type i8");
     d = product(4, 4, 4);
     d.batch = 2;
     d.stride_d = 15;
@@ -318,7 +341,7 @@ static bm_status bind_one(void *name)
 {
     bm_gemm_desc d = product(20, 40, 30);
     d.has_bias = 1;
-    const bm_gemm_args args = {operand, operand, operand, operand, NULL};
+    const bm_gemm_args args = {.a = operand, .b = operand, .d = operand, .bias = operand};
     bm_gemm_bound *b = NULL;
     BM_TRY(bm_gemm_bound_create(&b, engine, bm_gemm_backend_find(name), &d, &args));
     bm_gemm_bound_destroy(b);
@@ -377,6 +400,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, nothing_is_measured_unless_asked_for);
     tcase_add_test(t, a_measured_choice_is_kept_in_the_file);
+    tcase_add_test(t, scaled_products_have_choices_of_their_own);
     tcase_add_test(t, a_choice_in_the_file_is_not_measured_again);
     tcase_add_loop_test(t, a_damaged_file_is_said_once_and_replaced, 0, 7);
     tcase_add_test(t, a_file_that_cannot_be_written_is_said_once);

@@ -43,10 +43,16 @@ static const char kernel_text[] =
     "{ \\\n"
     "    for (size_t i = 16 * get_global_id(0), k = 0; k < 16; k += n) store##n##_0(load##n(x, i + k), y, i + k); \\\n"
     "} \\\n"
+    "STORE_KERNEL(n)\n"
+    "#define STORE_KERNEL(n) \\\n"
     "__kernel void store_##n(__global const float *x, __global stored *y) \\\n"
     "{ \\\n"
     "    for (size_t i = 16 * get_global_id(0), k = 0; k < 16; k += n) store##n(load##n##_0(x, i + k), y, i + k); \\\n"
     "}\n"
+    "#if STORAGE == 4\n"
+    "#undef STORE_KERNEL\n"
+    "#define STORE_KERNEL(n)\n"
+    "#endif\n"
     "KERNELS(1)\n"
     "KERNELS(4)\n"
     "KERNELS(8)\n"
@@ -253,6 +259,20 @@ START_TEST(every_16_bit_pattern_is_read_right)
 }
 END_TEST
 
+START_TEST(every_whole_number_of_8_bits_is_read_right)
+{
+    int8_t x[256];
+    float y[256];
+    for (int i = 0; i < 256; i++) x[i] = (int8_t)(i - 128);
+    for (int w = 0; w < 4; w++) {
+        char name[16];
+        snprintf(name, sizeof name, "load_%d", widths[w]);
+        run(options_for("exp", "-DSTORAGE=4"), name, x, sizeof x, y, sizeof y, 256);
+        for (int i = 0; i < 256; i++) ck_assert_msg(y[i] == (float)(i - 128), "%s: %d is %g", name, i - 128, (double)y[i]);
+    }
+}
+END_TEST
+
 START_TEST(stores_round_to_nearest_even)
 {
     const size_t n = points() / 4;
@@ -299,6 +319,7 @@ int main(void)
     tcase_add_loop_test(t, functions_are_within_their_bounds, 0, (int)(sizeof functions / sizeof functions[0]));
     tcase_add_test(t, infinities_and_nan);
     tcase_add_loop_test(t, activations_and_their_derivatives, BM_ACT_NONE, BM_ACT_SIGMOID + 1);
+    tcase_add_test(t, every_whole_number_of_8_bits_is_read_right);
     tcase_add_loop_test(t, every_16_bit_pattern_is_read_right, 1, 3);
     tcase_add_loop_test(t, stores_round_to_nearest_even, 1, 3);
     suite_add_tcase(s, t);

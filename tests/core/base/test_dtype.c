@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/base/dtype.h"
+#include "core/base/rng.h"
 #include "tests/lib/test.h"
 
 /* A 16-bit format by its definition in IEEE 754: sign, exponent of `exponent_bits`, fraction of `fraction_bits`. */
@@ -256,6 +257,51 @@ START_TEST(types_have_names_and_sizes)
 }
 END_TEST
 
+/* Of q: |x - scale q| <= scale / 2 and, where that is a tie, q even; the largest is 127 or -127. */
+static void check_row(const float *x, size_t n)
+{
+    int8_t q[64];
+    double most = 0;
+    for (size_t i = 0; i < n; i++) most = fmax(most, fabs((double)x[i]));
+    const double scale = (double)bm_row_to_i8(q, x, n);
+    ck_assert(fabs(scale - most / 127) <= ldexp(most, -24) / 127 + ldexp(1, -150));
+    for (size_t i = 0; i < n; i++) {
+        const double off = fabs((double)x[i] - scale * q[i]);
+        ck_assert_int_ge(q[i], -127);
+        if (fabs((double)x[i]) == most) ck_assert_int_eq(q[i], x[i] > 0 ? 127 : -127);
+        else ck_assert_msg(off < scale / 2 || (off == scale / 2 && q[i] % 2 == 0), "%a becomes %d of %a", (double)x[i], q[i], scale);
+    }
+}
+
+START_TEST(rows_become_whole_numbers_and_a_scale)
+{
+    float x[64];
+    int8_t q[4];
+    for (int k = 0; k < 1000; k++) {
+        const size_t n = 1 + (size_t)(k % 64);
+        for (size_t i = 0; i < n; i++) x[i] = (float)ldexp((double)bm_rng_at(5, 1, (uint32_t)k, i) - 2147483648.0, k % 180 - 120);
+        check_row(x, n);
+    }
+    for (int i = 0; i < 64; i++) x[i] = 0.25f * (float)(i - 32) + 0.125f;
+    x[0] = 127 * 0.25f; /* scale 1/4: all others are ties */
+    check_row(x, 64);
+    ck_assert(bm_row_to_i8(q, x, 0) == 0);
+    ck_assert(bm_row_to_i8(q, (const float[]){0, -0.0f, 0, 0}, 4) == 0);
+    ck_assert_int_eq(q[0] | q[1] | q[2] | q[3], 0);
+    ck_assert(isnan(bm_row_to_i8(q, (const float[]){1, NAN, 3, 0}, 4)));
+    ck_assert(isnan(bm_row_to_i8(q, (const float[]){1, -INFINITY, 3, 0}, 4)));
+    ck_assert_int_eq(q[0] | q[1] | q[2] | q[3], 0);
+    /* Subnormals have scales of few digits. */
+    ck_assert(bm_row_to_i8(q, (const float[]){0x1.8p-142f, -0x1.8p-142f}, 2) == 0x1p-148f);
+    ck_assert_int_eq(q[0], 96);
+    ck_assert(bm_row_to_i8(q, (const float[]){190 * 0x1p-149f, 190 * -0x1p-149f}, 2) == 0x1p-149f);
+    ck_assert_int_eq(q[0], 127);
+    ck_assert_int_eq(q[1], -127);
+    ck_assert(bm_row_to_i8(q, (const float[]){60 * 0x1p-149f, 0}, 2) == 0);
+    ck_assert_int_eq(q[0], 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("core/base/dtype");
@@ -269,6 +315,7 @@ int main(void)
     tcase_add_test(t, known_values_of_the_formats);
     tcase_add_test(t, f64_is_narrowed_in_one_rounding);
     tcase_add_test(t, arrays_convert_between_all_floating_types);
+    tcase_add_test(t, rows_become_whole_numbers_and_a_scale);
     tcase_add_test(t, types_have_names_and_sizes);
     suite_add_tcase(s, t);
     return test_run(s);

@@ -135,6 +135,39 @@ START_TEST(a_name_means_one_value_in_each_place)
 }
 END_TEST
 
+START_TEST(a_scaled_parameter_is_two)
+{
+    bm_graph *g = fake_graph(0);
+    bm_value *q = bm_graph_param_scaled(g, "a/w", BM_SHAPE(5, 3), 1), *scale = bm_value_scale(q);
+    test_ok(bm_graph_status(g));
+    const bm_shape rows = BM_SHAPE(5);
+    ck_assert_int_eq(bm_value_dtype(q), BM_I8);
+    ck_assert_int_eq(bm_value_dtype(scale), BM_F32);
+    ck_assert_str_eq(bm_value_name(scale), "a/w/scale");
+    ck_assert(bm_shape_equal(bm_value_shape(scale), &rows));
+    ck_assert_int_eq(bm_value_group(scale), 1);
+    ck_assert_ptr_null(bm_value_scale(scale));
+    ck_assert_ptr_eq(bm_graph_param_scaled(g, "a/w", BM_SHAPE(5, 3), 1), q);
+    ck_assert_ptr_eq(bm_graph_param_find(g, "a/w"), q);
+    ck_assert_ptr_eq(bm_reshape(g, q, BM_SHAPE(5, 3)), q);
+    ck_assert_ptr_eq(bm_value_scale(q), scale);
+    ck_assert_ptr_null(bm_reshape(g, q, BM_SHAPE(15)));
+    test_fails(bm_graph_status(g), BM_ERR_UNSUPPORTED, "a/w has scaled rows");
+    bm_graph_destroy(g);
+
+    g = fake_graph(0);
+    ck_assert_ptr_null(bm_graph_param_scaled(g, "w", BM_SHAPE(5), 0));
+    test_fails(bm_graph_status(g), BM_ERR_SHAPE, "w has 1 dimensions");
+    bm_graph_destroy(g);
+
+    g = fake_graph(0);
+    bm_graph_param(g, "w/scale", BM_F32, BM_SHAPE(4), 0);
+    ck_assert_ptr_null(bm_graph_param_scaled(g, "w", BM_SHAPE(5, 3), 0));
+    test_fails(bm_graph_status(g), BM_ERR_SHAPE, "w/scale is declared twice");
+    bm_graph_destroy(g);
+}
+END_TEST
+
 START_TEST(groups_names_and_shapes_out_of_range_are_refused)
 {
     static const int groups[] = {-1, BM_MAX_GROUPS};
@@ -404,6 +437,7 @@ int main(void)
     tcase_add_test(t, a_shape_rule_that_fails_names_its_node);
     tcase_add_test(t, a_node_with_too_many_outputs_is_refused);
     tcase_add_test(t, a_name_means_one_value_in_each_place);
+    tcase_add_test(t, a_scaled_parameter_is_two);
     tcase_add_test(t, groups_names_and_shapes_out_of_range_are_refused);
     tcase_add_test(t, a_copy_of_a_parameter_is_in_16_bits_and_has_its_gradient);
     tcase_add_test(t, a_constant_is_copied_and_has_one_content);

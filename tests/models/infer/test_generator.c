@@ -68,6 +68,32 @@ START_TEST(prompts_of_any_length)
 }
 END_TEST
 
+/* `data` of matrix x into p, and data as it is there. */
+static void narrow_matrix(bm_params *p, const bm_tensor *x, float *data)
+{
+    const size_t elements = (size_t)bm_shape_elements(&x->shape), columns = (size_t)bm_shape_last(&x->shape);
+    uint16_t stored[4 * SMALL_WIDTH * SMALL_WIDTH];
+    bm_bank *to = bm_params_bank(p, BM_PLACE_WEIGHT);
+    if (x->dtype != BM_I8) {
+        test_ok(bm_convert_floats(stored, x->dtype, data, BM_F32, elements));
+        test_ok(bm_bank_write(to, x, 0, stored, x->bytes));
+        test_ok(bm_convert_floats(data, BM_F32, stored, x->dtype, elements));
+        return;
+    }
+    char name[200];
+    int8_t q[4 * SMALL_WIDTH * SMALL_WIDTH];
+    float scale[4 * SMALL_WIDTH];
+    for (size_t i = 0; i < elements; i++) {
+        if (i % columns == 0) scale[i / columns] = bm_row_to_i8(q + i, data + i, columns);
+        data[i] = scale[i / columns] * (float)q[i];
+    }
+    snprintf(name, sizeof name, "%s/scale", x->name);
+    const bm_tensor *t = bm_layout_find(bm_params_layout(p), name);
+    ck_assert_int_eq(t->bytes, (int64_t)(elements / columns * sizeof *scale));
+    test_ok(bm_bank_write(to, x, 0, q, x->bytes));
+    test_ok(bm_bank_write(to, t, 0, scale, t->bytes));
+}
+
 /* Parameters whose matrices are kept in type t, and those of `s` rounded to what they hold. */
 static bm_params *narrow(bm_dtype t)
 {
@@ -80,25 +106,22 @@ static bm_params *narrow(bm_dtype t)
     bm_bank *from = bm_params_bank(s.params, BM_PLACE_WEIGHT), *to = bm_params_bank(p, BM_PLACE_WEIGHT);
     for (int i = 0; i < bm_layout_count(bm_params_layout(p)); i++) {
         const bm_tensor *x = bm_layout_at(bm_params_layout(p), i), *wide = bm_layout_find(bm_params_layout(s.params), x->name);
-        const size_t elements = (size_t)bm_shape_elements(&x->shape);
         float data[4 * SMALL_WIDTH * SMALL_WIDTH];
-        uint16_t stored[4 * SMALL_WIDTH * SMALL_WIDTH];
-        const int kept = x->dtype == BM_F32;
-        ck_assert_int_eq(kept, x->shape.rank < 2);
+        ck_assert_int_eq(x->dtype, x->shape.rank < 2 ? BM_F32 : t);
+        if (!wide) continue; /* scales */
         test_ok(bm_bank_read(from, wide, 0, data, wide->bytes));
-        test_ok(bm_convert_floats(stored, t, data, BM_F32, elements));
-        test_ok(bm_bank_write(to, x, 0, kept ? (const void *)data : stored, x->bytes));
-        if (kept) continue;
-        test_ok(bm_convert_floats(data, BM_F32, stored, t, elements));
+        if (x->dtype == BM_F32) test_ok(bm_bank_write(to, x, 0, data, x->bytes));
+        else narrow_matrix(p, x, data);
         test_ok(bm_bank_write(from, wide, 0, data, wide->bytes));
     }
     return p;
 }
 
-START_TEST(matrices_kept_in_16_bits_are_used_as_they_are)
+START_TEST(matrices_kept_in_16_or_8_bits_are_used_as_they_are)
 {
-    static const bm_dtype types[] = {BM_F16, BM_BF16};
+    static const bm_dtype types[] = {BM_F16, BM_BF16, BM_I8};
     bm_params *p = narrow(types[_i]);
+    ck_assert_int_eq(bm_params_stored(p), types[_i]);
     bm_generator *g = NULL;
     test_ok(bm_generator_create(&g, s.engine, s.model, s.config, p, NULL));
     feed(g, text, 1, text, 1);
@@ -219,7 +242,7 @@ int main(void)
     tcase_add_checked_fixture(t, open_all, close_all);
     tcase_add_loop_test(t, one_token_after_the_other, 0, 3);
     tcase_add_test(t, prompts_of_any_length);
-    tcase_add_loop_test(t, matrices_kept_in_16_bits_are_used_as_they_are, 0, 2);
+    tcase_add_loop_test(t, matrices_kept_in_16_or_8_bits_are_used_as_they_are, 0, 3);
     tcase_add_test(t, beyond_the_context_it_goes_on_with_the_last_half);
     tcase_add_test(t, long_prompts_keep_what_can_matter);
     tcase_add_test(t, what_is_no_token_is_refused_and_changes_nothing);
