@@ -81,6 +81,7 @@ START_TEST(a_region_is_zeroed_to_its_last_byte)
         test_ok(bm_queue_write(bm_engine_queue(engine), m, 0, ones, sizes[i])); /* what the next region may get */
         bm_region_destroy(r);
     }
+    test_ok(bm_queue_finish(bm_engine_queue(engine))); /* the last write has passed: `ones` may go */
     free(seen);
     free(ones);
 }
