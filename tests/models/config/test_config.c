@@ -47,7 +47,8 @@ START_TEST(defaults_are_those_of_the_contract)
 {
     static const struct { const char *key; double value; } numbers[] = {
         {"train.lr", 1e-3}, {"train.min_lr", 1e-4}, {"train.beta1", 0.9}, {"train.beta2", 0.99},
-        {"train.eps", 1e-8}, {"train.weight_decay", 0.1}, {"train.clip", 1.0},
+        {"train.eps", 1e-8}, {"train.weight_decay", 0.1}, {"train.clip", 1.0}, {"train.momentum", 0}, {"train.alpha", 0.99},
+        {"train.l1", 0}, {"train.l2", 0},
     };
     static const struct { const char *key; int64_t value; } integers[] = {
         {"train.steps", 500}, {"train.batch", 12}, {"train.micro_batch", 12}, {"train.warmup", 50}, {"train.seed", 1},
@@ -60,6 +61,7 @@ START_TEST(defaults_are_those_of_the_contract)
     for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
         ck_assert_int_eq(bm_config_i64(c, integers[i].key), integers[i].value);
     ck_assert_str_eq(bm_config_string(c, "train.optimizer"), "adamw");
+    ck_assert(!bm_config_bool(c, "train.nesterov") && !bm_config_bool(c, "train.centered"));
     ck_assert_str_eq(bm_config_string(c, "train.schedule"), "cosine");
     ck_assert_str_eq(bm_config_string(c, "train.dtype"), "f32");
     ck_assert_str_eq(bm_config_string(c, "device"), "auto");
