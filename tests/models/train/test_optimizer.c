@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "cl/ops/ops.h"
 #include "models/nn/model.h"
 #include "tests/lib/test.h"
 
@@ -88,6 +89,43 @@ START_TEST(keys_that_an_optimizer_has_not_are_refused)
 }
 END_TEST
 
+typedef struct seen {
+    const char *nodes[8];
+    double flops[8];
+    int n;
+} seen;
+
+static void see(void *user, const char *node, bm_cost c)
+{
+    seen *s = user;
+    ck_assert_int_lt(s->n, 8);
+    s->nodes[s->n] = node;
+    s->flops[s->n++] = c.flops;
+}
+
+/* The penalty counts in the norm, and holds for tensors of rank 2 and more alone. */
+START_TEST(an_update_is_penalty_norm_and_a_step_of_each_group)
+{
+    static const char *const order[] = {"penalty", "grad_norm", "adagrad", "adagrad"};
+    bm_config *c = make((const char *[]){"train.optimizer=adagrad", _i ? "train.l1=1e-3" : "train.l1=0", NULL});
+    bm_graph *g = NULL;
+    bm_value *norm;
+    bm_graph_opts opts = bm_graph_opts_with_ops();
+    seen s = {.n = 0};
+    test_ok(bm_graph_create(&g, &opts));
+    bm_graph_param(g, "a", BM_F32, BM_SHAPE(6, 7), 0);
+    bm_graph_param(g, "b", BM_F32, BM_SHAPE(5), 1);
+    test_ok(bm_optimizer_build(&norm, g, c));
+    bm_graph_each_cost(g, see, &s);
+    ck_assert_int_eq(s.n, 3 + _i);
+    for (int i = 0; i < s.n; i++) ck_assert_str_eq(s.nodes[i], order[i + !_i]);
+    if (_i) ck_assert_double_eq(s.flops[0], 5 * 42);
+    ck_assert_double_eq(s.flops[s.n - 2] * 5, s.flops[s.n - 1] * 42);
+    bm_graph_destroy(g);
+    bm_config_destroy(c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("models/train/optimizer");
@@ -96,6 +134,7 @@ int main(void)
     tcase_add_test(t, slots_and_numbers_follow_the_keys);
     tcase_add_test(t, weight_decay_is_of_adamw_and_lion);
     tcase_add_test(t, keys_that_an_optimizer_has_not_are_refused);
+    tcase_add_loop_test(t, an_update_is_penalty_norm_and_a_step_of_each_group, 0, 2);
     suite_add_tcase(s, t);
     return test_run(s);
 }
