@@ -31,7 +31,8 @@ BM_API const char *const *bm_optim_hyper(const char *rule);
 
 /* One step of a rule for one group of the parameters declared so far: the gradient in GRAD, times min(1, clip / (norm + 1e-6)),
  * updates WEIGHT, the states, and HALF where the group has copies. The learning rate and Adam's bias corrections are run-time
- * scalars (BM_RT_LR, BM_RT_BIAS1, BM_RT_BIAS2); norm [1] f32 may be NULL when clip is 0. Errors: BM_ERR_USAGE. */
+ * scalars (BM_RT_LR, BM_RT_BIAS1, BM_RT_BIAS2); norm [1] f32 may be NULL when clip is 0. Errors: BM_ERR_USAGE; BM_ERR_SHAPE
+ * for a group of several types or a norm of another shape. */
 BM_API bm_status bm_optim_step(bm_graph *g, int group, bm_value *norm, const char *rule, const bm_optim_opts *opts);
 
 /* Adds the gradient of l1 sum |w| + l2 sum w^2 over the weights of a group to GRAD, before its norm is taken. Nothing where both
