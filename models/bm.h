@@ -32,6 +32,7 @@
 #include "cl/gemm/measure.h"
 #include "cl/ops/activation_kind.h"
 #include "cl/ops/ops.h"
+#include "cl/optim/optim.h"
 #include "cl/sources.h"
 
 #include "io/formats/safetensors.h"

@@ -91,19 +91,11 @@ BM_API bm_value *bm_dropout(bm_graph *g, bm_value *x, float p, uint32_t stream);
  * BM_RT_RNG_STEP), within 3e-7 std of them. ---- */
 BM_API bm_status bm_normal(bm_graph *g, bm_value *x, float mean, float std, uint32_t stream);
 
-/* ---- over whole banks (cl/ops/gradnorm.c, adamw.c, copy.c): groups of the parameters declared so far ---- */
+/* ---- over whole banks (cl/ops/gradnorm.c, copy.c): groups of the parameters declared so far; cl/optim updates them ---- */
 /* The HALF bank of a group from its weights, where it has copies. */
 BM_API bm_status bm_copy_halves(bm_graph *g, int group);
 /* sqrt(sum of squares of the GRAD bank's first `groups` groups), [1] f32. */
 BM_API bm_value *bm_grad_norm(bm_graph *g, int groups);
-typedef struct bm_adamw_opts {
-    double beta1, beta2, eps, weight_decay; /* 1 - beta is taken before it is rounded to f32 */
-    double clip; /* 0: off */
-} bm_adamw_opts;
-/* PyTorch's AdamW over one group: g' = g min(1, clip / (norm + 1e-6)); m, v, bias corrections as Kingma & Ba 2015;
- * w <- w (1 - lr wd) - lr mhat / (sqrt(vhat) + eps). lr and 1 - beta^t come from run-time scalars; norm may be NULL when
- * clip is 0. Updates WEIGHT, STATE0 (m), STATE1 (v), and HALF where the group has copies. */
-BM_API bm_status bm_adamw(bm_graph *g, int group, bm_value *norm, const bm_adamw_opts *opts);
 
 #ifdef __cplusplus
 }

@@ -334,6 +334,12 @@ static const bm_config_slot *get(const bm_config *c, const char *key, unsigned t
 
 int64_t bm_config_i64(const bm_config *c, const char *key) { return get(c, key, ONE(BM_CONFIG_I64))->i64; }
 double bm_config_f64(const bm_config *c, const char *key) { return get(c, key, ONE(BM_CONFIG_F64))->f64; }
+double bm_config_number(const bm_config *c, const char *key)
+{
+    const bm_config_slot *s = get(c, key, ONE(BM_CONFIG_I64) | ONE(BM_CONFIG_F64) | ONE(BM_CONFIG_BOOL));
+    return s->key->type == BM_CONFIG_F64 ? s->f64 : (double)s->i64;
+}
+
 int bm_config_bool(const bm_config *c, const char *key) { return get(c, key, ONE(BM_CONFIG_BOOL))->i64 != 0; }
 int bm_config_is_null(const bm_config *c, const char *key) { return get(c, key, ANY_TYPE)->is_null; }
 int bm_config_given(const bm_config *c, const char *key) { return get(c, key, ANY_TYPE)->given; }

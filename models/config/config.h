@@ -63,6 +63,7 @@ BM_API bm_status bm_config_check(const bm_config *c);
  * Strings are borrowed until the key is set again. Paths are absolute. */
 BM_API int64_t bm_config_i64(const bm_config *c, const char *key);
 BM_API double bm_config_f64(const bm_config *c, const char *key);
+BM_API double bm_config_number(const bm_config *c, const char *key); /* of either type; a boolean as 0 or 1 */
 BM_API int bm_config_bool(const bm_config *c, const char *key);
 BM_API const char *bm_config_string(const bm_config *c, const char *key);
 BM_API int bm_config_is_null(const bm_config *c, const char *key);

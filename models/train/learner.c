@@ -20,7 +20,7 @@ typedef struct slot {
 struct bm_learner {
     bm_engine *engine;
     const bm_config *config;
-    const bm_optimizer *optimizer;
+    bm_optimizer optimizer;
     bm_params *params;
     bm_network first;  /* writes the gradients */
     bm_network more;   /* adds to them; only with several micro-batches */
@@ -57,7 +57,7 @@ static bm_status build_plans(bm_learner *l, const bm_model *m, const bm_model_re
     BM_TRY(bm_network_build(&l->first, m, l->config, r, 0));
     if (l->micros > 1) BM_TRY(bm_network_build(&l->more, m, l->config, r, 1));
     BM_TRY(build_update(l));
-    bm_params_opts po = {.gradients = 1, .states = l->optimizer->slots};
+    bm_params_opts po = {.gradients = 1, .states = l->optimizer.slots};
     BM_TRY(bm_params_create(&l->params, l->engine, l->first.nn, l->first.graph, &po));
     bm_plan_opts o = {.gemm = gemm};
     o.banks = bm_params_banks(l->params, &o.n_banks);
@@ -135,7 +135,7 @@ bm_params *bm_learner_params(bm_learner *l)
 
 const bm_optimizer *bm_learner_optimizer(const bm_learner *l)
 {
-    return l->optimizer;
+    return &l->optimizer;
 }
 
 bm_plan *bm_learner_plan(bm_learner *l)

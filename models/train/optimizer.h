@@ -1,7 +1,8 @@
-/* Optimizers: a table of update rules that append their ops to a graph over whole banks. */
+/* Optimizers: what train.optimizer and the keys of its rule (cl/optim) make of a step. */
 #ifndef BM_MODELS_TRAIN_OPTIMIZER_H
 #define BM_MODELS_TRAIN_OPTIMIZER_H
 
+#include "cl/optim/optim.h"
 #include "core/graph/graph.h"
 #include "models/config/config.h"
 
@@ -9,23 +10,30 @@
 extern "C" {
 #endif
 
-#define BM_OPTIMIZER_MOST_SLOTS 3
-
 typedef struct bm_optimizer {
     const char *name; /* what train.optimizer says */
+    bm_optim_opts opts;
     int slots;        /* states kept for each weight, in STATE0, STATE1, ... */
-    const char *slot[BM_OPTIMIZER_MOST_SLOTS]; /* their names in a checkpoint */
-    const char *hyper[8];                      /* the keys of train: that it reads, for the checkpoint; NULL ends them */
-    /* The update of both groups; norm [1] is the gradient's norm before clipping. */
-    bm_status (*build)(bm_graph *g, bm_value *norm, const bm_config *c);
+    const char *slot[BM_OPTIM_MOST_STATES]; /* their names in a checkpoint */
+    int hypers;       /* what its rule reads, for the checkpoint */
+    struct {
+        const char *name; /* "beta1" of train.beta1 */
+        double value;
+    } hyper[BM_OPTIM_MOST_HYPER];
 } bm_optimizer;
 
-#define BM_OPTIMIZER_GROUPS 2 /* tensors of rank 2 and more, and the others */
-
-/* The whole update of a step: the norm of the gradient, an output of g, and the optimizer's ops. The parameters are declared. */
-BM_API bm_status bm_optimizer_build(bm_value **norm, bm_graph *g, const bm_config *c);
 /* The one that train.optimizer names. */
-BM_API const bm_optimizer *bm_optimizer_of(const bm_config *c);
+BM_API bm_optimizer bm_optimizer_of(const bm_config *c);
+
+/* Whether the keys of train fit the optimizer; BM_ERR_CONFIG. A weight_decay that was not given becomes 0 where the optimizer has
+ * none. */
+BM_API bm_status bm_optimizer_check(bm_config *c);
+
+#define BM_OPTIMIZER_GROUPS 2 /* tensors of rank 2 and more, which decay, and the others */
+
+/* The whole update of a step: the gradient of the penalty; the norm of the gradient before clipping, [1], an output of g; and the
+ * optimizer's ops. The parameters are declared. */
+BM_API bm_status bm_optimizer_build(bm_value **norm, bm_graph *g, const bm_config *c);
 
 #ifdef __cplusplus
 }

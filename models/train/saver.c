@@ -7,8 +7,7 @@
 #include "core/base/mem.h"
 #include "core/device/queue.h"
 
-#define MOST_BANKS (1 + BM_OPTIMIZER_MOST_SLOTS)
-#define MOST_HYPER 8
+#define MOST_BANKS (1 + BM_OPTIM_MOST_STATES)
 
 /* ---- reading ---- */
 
@@ -172,7 +171,7 @@ struct bm_saver {
     int64_t *slab_at;         /* slab -> offset in a mirror */
     bm_ckpt_param *param;
     bm_ckpt_optim optim;
-    bm_ckpt_number hyper[MOST_HYPER];
+    bm_ckpt_number hyper[BM_OPTIM_MOST_HYPER];
 
     bm_ckpt_desc desc;
     char *path;
@@ -184,7 +183,7 @@ struct bm_saver {
     bm_error error; /* of the writing thread */
 };
 
-static void describe(bm_saver *s, const bm_config *c)
+static void describe(bm_saver *s)
 {
     const bm_layout *layout = bm_params_layout(s->params);
     for (int i = 0; i < bm_layout_count(layout); i++) {
@@ -202,14 +201,12 @@ static void describe(bm_saver *s, const bm_config *c)
     s->optim.slots = s->optimizer->slots;
     for (int i = 0; i < s->optimizer->slots; i++) s->optim.slot[i] = s->optimizer->slot[i];
     s->optim.hyper = s->hyper;
-    for (int i = 0; s->optimizer->hyper[i]; i++) {
-        s->hyper[i].name = strchr(s->optimizer->hyper[i], '.') + 1;
-        s->hyper[i].value = bm_config_f64(c, s->optimizer->hyper[i]);
-        s->optim.hypers++;
-    }
+    s->optim.hypers = s->optimizer->hypers;
+    for (int i = 0; i < s->optimizer->hypers; i++)
+        s->hyper[i] = (bm_ckpt_number){s->optimizer->hyper[i].name, s->optimizer->hyper[i].value};
 }
 
-bm_status bm_saver_create(bm_saver **out, bm_params *params, const bm_optimizer *optimizer, const bm_config *c)
+bm_status bm_saver_create(bm_saver **out, bm_params *params, const bm_optimizer *optimizer)
 {
     *out = NULL;
     bm_status status = BM_ERR_MEMORY;
@@ -228,7 +225,7 @@ bm_status bm_saver_create(bm_saver **out, bm_params *params, const bm_optimizer 
         s->mirror[i] = bm_alloc((size_t)bm_layout_bytes(layout) + 1);
         if (!s->mirror[i]) goto done;
     }
-    describe(s, c);
+    describe(s);
     status = BM_OK;
 done:
     if (status) bm_saver_destroy(s);

@@ -15,8 +15,8 @@ extern "C" {
 BM_API bm_status bm_params_load(bm_params *p, const bm_checkpoint *from, const bm_optimizer *optimizer);
 
 typedef struct bm_saver bm_saver;
-/* Host memory for one snapshot is allocated here: weights and `optimizer`'s states. Borrows params. */
-BM_API bm_status bm_saver_create(bm_saver **out, bm_params *params, const bm_optimizer *optimizer, const bm_config *c);
+/* Host memory for one snapshot is allocated here: weights and `optimizer`'s states. Borrows both. */
+BM_API bm_status bm_saver_create(bm_saver **out, bm_params *params, const bm_optimizer *optimizer);
 BM_API void bm_saver_destroy(bm_saver *s); /* waits */
 
 /* Takes the snapshot (blocks for it) and writes `path` in the background. The texts and arrays of desc must stay until

@@ -8,14 +8,18 @@
 extern "C" {
 #endif
 
-/* The learning rate of step n under train.{schedule, lr, min_lr, warmup, steps}: lr n / warmup while n <= warmup, then
+/* The learning rate of step n under train.{schedule, lr, min_lr, warmup, steps, ...}: lr n / warmup while n <= warmup, then
  *   cosine    min_lr + (lr - min_lr) (1 + cos(pi (n - warmup) / (steps - warmup))) / 2     (Loshchilov & Hutter 2017, eq. 5)
  *   linear    lr + (min_lr - lr) (n - warmup) / (steps - warmup)
- *   constant  lr */
+ *   constant  lr
+ *   step      lr gamma^floor((n - warmup - 1) / step_every)
+ *   wsd       lr; in the last decay_steps steps, of those after the warm-up, min_lr + (lr - min_lr) (1 - sqrt(k / decay_steps)), k
+ *             the how manieth (warm-up, stable, decay: Hu et al. 2024, "MiniCPM"; the root: Haegele et al. 2024, "Scaling Laws and
+ *             Compute-Optimal Training Beyond Fixed Training Durations") */
 BM_API double bm_schedule_lr(const bm_config *c, int64_t n);
 
-/* What a checkpoint says of it: {"type": "cosine", "lr": ..., "min_lr": ..., "warmup": ..., "steps": ...}. The text is the
- * caller's (bm_free). */
+/* What a checkpoint says of it: {"type": "cosine", "lr": ..., "min_lr": ..., "warmup": ..., "steps": ...} and the numbers
+ * that its type alone reads. The text is the caller's (bm_free). */
 BM_API bm_status bm_schedule_to_json(char **out, const bm_config *c);
 
 #ifdef __cplusplus

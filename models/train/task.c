@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "io/store/store.h"
+#include "models/train/optimizer.h"
 
 static bm_status open_data(bm_task *t)
 {
@@ -58,6 +59,7 @@ bm_status bm_task_open(bm_task *t, bm_config *c, int no_data)
     BM_GO(bm_config_check(c));
     t->model = bm_model_find(bm_config_get_family(c)->name);
     BM_GO(t->model->check(c, 0));
+    BM_GO(bm_optimizer_check(c));
     if (!no_data) BM_GO(open_data(t));
     if (bm_config_is_null(c, "model.vocab")) {
         status = bm_fail(BM_ERR_CONFIG, "model.vocab is null and there is no data set to take it from: --set model.vocab=N");

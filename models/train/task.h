@@ -19,9 +19,9 @@ typedef struct bm_task {
     int64_t window;        /* tokens of a training window */
 } bm_task;
 
-/* Opens the data, fills in model.vocab and data.content_id, and checks what must fit together: BM_ERR_CONFIG naming the key. A
- * content id that is set already (a resumed run) must be the data's: else BM_ERR_DIFFERS. With `no_data` nothing is
- * opened, and model.vocab must be given (for planning). */
+/* Opens the data, fills in model.vocab, data.content_id and train.weight_decay (bm_optimizer_check), and checks what must fit
+ * together: BM_ERR_CONFIG naming the key. A content id that is set already (a resumed run) must be the data's: else
+ * BM_ERR_DIFFERS. With `no_data` nothing is opened, and model.vocab must be given (for planning). */
 BM_API bm_status bm_task_open(bm_task *t, bm_config *c, int no_data);
 BM_API void bm_task_close(bm_task *t); /* a task of zeros is fine */
 

@@ -121,7 +121,7 @@ bm_status bm_trainer_create(bm_trainer **out, bm_engine *e, bm_task *task, const
     BM_GO(make_loader(t));
     BM_GO(bm_learner_create(&t->learner, e, task->model, c, opts->gemm));
     BM_GO(make_evaluator(t));
-    BM_GO(bm_saver_create(&t->saver, bm_learner_params(t->learner), bm_learner_optimizer(t->learner), c));
+    BM_GO(bm_saver_create(&t->saver, bm_learner_params(t->learner), bm_learner_optimizer(t->learner)));
     BM_GO(bm_fail_prefix(bm_history_create(&t->history, bm_config_i64(c, "train.steps") + 1), "train.steps: %lld",
                          (long long)bm_config_i64(c, "train.steps")));
     BM_GO(bm_trainer_describe(t));

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cl/ops/ops.h"
+#include "cl/optim/optim.h"
 #include "tests/lib/bench.h"
 
 #define WIDTH 768
@@ -112,11 +113,11 @@ static void build_embedding(bm_graph *g, const subject *s)
 /* The two that work on banks: one parameter, its gradient an input. */
 static void build_update(bm_graph *g, const subject *s)
 {
-    const bm_adamw_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1};
+    const bm_optim_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1};
     bm_value *p = bm_graph_param(g, "w", BM_F32, BM_SHAPE(rows, WIDTH), 0);
     bench_must(bm_graph_gradients(g, bm_mean(g, p)));
     if (s->act)
-        bench_must(bm_adamw(g, 0, NULL, &o));
+        bench_must(bm_optim_step(g, 0, NULL, "adamw", &o));
     else keep(g, bm_grad_norm(g, 1));
 }
 

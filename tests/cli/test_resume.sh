@@ -54,6 +54,20 @@ code=0
 "$python" "$here/same_run.py" whole half >out 2>err || code=$?
 ((code == 1)) || fail "bf16 is the same as f32"
 
+# With an optimizer that keeps no state, and with one that keeps three.
+for sets in optimizer=sgd "optimizer=rmsprop centered=true momentum=0.5"; do
+  read -ra keys <<<"$sets"
+  rm -rf other killedother
+  expect 0 "$bmtool" train c.yaml --run other "${keys[@]/#/--set=train.}"
+  "$bmtool" train c.yaml --run killedother "${keys[@]/#/--set=train.}" >out 2>err &
+  pid=$!
+  wait_for_step killedother $((10 + RANDOM % 40)) "$pid"
+  kill -9 "$pid" 2>/dev/null || true
+  wait "$pid" 2>/dev/null || true
+  expect 0 "$bmtool" resume killedother
+  expect 0 "$python" "$here/same_run.py" other killedother
+done
+
 # Killed, then the newest checkpoint damaged: the one before it is taken.
 cp -r killed2 damaged
 newest=$(ls damaged/checkpoints/*.h5 | tail -n 1)

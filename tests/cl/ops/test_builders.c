@@ -1,5 +1,6 @@
 /* What holds for every builder: a missing operand makes nothing, a failed allocation leaks nothing, and costs are counted. */
 #include "cl/ops/ops.h"
+#include "cl/optim/optim.h"
 #include "tests/lib/test.h"
 
 /* A small net with every op of the files beside this one, and its gradients, norm and update. */
@@ -20,13 +21,14 @@ static bm_status build(void *arg)
 {
     bm_graph *g = NULL;
     bm_graph_opts opts = bm_graph_opts_with_ops();
-    const bm_adamw_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .clip = 1};
+    const bm_optim_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .clip = 1};
     bm_cost *cost = arg;
     BM_TRY(bm_graph_create(&g, &opts));
     bm_value *loss = net(g);
     bm_status s = loss ? bm_graph_gradients(g, loss) : bm_graph_status(g);
     bm_value *norm = s ? NULL : bm_grad_norm(g, 2);
-    if (norm) s = bm_adamw(g, 0, norm, &o);
+    if (!s) s = bm_optim_penalty(g, 0, 0.1, 0);
+    if (norm) s = bm_optim_step(g, 0, norm, "adamw", &o);
     else if (!s) s = bm_graph_status(g);
     if (!s) bm_graph_output(g, loss, "loss");
     if (!s) *cost = bm_graph_cost(g);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cl/ops/ops.h"
+#include "cl/optim/optim.h"
 #include "core/graph/graph_priv.h"
 #include "tests/lib/test.h"
 
@@ -222,13 +223,17 @@ END_TEST
 /* w, m and v read and written, g read; per element some 14 operations of the formula. */
 START_TEST(updates)
 {
-    const bm_adamw_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .clip = 1};
+    const bm_optim_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .clip = 1};
     weight("a", BM_SHAPE(6, 7));
     weight("b", BM_SHAPE(5));
     bm_value *norm = kept(bm_grad_norm(graph, 1));
-    test_ok(bm_adamw(graph, 0, norm, &o));
+    test_ok(bm_optim_step(graph, 0, norm, "adamw", &o));
     expect("grad_norm", 2 * 47, 2 * 47, F * (47 + 1));
     expect("adamw", 12 * 47, 16 * 47, F * 7 * 47);
+    test_ok(bm_optim_penalty(graph, 0, 0.1, 0.1));
+    test_ok(bm_optim_step(graph, 0, norm, "sgd", &o));
+    expect("penalty", 4 * 47, 6 * 47, F * 3 * 47);
+    expect("sgd", 2 * 47, 8 * 47, F * 3 * 47);
 }
 END_TEST
 

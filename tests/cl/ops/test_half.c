@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cl/ops/ops.h"
+#include "cl/optim/optim.h"
 #include "core/base/rng.h"
 #include "core/graph/scalars.h"
 #include "tests/lib/device.h"
@@ -70,10 +71,10 @@ static void build(net *a, bm_dtype t)
     test_ok(bm_graph_gradients(g, loss));
     bm_graph_output(g, bm_graph_gradient(g, a->stream), NULL);
     bm_graph_output(g, bm_graph_gradient(g, a->branch), NULL);
-    const bm_adamw_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1, .clip = 1};
+    const bm_optim_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1, .clip = 1};
     bm_value *norm = bm_grad_norm(g, 2);
-    test_ok(bm_adamw(g, 0, norm, &o));
-    test_ok(bm_adamw(g, 1, norm, &o));
+    test_ok(bm_optim_step(g, 0, norm, "adamw", &o));
+    test_ok(bm_optim_step(g, 1, norm, "adamw", &o));
 }
 
 static void open_banks(net *a, bm_engine *e, int n)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cl/ops/ops.h"
+#include "cl/optim/optim.h"
 #include "core/graph/scalars.h"
 #include "tests/lib/h5fixture.h"
 #include "tests/lib/optest.h"
@@ -241,12 +242,12 @@ START_TEST(adamw_with_clipping_over_steps)
     int64_t n = h5fixture_dim(fixture, "/adamw/w", 0);
     EACH_FORM(form) {
         work w = start("adamw", form);
-        bm_adamw_opts opts = {.beta1 = beta1, .beta2 = beta2, .eps = (float)h5fixture_attr(fixture, o, "eps"),
+        bm_optim_opts opts = {.beta1 = beta1, .beta2 = beta2, .eps = (float)h5fixture_attr(fixture, o, "eps"),
                               .weight_decay = (float)h5fixture_attr(fixture, o, "weight_decay"),
                               .clip = (float)h5fixture_attr(fixture, o, "clip")};
         bm_graph_param(w.graph, "w", BM_F32, BM_SHAPE(n), 0);
         bm_value *norm = bm_graph_output(w.graph, bm_grad_norm(w.graph, 1), "norm");
-        test_ok(bm_adamw(w.graph, 0, norm, &opts));
+        test_ok(bm_optim_step(w.graph, 0, norm, "adamw", &opts));
         static const bm_place places[] = {BM_PLACE_WEIGHT, BM_PLACE_GRAD, BM_PLACE_STATE0, BM_PLACE_STATE1};
         bm_layout *layout = NULL;
         bm_bank *banks[4] = {NULL};

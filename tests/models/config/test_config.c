@@ -47,7 +47,8 @@ START_TEST(defaults_are_those_of_the_contract)
 {
     static const struct { const char *key; double value; } numbers[] = {
         {"train.lr", 1e-3}, {"train.min_lr", 1e-4}, {"train.beta1", 0.9}, {"train.beta2", 0.99},
-        {"train.eps", 1e-8}, {"train.weight_decay", 0.1}, {"train.clip", 1.0},
+        {"train.eps", 1e-8}, {"train.weight_decay", 0.1}, {"train.clip", 1.0}, {"train.momentum", 0}, {"train.alpha", 0.99},
+        {"train.l1", 0}, {"train.l2", 0},
     };
     static const struct { const char *key; int64_t value; } integers[] = {
         {"train.steps", 500}, {"train.batch", 12}, {"train.micro_batch", 12}, {"train.warmup", 50}, {"train.seed", 1},
@@ -60,6 +61,7 @@ START_TEST(defaults_are_those_of_the_contract)
     for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
         ck_assert_int_eq(bm_config_i64(c, integers[i].key), integers[i].value);
     ck_assert_str_eq(bm_config_string(c, "train.optimizer"), "adamw");
+    ck_assert(!bm_config_bool(c, "train.nesterov") && !bm_config_bool(c, "train.centered"));
     ck_assert_str_eq(bm_config_string(c, "train.schedule"), "cosine");
     ck_assert_str_eq(bm_config_string(c, "train.dtype"), "f32");
     ck_assert_str_eq(bm_config_string(c, "device"), "auto");
@@ -139,7 +141,7 @@ static const struct { const char *text; const char *words;
     {"data: {shuffle: yes}\n", "data.shuffle: yes: expected true or false"},
     {"data: {shuffle: 1}\n", "data.shuffle: 1: expected true or false"},
     {"data: {path: \"\"}\n", "data.path: \"\": expected a path"},
-    {"train: {schedule: cosin}\n", "train.schedule: cosin: expected one of cosine|linear|constant"},
+    {"train: {schedule: cosin}\n", "train.schedule: cosin: expected one of cosine|linear|constant|step|wsd"},
     {"train:\n  lr: 1\n  lr: 2\n", "t.yaml:3: train.lr: given twice (first on line 2)"},
     {"train: {lr: 1}\ntrain: {steps: 2}\n", "t.yaml:2: train: given twice (first on line 1)"},
     {"device: cpu\ndevice: gpu\n", "t.yaml:2: device: given twice (first on line 1)"},
@@ -402,7 +404,7 @@ START_TEST(help_lists_every_key)
     test_text_holds(help, "data.path               (required)");
     test_text_holds(help, "train.lr                1e-3       learning rate after the warm-up [>= 0]");
     test_text_holds(help, "train.schedule          cosine");
-    test_text_holds(help, "[cosine|linear|constant]");
+    test_text_holds(help, "[cosine|linear|constant|step|wsd]");
     test_text_holds(help, "(here train.lr=0.5)");
     ck_assert_ptr_null(strstr(help, "content_id"));
     for (const char *line = help; *line; line += strcspn(line, "\n") + 1) ck_assert_uint_le(strcspn(line, "\n"), 120);

@@ -1,5 +1,9 @@
 #include "models/train/schedule.h"
 
+#include <math.h>
+#include <string.h>
+
+#include "core/base/mem.h"
 #include "models/nn/model.h"
 #include "tests/lib/test.h"
 
@@ -56,6 +60,51 @@ START_TEST(a_warmup_longer_than_the_run_only_rises)
 }
 END_TEST
 
+START_TEST(step_falls_by_gamma_every_so_many_steps)
+{
+    bm_config *c = make((const char *[]){"train.lr=0.8", "train.warmup=2", "train.steps=20", "train.schedule=step", "train.gamma=0.5",
+                                         "train.step_every=3", NULL});
+    static const double want[] = {0.4, 0.8, 0.8, 0.8, 0.8, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2, 0.1};
+    for (int n = 1; n <= 12; n++) ck_assert_double_eq_tol(bm_schedule_lr(c, n), want[n - 1], 1e-15);
+    bm_config_destroy(c);
+}
+END_TEST
+
+/* A quarter of the way through the decay the root is 1/2. */
+START_TEST(wsd_stays_and_then_falls_to_min_lr)
+{
+    bm_config *c = make((const char *[]){"train.lr=0.8", "train.min_lr=0.2", "train.warmup=2", "train.steps=20", "train.schedule=wsd",
+                                         "train.decay_steps=8", NULL});
+    ck_assert_double_eq_tol(bm_schedule_lr(c, 1), 0.4, 1e-15);
+    ck_assert_double_eq(bm_schedule_lr(c, 3), 0.8);
+    ck_assert_double_eq(bm_schedule_lr(c, 12), 0.8);
+    ck_assert_double_eq_tol(bm_schedule_lr(c, 14), 0.5, 1e-15);
+    ck_assert_double_eq_tol(bm_schedule_lr(c, 20), 0.2, 1e-15);
+    test_ok(bm_config_set(c, "train.decay_steps=100"));
+    ck_assert_double_eq_tol(bm_schedule_lr(c, 2), 0.8, 1e-15);
+    ck_assert_double_eq_tol(bm_schedule_lr(c, 11), 0.2 + 0.6 * (1 - sqrt(0.5)), 1e-15);
+    bm_config_destroy(c);
+}
+END_TEST
+
+START_TEST(a_checkpoint_tells_what_the_schedule_reads)
+{
+    static const struct { const char *schedule, *words; } want[] = {
+        {"train.schedule=cosine", "\"type\": \"cosine\""}, {"train.schedule=step", "\"step_every\": 100"},
+        {"train.schedule=step", "\"gamma\": 0.1"},           {"train.schedule=wsd", "\"decay_steps\": 100"},
+    };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        bm_config *c = make((const char *[]){want[i].schedule, NULL});
+        char *text = NULL;
+        test_ok(bm_schedule_to_json(&text, c));
+        test_text_holds(text, want[i].words);
+        ck_assert_int_eq(strstr(text, "gamma") != NULL, strstr(want[i].schedule, "step") != NULL);
+        bm_free(text);
+        bm_config_destroy(c);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("models/train/schedule");
@@ -64,6 +113,9 @@ int main(void)
     tcase_add_test(t, cosine_falls_from_lr_to_min_lr);
     tcase_add_test(t, linear_falls_in_a_line_and_constant_stays);
     tcase_add_test(t, a_warmup_longer_than_the_run_only_rises);
+    tcase_add_test(t, step_falls_by_gamma_every_so_many_steps);
+    tcase_add_test(t, wsd_stays_and_then_falls_to_min_lr);
+    tcase_add_test(t, a_checkpoint_tells_what_the_schedule_reads);
     suite_add_tcase(s, t);
     return test_run(s);
 }

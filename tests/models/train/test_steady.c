@@ -119,7 +119,7 @@ START_TEST(from_the_second_step_on_nothing_is_made_allocated_or_waited_for)
 END_TEST
 
 /* With evaluation, whose plan shares temporaries; with micro-batches, whose plans do, kept or recomputed; a last one that is
- * not full; and bf16. Each with every backend. */
+ * not full; bf16; and optimizers with one state and with two. Each with every backend. */
 START_TEST(a_run_takes_the_memory_that_was_forecast)
 {
     static const char *const sets[][11] = {
@@ -131,6 +131,10 @@ START_TEST(a_run_takes_the_memory_that_was_forecast)
          "train.steps=16", "train.micro_batch=4", "train.eval_every=8", "train.eval_tokens=480", NULL},
         {"model.layers=2", "model.heads=4", "model.width=96", "model.context=48", "train.batch=8", "train.steps=16",
          "train.micro_batch=4", "train.eval_every=8", "train.eval_tokens=480", "train.dtype=bf16", NULL},
+        {"model.layers=2", "model.heads=4", "model.width=96", "model.context=48", "train.batch=8", "train.steps=16",
+         "train.eval_every=0", "train.optimizer=sgd", "train.momentum=0.9", "train.l2=0.01", NULL},
+        {"model.layers=2", "model.heads=4", "model.width=96", "model.context=48", "train.batch=8", "train.steps=16",
+         "train.eval_every=0", "train.optimizer=rmsprop", "train.centered=true", "train.dtype=bf16", NULL},
     };
     const char *gemm = backends[_i % BACKENDS], *const *set = sets[_i / BACKENDS];
     const char *data = test_path("memory.h5");
@@ -141,6 +145,7 @@ START_TEST(a_run_takes_the_memory_that_was_forecast)
     bm_engine *e = test_engine_open();
     test_ok(bm_task_open(&task, c, 0));
     test_ok(bm_forecast_training(&f, &task, bm_engine_limits(e), gemm));
+    ck_assert_int_eq(f.state_bytes, (_i / BACKENDS == 4 ? 1 : 2) * f.weight_bytes);
     /* To the byte, but for what CLBlast asks for on other devices than CPUs, which the library alone knows. */
     const double most = _i % BACKENDS == 0 && bm_engine_limits(e)->type != BM_DEVICE_CPU ? 0.02 : 0;
     bm_task_close(&task);
@@ -161,7 +166,7 @@ int main(void)
     Suite *s = suite_create("models/train/steady");
     TCase *t = tcase_create("steady");
     tcase_add_loop_test(t, from_the_second_step_on_nothing_is_made_allocated_or_waited_for, 0, 2 * BACKENDS);
-    tcase_add_loop_test(t, a_run_takes_the_memory_that_was_forecast, 0, 4 * BACKENDS);
+    tcase_add_loop_test(t, a_run_takes_the_memory_that_was_forecast, 0, 6 * BACKENDS);
     suite_add_tcase(s, t);
     return test_run(s);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cl/ops/ops.h"
+#include "cl/optim/optim.h"
 #include "core/base/rng.h"
 #include "core/graph/scalars.h"
 #include "tests/lib/device.h"
@@ -27,7 +28,7 @@ typedef struct net {
 
 static const bm_place places[4] = {BM_PLACE_WEIGHT, BM_PLACE_GRAD, BM_PLACE_STATE0, BM_PLACE_STATE1};
 
-static void net_open(net *a, bm_engine *e, bm_dtype type, const bm_adamw_opts *opts)
+static void net_open(net *a, bm_engine *e, bm_dtype type, const bm_optim_opts *opts)
 {
     bm_graph_opts graph_opts = bm_graph_opts_with_ops();
     test_ok(bm_graph_create(&a->graph, &graph_opts));
@@ -43,10 +44,10 @@ static void net_open(net *a, bm_engine *e, bm_dtype type, const bm_adamw_opts *o
     }
     test_ok(bm_graph_gradients(a->graph, loss));
     a->norm = bm_graph_output(a->graph, bm_grad_norm(a->graph, 2), "norm");
-    bm_adamw_opts plain = *opts;
+    bm_optim_opts plain = *opts;
     plain.weight_decay = 0;
-    test_ok(bm_adamw(a->graph, 0, a->norm, opts));
-    test_ok(bm_adamw(a->graph, 1, a->norm, &plain));
+    test_ok(bm_optim_step(a->graph, 0, a->norm, "adamw", opts));
+    test_ok(bm_optim_step(a->graph, 1, a->norm, "adamw", &plain));
     test_ok(bm_layout_create(&a->layout, a->graph, BM_PLACE_WEIGHT, bm_engine_limits(e)));
     for (int i = 0; i < 4; i++) test_ok(bm_bank_create(&a->banks[i], e, a->layout, places[i]));
     bm_plan_opts plan_opts = {.banks = a->banks, .n_banks = 4};
@@ -68,7 +69,7 @@ static void net_move(net *a, int bank, int i, float *x, int write)
     test_ok(write ? bm_bank_write(a->banks[bank], t, 0, x, t->bytes) : bm_bank_read(a->banks[bank], t, 0, x, t->bytes));
 }
 
-static void net_step(net *a, int step, double lr, const bm_adamw_opts *o)
+static void net_step(net *a, int step, double lr, const bm_optim_opts *o)
 {
     bm_plan_set_u32(a->plan, BM_RT_STEP, (uint32_t)step);
     bm_plan_set_f32(a->plan, BM_RT_LR, (float)lr);
@@ -77,8 +78,8 @@ static void net_step(net *a, int step, double lr, const bm_adamw_opts *o)
     test_ok(bm_plan_run(a->plan));
 }
 
-/* The formulas of ops.h in double, on one element. */
-static void adamw(double *w, double *m, double *v, double g, double lr, int step, const bm_adamw_opts *o)
+/* The formulas of adamw.cl in double, on one element. */
+static void adamw(double *w, double *m, double *v, double g, double lr, int step, const bm_optim_opts *o)
 {
     *m = o->beta1 * *m + (1 - o->beta1) * g;
     *v = o->beta2 * *v + (1 - o->beta2) * g * g;
@@ -119,8 +120,8 @@ static void compare_all(net *a, const twin *t)
 /* Gradients are normal numbers times `size`. */
 static void run_steps(bm_engine *e, const int64_t *sizes, int steps, double clip, float size)
 {
-    const bm_adamw_opts o = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.1, .clip = clip};
-    bm_adamw_opts plain = o;
+    const bm_optim_opts o = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.1, .clip = clip};
+    bm_optim_opts plain = o;
     plain.weight_decay = 0;
     net a = {.count = TENSORS};
     twin t[TENSORS];
@@ -186,7 +187,7 @@ START_TEST(the_update_is_pytorchs)
     int64_t n, all;
     double *w = fixture_read(&n, file, "/adamw/w"), *g = fixture_read(&all, file, "/adamw/g"), *after = fixture_read(&n, file, "/adamw/after");
     double *m = fixture_read(&n, file, "/adamw/m"), *v = fixture_read(&n, file, "/adamw/v"), *norm = fixture_read(&all, file, "/adamw/norm");
-    const bm_adamw_opts o = {.beta1 = fixture_attribute(file, "/adamw", "beta1"), .beta2 = fixture_attribute(file, "/adamw", "beta2"),
+    const bm_optim_opts o = {.beta1 = fixture_attribute(file, "/adamw", "beta1"), .beta2 = fixture_attribute(file, "/adamw", "beta2"),
                              .eps = fixture_attribute(file, "/adamw", "eps"), .clip = fixture_attribute(file, "/adamw", "clip"),
                              .weight_decay = fixture_attribute(file, "/adamw", "weight_decay")};
     EACH_FORM(form) {
@@ -219,7 +220,7 @@ END_TEST
 /* From zero moments one step in 16-bit storage is each formula, rounded once (the first v twice: it is g^2 of a rounded g). */
 START_TEST(a_step_in_16_bits_rounds_once)
 {
-    const bm_adamw_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1};
+    const bm_optim_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1};
     EACH_FORM(form) {
         net a = {.count = 1};
         a.n[0] = 97;
@@ -251,7 +252,7 @@ END_TEST
 /* 1e6 equal squares: a running sum in f32 would be off by 1e-3. */
 START_TEST(the_norm_of_many_gradients_is_exact_to_f32)
 {
-    const bm_adamw_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8};
+    const bm_optim_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8};
     EACH_FORM(form) {
         net a = {.count = 2};
         a.n[0] = optest_small() ? 20000 : 5000000;
@@ -311,15 +312,15 @@ START_TEST(wrong_use_is_refused)
     for (int i = 0; i < 5; i++) {
         bm_graph *g = NULL;
         bm_graph_opts opts = bm_graph_opts_with_ops();
-        const bm_adamw_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .clip = 1};
+        const bm_optim_opts o = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .clip = 1};
         test_ok(bm_graph_create(&g, &opts));
         bm_graph_param(g, "a", BM_F32, BM_SHAPE(3), 0);
         bm_graph_param(g, "b", BM_F16, BM_SHAPE(3), 0);
-        if (i == 0) test_fails(bm_adamw(g, 1, NULL, &o), BM_ERR_USAGE, "needs the norm");
-        if (i == 1) test_fails(bm_adamw(g, 0, NULL, &o), BM_ERR_SHAPE, "b is f16");
+        if (i == 0) test_fails(bm_optim_step(g, 1, NULL, "adamw", &o), BM_ERR_USAGE, "needs the norm");
+        if (i == 1) test_fails(bm_optim_step(g, 0, NULL, "adamw", &o), BM_ERR_SHAPE, "b is f16");
         if (i == 2) {
             bm_value *norms = bm_graph_input(g, "norms", BM_F32, BM_SHAPE(2));
-            test_fails(bm_adamw(g, 1, norms, &o), BM_ERR_SHAPE, "norms is [2], not [1]");
+            test_fails(bm_optim_step(g, 1, norms, "adamw", &o), BM_ERR_SHAPE, "norms is [2], not [1]");
         }
         if (i > 2) {
             ck_assert_ptr_null(bm_grad_norm(g, i == 3 ? -1 : 9));
