@@ -47,7 +47,7 @@ static bm_checkpoint *saved(bm_params *p)
     bm_checkpoint *c = NULL;
     bm_ckpt_desc d = bm_ckpt_desc_default();
     d.config_json = d.provenance_json = "{}";
-    test_ok(bm_saver_create(&s, p, NULL, NULL));
+    test_ok(bm_saver_create(&s, p, NULL));
     test_ok(bm_saver_save(s, test_path("some.h5"), &d, NULL, NULL));
     test_ok(bm_saver_wait(s));
     bm_saver_destroy(s);
