@@ -8,14 +8,15 @@
 #include "tests/lib/device.h"
 #include "tests/lib/test.h"
 
-static void make_config(small_gpt *s)
+bm_config *small_gpt_config(const char *const *sets)
 {
-    static const char *const sets[] = {"model.family=gpt", "model.layers=2", "model.heads=2",    "model.width=24",
-                                       "model.context=40", "model.vocab=41", "model.dropout=0.5"};
+    bm_config *c = NULL;
     size_t n;
     const bm_config_family *const *families = bm_model_families(&n);
-    test_ok(bm_config_create(&s->config, families, n));
-    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) test_ok(bm_config_set(s->config, sets[i]));
+    test_ok(bm_config_create(&c, families, n));
+    test_ok(bm_config_set(c, "model.family=gpt"));
+    for (; *sets; sets++) test_ok(bm_config_set(c, *sets));
+    return c;
 }
 
 static void fill_weights(bm_params *p)
@@ -38,7 +39,8 @@ void small_gpt_open(small_gpt *s)
     memset(s, 0, sizeof *s);
     s->engine = test_engine_open();
     s->model = bm_model_find("gpt");
-    make_config(s);
+    s->config = small_gpt_config((const char *const[]){"model.layers=2", "model.heads=2", "model.width=24", "model.context=40",
+                                                       "model.vocab=41", "model.dropout=0.5", NULL});
     const bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = SMALL_CONTEXT, .loss_scale = 1};
     test_ok(bm_network_build(&s->forward, s->model, s->config, &r, 0));
     bm_graph_output(s->forward.graph, s->forward.io.logits, "logits");

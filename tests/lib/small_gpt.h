@@ -18,6 +18,9 @@ typedef struct small_gpt {
     bm_network forward; /* one sequence of SMALL_CONTEXT tokens */
 } small_gpt;
 
+/* A configuration of the family gpt with these keys set, up to a NULL; the caller's. */
+bm_config *small_gpt_config(const char *const *sets);
+
 void small_gpt_open(small_gpt *s);
 void small_gpt_close(small_gpt *s);
 

@@ -3,19 +3,8 @@
 #include <string.h>
 
 #include "cl/ops/ops.h"
-#include "models/nn/model.h"
+#include "tests/lib/small_gpt.h"
 #include "tests/lib/test.h"
-
-static bm_config *make(const char *const *sets)
-{
-    bm_config *c = NULL;
-    size_t n;
-    const bm_config_family *const *families = bm_model_families(&n);
-    test_ok(bm_config_create(&c, families, n));
-    test_ok(bm_config_set(c, "model.family=gpt"));
-    for (; *sets; sets++) test_ok(bm_config_set(c, *sets));
-    return c;
-}
 
 static const char *const names[] = {"adamw", "sgd", "adagrad", "rmsprop", "adam", "lion"};
 enum { NAMES = sizeof names / sizeof *names };
@@ -24,7 +13,7 @@ START_TEST(every_choice_is_a_rule_whose_numbers_are_keys)
 {
     static const int slots[NAMES] = {2, 0, 1, 1, 2, 1};
     for (int i = 0; i < NAMES; i++) {
-        bm_config *c = make((const char *[]){"train.clip=0.5", NULL});
+        bm_config *c = small_gpt_config((const char *[]){"train.clip=0.5", NULL});
         test_ok(bm_config_set_string(c, "train.optimizer", names[i]));
         const bm_optimizer o = bm_optimizer_of(c);
         ck_assert_int_eq(o.slots, slots[i]);
@@ -38,7 +27,7 @@ END_TEST
 
 START_TEST(slots_and_numbers_follow_the_keys)
 {
-    bm_config *c = make((const char *[]){"train.optimizer=rmsprop", "train.centered=true", "train.momentum=0.25", NULL});
+    bm_config *c = small_gpt_config((const char *[]){"train.optimizer=rmsprop", "train.centered=true", "train.momentum=0.25", NULL});
     const bm_optimizer o = bm_optimizer_of(c);
     static const struct { const char *name; double value; } want[] = {
         {"alpha", 0.99}, {"eps", 1e-8}, {"momentum", 0.25}, {"centered", 1}, {"clip", 1},
@@ -58,7 +47,7 @@ START_TEST(weight_decay_is_of_adamw_and_lion)
 {
     for (int i = 0; i < NAMES; i++) {
         const int has = !strcmp(names[i], "adamw") || !strcmp(names[i], "lion");
-        bm_config *c = make((const char *[]){NULL});
+        bm_config *c = small_gpt_config((const char *[]){NULL});
         test_ok(bm_config_set_string(c, "train.optimizer", names[i]));
         test_ok(bm_optimizer_check(c));
         ck_assert_double_eq(bm_config_f64(c, "train.weight_decay"), has ? 0.1 : 0);
@@ -82,7 +71,7 @@ START_TEST(keys_that_an_optimizer_has_not_are_refused)
         {{"train.optimizer=sgd", "train.nesterov=true"}, "train.nesterov: it wants a train.momentum above 0"},
     };
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
-        bm_config *c = make(faults[i].sets);
+        bm_config *c = small_gpt_config(faults[i].sets);
         test_fails(bm_optimizer_check(c), BM_ERR_CONFIG, faults[i].words);
         bm_config_destroy(c);
     }
@@ -107,7 +96,7 @@ static void see(void *user, const char *node, bm_cost c)
 START_TEST(an_update_is_penalty_norm_and_a_step_of_each_group)
 {
     static const char *const order[] = {"penalty", "grad_norm", "adagrad", "adagrad"};
-    bm_config *c = make((const char *[]){"train.optimizer=adagrad", _i ? "train.l1=1e-3" : "train.l1=0", NULL});
+    bm_config *c = small_gpt_config((const char *[]){"train.optimizer=adagrad", _i ? "train.l1=1e-3" : "train.l1=0", NULL});
     bm_graph *g = NULL;
     bm_value *norm;
     bm_graph_opts opts = bm_graph_opts_with_ops();

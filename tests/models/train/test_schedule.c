@@ -4,23 +4,12 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "models/nn/model.h"
+#include "tests/lib/small_gpt.h"
 #include "tests/lib/test.h"
-
-static bm_config *make(const char *const *sets)
-{
-    bm_config *c = NULL;
-    size_t n;
-    const bm_config_family *const *families = bm_model_families(&n);
-    test_ok(bm_config_create(&c, families, n));
-    test_ok(bm_config_set(c, "model.family=gpt"));
-    for (; *sets; sets++) test_ok(bm_config_set(c, *sets));
-    return c;
-}
 
 START_TEST(warmup_rises_in_a_line_to_lr)
 {
-    bm_config *c = make((const char *[]){"train.lr=1e-3", "train.warmup=4", "train.steps=10", NULL});
+    bm_config *c = small_gpt_config((const char *[]){"train.lr=1e-3", "train.warmup=4", "train.steps=10", NULL});
     ck_assert_double_eq_tol(bm_schedule_lr(c, 1), 0.25e-3, 1e-18);
     ck_assert_double_eq_tol(bm_schedule_lr(c, 3), 0.75e-3, 1e-18);
     ck_assert_double_eq_tol(bm_schedule_lr(c, 4), 1e-3, 1e-18);
@@ -31,7 +20,7 @@ END_TEST
 /* Halfway the cosine is at the mean of its ends, a third of the way at 3/4 of the fall. */
 START_TEST(cosine_falls_from_lr_to_min_lr)
 {
-    bm_config *c = make((const char *[]){"train.lr=1e-3", "train.min_lr=1e-4", "train.warmup=10", "train.steps=70", NULL});
+    bm_config *c = small_gpt_config((const char *[]){"train.lr=1e-3", "train.min_lr=1e-4", "train.warmup=10", "train.steps=70", NULL});
     ck_assert_double_eq_tol(bm_schedule_lr(c, 40), 5.5e-4, 1e-15);
     ck_assert_double_eq_tol(bm_schedule_lr(c, 30), 1e-4 + 9e-4 * 0.75, 1e-15);
     ck_assert_double_eq_tol(bm_schedule_lr(c, 70), 1e-4, 1e-15);
@@ -42,7 +31,7 @@ END_TEST
 START_TEST(linear_falls_in_a_line_and_constant_stays)
 {
     const char *sets[] = {"train.lr=1e-3", "train.min_lr=0", "train.warmup=0", "train.steps=10", "train.schedule=linear", NULL};
-    bm_config *c = make(sets);
+    bm_config *c = small_gpt_config(sets);
     ck_assert_double_eq_tol(bm_schedule_lr(c, 5), 5e-4, 1e-15);
     ck_assert_double_eq_tol(bm_schedule_lr(c, 10), 0, 1e-18);
     test_ok(bm_config_set(c, "train.schedule=constant"));
@@ -54,7 +43,7 @@ END_TEST
 
 START_TEST(a_warmup_longer_than_the_run_only_rises)
 {
-    bm_config *c = make((const char *[]){"train.lr=1e-3", "train.warmup=100", "train.steps=10", NULL});
+    bm_config *c = small_gpt_config((const char *[]){"train.lr=1e-3", "train.warmup=100", "train.steps=10", NULL});
     ck_assert_double_eq_tol(bm_schedule_lr(c, 10), 1e-4, 1e-18);
     bm_config_destroy(c);
 }
@@ -62,7 +51,7 @@ END_TEST
 
 START_TEST(step_falls_by_gamma_every_so_many_steps)
 {
-    bm_config *c = make((const char *[]){"train.lr=0.8", "train.warmup=2", "train.steps=20", "train.schedule=step", "train.gamma=0.5",
+    bm_config *c = small_gpt_config((const char *[]){"train.lr=0.8", "train.warmup=2", "train.steps=20", "train.schedule=step", "train.gamma=0.5",
                                          "train.step_every=3", NULL});
     static const double want[] = {0.4, 0.8, 0.8, 0.8, 0.8, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2, 0.1};
     for (int n = 1; n <= 12; n++) ck_assert_double_eq_tol(bm_schedule_lr(c, n), want[n - 1], 1e-15);
@@ -73,7 +62,7 @@ END_TEST
 /* A quarter of the way through the decay the root is 1/2. */
 START_TEST(wsd_stays_and_then_falls_to_min_lr)
 {
-    bm_config *c = make((const char *[]){"train.lr=0.8", "train.min_lr=0.2", "train.warmup=2", "train.steps=20", "train.schedule=wsd",
+    bm_config *c = small_gpt_config((const char *[]){"train.lr=0.8", "train.min_lr=0.2", "train.warmup=2", "train.steps=20", "train.schedule=wsd",
                                          "train.decay_steps=8", NULL});
     ck_assert_double_eq_tol(bm_schedule_lr(c, 1), 0.4, 1e-15);
     ck_assert_double_eq(bm_schedule_lr(c, 3), 0.8);
@@ -94,7 +83,7 @@ START_TEST(a_checkpoint_tells_what_the_schedule_reads)
         {"train.schedule=step", "\"gamma\": 0.1"},           {"train.schedule=wsd", "\"decay_steps\": 100"},
     };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
-        bm_config *c = make((const char *[]){want[i].schedule, NULL});
+        bm_config *c = small_gpt_config((const char *[]){want[i].schedule, NULL});
         char *text = NULL;
         test_ok(bm_schedule_to_json(&text, c));
         test_text_holds(text, want[i].words);
