@@ -33,7 +33,7 @@
 #include "core/base/json_priv.h"
 #include "core/base/rng.h"
 #include "core/base/str.h"
-#include "models/nn/model.h"
+#include "models/nn/ends.h"
 
 #define INIT_STD 0.02f
 
@@ -45,7 +45,7 @@ static const bm_config_key keys[] = {
     {"dropout", BM_CONFIG_F64, "0.0", "[0, 1)", "share of activations set to 0 while training"},
     {"tie_embeddings", BM_CONFIG_BOOL, "true", NULL, "the head uses the token embedding"},
     {"ffn", BM_CONFIG_I64, "null", "[1, 16777216]", "feed-forward size; null: 4 x width"},
-    {"activation", BM_CONFIG_CHOICE, "gelu_tanh", "gelu_tanh|gelu|relu|silu|tanh|sigmoid", "of the feed-forward part"},
+    {"activation", BM_CONFIG_CHOICE, "gelu_tanh", BM_ACTIVATIONS, "of the feed-forward part"},
     {"norm", BM_CONFIG_CHOICE, "layernorm", "layernorm|rmsnorm", "kind of normalisation"},
     {"norm_eps", BM_CONFIG_F64, "1e-5", "(0, 1]", "added to the variance"},
     {"bias", BM_CONFIG_BOOL, "true", NULL, "biases in linear layers and layer norms"},
@@ -53,22 +53,7 @@ static const bm_config_key keys[] = {
     {"vocab", BM_CONFIG_I64, "null", "[1, 2147483647]", "tokens known; null: the data set's"},
 };
 
-static const struct {
-    const char *name;
-    bm_activation act;
-} activations[] = {
-    {"gelu_tanh", BM_ACT_GELU_TANH}, {"gelu", BM_ACT_GELU}, {"relu", BM_ACT_RELU},
-    {"silu", BM_ACT_SILU},           {"tanh", BM_ACT_TANH}, {"sigmoid", BM_ACT_SIGMOID},
-};
-
-static bm_activation activation_of(const char *name)
-{
-    for (size_t i = 0; i < sizeof activations / sizeof activations[0]; i++)
-        if (!strcmp(activations[i].name, name)) return activations[i].act;
-    return BM_ACT_NONE;
-}
-
-static bm_status check(const bm_config *c, int64_t vocab)
+static bm_status check(const bm_config *c)
 {
     char where[256];
     int64_t width = bm_config_i64(c, "model.width"), heads = bm_config_i64(c, "model.heads");
@@ -83,10 +68,25 @@ static bm_status check(const bm_config *c, int64_t vocab)
             "or a smaller width",
             bm_config_where(c, "model.heads", where, sizeof where), (long long)heads, (long long)width,
             (long long)(width / heads), BM_ATTENTION_MOST_HEAD);
-    if (vocab && !bm_config_is_null(c, "model.vocab") && bm_config_i64(c, "model.vocab") < vocab)
+    return BM_OK;
+}
+
+static bm_status fit(bm_config *c, const bm_sample_form *f)
+{
+    char where[256], text[BM_SAMPLE_TEXT];
+    const int64_t context = bm_config_i64(c, "model.context");
+    if (!f) return bm_model_need(c, "model.vocab");
+    const int64_t window = bm_sample_places(f);
+    if (f->input != BM_I32 || f->target != BM_I32 || f->target_shape.rank != 1 || f->target_shape.dim[0] != window || f->lengths)
+        return bm_fail(BM_ERR_CONFIG, "model.family: gpt learns from tokens, not from samples %s", bm_sample_text(f, text));
+    if (window > context)
+        return bm_fail(BM_ERR_CONFIG, "%sdata.window: %lld tokens do not fit model.context %lld",
+                       bm_config_where(c, "data.window", where, sizeof where), (long long)window, (long long)context);
+    if (bm_config_is_null(c, "model.vocab")) return bm_config_set_i64(c, "model.vocab", f->vocab);
+    if (bm_config_i64(c, "model.vocab") < f->vocab)
         return bm_fail(BM_ERR_CONFIG, "%smodel.vocab: %lld is less than the %lld tokens of the data set",
                        bm_config_where(c, "model.vocab", where, sizeof where),
-                       (long long)bm_config_i64(c, "model.vocab"), (long long)vocab);
+                       (long long)bm_config_i64(c, "model.vocab"), (long long)f->vocab);
     return BM_OK;
 }
 
@@ -115,7 +115,7 @@ static gpt read_config(bm_nn *nn, const bm_config *c, const bm_model_request *r)
     m.proj_std = INIT_STD / sqrtf(2.0f * (float)m.layers);
     m.tied = bm_config_bool(c, "model.tie_embeddings");
     m.bias = bm_config_bool(c, "model.bias");
-    m.act = activation_of(bm_config_string(c, "model.activation"));
+    m.act = bm_activation_of(bm_config_string(c, "model.activation"));
     m.norm.rms = !strcmp(bm_config_string(c, "model.norm"), "rmsnorm");
     m.norm.bias = m.bias;
     m.norm.eps = (float)bm_config_f64(c, "model.norm_eps");
@@ -181,8 +181,8 @@ static bm_value *trunk(const gpt *m, bm_value *ids, bm_value *token)
 
 static bm_status build(bm_model_io *io, bm_nn *nn, const bm_config *c, const bm_model_request *r)
 {
-    memset(io, 0, sizeof *io);
     gpt m = read_config(nn, c, r);
+    *io = (bm_model_io){.objective = BM_OBJECTIVE_LM, .vocab = m.vocab, .classes = m.vocab};
     bm_init init = {BM_INIT_NORMAL, INIT_STD};
     int64_t rows = r->batch * r->window;
     io->inputs = bm_graph_input(m.g, "inputs", BM_I32, BM_SHAPE(r->batch, r->window));
@@ -194,9 +194,7 @@ static bm_status build(bm_model_io *io, bm_nn *nn, const bm_config *c, const bm_
     if (r->mode == BM_MODEL_DECODE) {
         io->logits = bm_linear(m.g, bm_last_token(m.g, io->hidden), head, NULL, BM_ACT_NONE);
     } else {
-        io->targets = bm_graph_input(m.g, "targets", BM_I32, BM_SHAPE(r->batch, r->window));
-        io->logits = bm_linear(m.g, bm_reshape(m.g, io->hidden, BM_SHAPE(rows, m.width)), head, NULL, BM_ACT_NONE);
-        io->loss = bm_softmax_xent(m.g, &io->rows, io->logits, bm_reshape(m.g, io->targets, BM_SHAPE(rows)), r->loss_scale);
+        bm_nn_loss(io, nn, bm_linear(m.g, bm_reshape(m.g, io->hidden, BM_SHAPE(rows, m.width)), head, NULL, BM_ACT_NONE), c, r);
     }
     bm_graph_scope_pop(m.g);
     return bm_graph_status(m.g);
@@ -316,6 +314,7 @@ static bm_status import_config(bm_config *c, const char *json, size_t bytes, con
 const bm_model bm_model_gpt = {
     .family = {"gpt", keys, sizeof keys / sizeof keys[0], NULL},
     .check = check,
+    .fit = fit,
     .build = build,
     .names = names,
     .export_config = export_config,

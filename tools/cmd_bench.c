@@ -68,7 +68,8 @@ static void find_shapes(bench *b, const bm_learner *l, bm_params *params)
 {
     const bm_config *c = b->task.config;
     int64_t micro = bm_config_i64(c, "train.micro_batch"), batch = bm_config_i64(c, "train.batch");
-    int64_t rows = (micro < batch ? micro : batch) * bm_learner_window(l);
+    const bm_sample_form form = bm_learner_form(l);
+    const int64_t rows = (micro < batch ? micro : batch) * bm_sample_places(&form);
     int tied = bm_config_has(c, "model.tie_embeddings") && bm_config_bool(c, "model.tie_embeddings");
     for (int i = 0; i < bm_nn_count(bm_learner_nn(l)); i++) {
         const bm_nn_param *p = bm_nn_at(bm_learner_nn(l), i);
@@ -126,18 +127,36 @@ static bm_status measure_cblas(bench *b)
     return BM_OK;
 }
 
-/* Steps on made-up tokens; the median of their times, the first one left out. */
+/* Ids and classes below their number, and numbers between -1 and 1. */
+static void make_up_half(void *data, bm_dtype type, int64_t n, int64_t most)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (type == BM_I32) ((int32_t *)data)[i] = (int32_t)(i * 7919 % most);
+        else ((float *)data)[i] = (float)(i * 7919 % 2001) / 1000.0f - 1.0f;
+    }
+}
+
+static void make_up(bm_batch *b)
+{
+    const bm_sample_form *f = &b->form;
+    make_up_half(b->input, f->input, b->size * bm_shape_elements(&f->input_shape), f->vocab);
+    make_up_half(b->target, f->target, b->size * bm_shape_elements(&f->target_shape), f->classes);
+    for (int64_t i = 0; f->lengths && i < b->size; i++) b->lengths[i] = (int32_t)f->input_shape.dim[0];
+}
+
+/* Steps on made-up samples; the median of their times, the first one left out. */
 static bm_status measure_steps(bench *b, bm_learner *l, int steps)
 {
     bm_status status = BM_OK;
-    int64_t cells = bm_learner_batch(l) * bm_learner_window(l), vocab = bm_config_i64(b->task.config, "model.vocab");
-    int32_t *ids = bm_calloc((size_t)cells + 1, sizeof *ids);
+    bm_batch batch = {0};
+    const bm_sample_form form = bm_learner_form(l);
     double *t = bm_calloc((size_t)steps, sizeof *t);
-    if (!ids || !t) {
+    if (!t) {
         status = BM_ERR_MEMORY;
         goto done;
     }
-    for (int64_t i = 0; i <= cells; i++) ids[i] = (int32_t)(i * 7919 % vocab);
+    BM_GO(bm_batch_create(&batch, &form, bm_learner_batch(l)));
+    make_up(&batch);
     BM_GO(bm_params_init(bm_learner_params(l), 1));
     for (int i = -1; i < steps; i++) {
         char line[80];
@@ -147,16 +166,16 @@ static bm_status measure_steps(bench *b, bm_learner *l, int steps)
         bm_out_progress(line);
         BM_GO(stopped());
         double start = bm_now_s();
-        BM_GO(bm_learner_step(l, i + 2, bm_schedule_lr(b->task.config, i + 2), ids, ids + 1));
+        BM_GO(bm_learner_step(l, i + 2, bm_schedule_lr(b->task.config, i + 2), &batch));
         BM_GO(bm_learner_collect(l, &r));
         if (i >= 0) t[i] = r.done_s - start;
     }
     b->step_s = bm_bench_median(t, steps);
-    b->tokens = cells;
+    b->tokens = batch.size * bm_sample_places(&form);
     b->flops = bm_learner_flops(l);
 done:
     bm_out_progress("");
-    bm_free(ids);
+    bm_batch_finish(&batch);
     bm_free(t);
     return status;
 }
@@ -292,7 +311,7 @@ static bm_status load_config(bm_config *c, const bench_args *a)
     if (!a->config) BM_TRY(bm_config_set(c, "model.family=gpt"));
     BM_TRY(bm_config_arg(c, a->config, &a->sets));
     if (!bm_config_given(c, "data.path")) BM_TRY(bm_config_set_string(c, "data.path", "none"));
-    if (bm_config_is_null(c, "model.vocab")) BM_TRY(bm_config_set_i64(c, "model.vocab", 257));
+    if (bm_config_has(c, "model.vocab") && bm_config_is_null(c, "model.vocab")) BM_TRY(bm_config_set_i64(c, "model.vocab", 257));
     return BM_OK;
 }
 

@@ -16,7 +16,7 @@ static bm_status show_progress(void *user, int64_t done, int64_t all)
     char line[80];
     (void)user;
     if (bm_signals_stopped()) return bm_fail(BM_ERR_STOPPED, "stopped while evaluating");
-    snprintf(line, sizeof line, "%lld of %lld windows", (long long)done, (long long)all);
+    snprintf(line, sizeof line, "%lld of %lld samples", (long long)done, (long long)all);
     bm_out_progress(line);
     return BM_OK;
 }
@@ -43,18 +43,16 @@ static int do_eval(const eval_args *a)
 {
     bm_status status;
     bm_use u = {0};
-    bm_tokens *data = NULL;
+    bm_data *data = NULL;
     bm_evaluator *evaluator = NULL;
     bm_evaluation v;
     int code = 0;
     BM_GO(bm_use_open(&u, a->checkpoint));
-    BM_GO(bm_tokens_open(&data, a->data ? a->data : bm_config_string(u.config, "data.path")));
-    BM_GO(bm_task_check_tokens(u.config, u.checkpoint, data));
+    BM_GO(bm_data_open(&data, a->data ? a->data : bm_config_string(u.config, "data.path")));
+    BM_GO(bm_task_check_data(u.config, u.checkpoint, data));
     BM_GO(bm_use_load(&u, a->device, a->gemm, a->type));
     bm_evaluator_opts o = {.batch = a->batch ? a->batch : bm_config_i64(u.config, "train.micro_batch"), .split = a->split,
-                           .tokens = a->tokens, .gemm = a->gemm,
-                           .window = bm_config_is_null(u.config, "data.window") ? bm_config_i64(u.config, "model.context")
-                                                                                : bm_config_i64(u.config, "data.window")};
+                           .tokens = a->tokens, .gemm = a->gemm};
     bm_signals_watch("\nbmtool: stopping\n");
     BM_GO(bm_evaluator_create(&evaluator, u.session.engine, u.model, u.config, u.params, data, &o));
     BM_GO(bm_evaluator_run(evaluator, &v, show_progress, NULL));
@@ -68,7 +66,7 @@ done:
     if (status) code = bm_out_error(status);
     if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
     bm_evaluator_destroy(evaluator);
-    bm_tokens_close(data);
+    bm_data_close(data);
     bm_use_close(&u);
     return code;
 }

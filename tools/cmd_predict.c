@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "models/infer/predict.h"
+#include "models/train/learner.h"
 #include "models/train/task.h"
 #include "tools/cmd.h"
 #include "tools/opt.h"
@@ -25,12 +26,12 @@ static int parse_outputs(const char *list, bm_predict_opts *o)
 {
     while (*list) {
         size_t n = strcspn(list, ",");
-        if (n == 6 && !strncmp(list, "logits", n)) o->logits = 1;
+        if (n == 6 && !strncmp(list, "logits", n)) o->outputs = 1;
         else if (n == 6 && !strncmp(list, "hidden", n)) o->hidden = 1;
         else return bm_out_usage(&bm_cmd_predict, "--outputs %.*s: there are logits and hidden", (int)n, list);
         list += n + (list[n] == ',');
     }
-    return o->logits || o->hidden ? 0 : bm_out_usage(&bm_cmd_predict, "--outputs is empty");
+    return o->outputs || o->hidden ? 0 : bm_out_usage(&bm_cmd_predict, "--outputs is empty");
 }
 
 typedef struct predict_args {
@@ -40,32 +41,39 @@ typedef struct predict_args {
     int force;
 } predict_args;
 
+static void say_what(const bm_data *data, const char *output, int64_t window)
+{
+    const int64_t n = bm_data_count(data);
+    if (bm_data_tokens(data))
+        bm_out_note("%s: %lld samples of %lld tokens%s", output, (long long)(n / window), (long long)window,
+                    n % window ? "; the tokens left at the end are no whole one" : "");
+    else bm_out_note("%s: %lld samples", output, (long long)n);
+}
+
 static int do_predict(const predict_args *a, bm_predict_opts *o)
 {
     bm_status status;
     bm_use u = {0};
-    bm_tokens *data = NULL;
+    bm_data *data = NULL;
     BM_GO(bm_output_check(a->output, a->force, (const char *const[]){a->input, a->checkpoint}, 2));
     BM_GO(bm_use_open(&u, a->checkpoint));
-    BM_GO(bm_tokens_open(&data, a->input));
-    BM_GO(bm_task_check_tokens(u.config, u.checkpoint, data));
+    BM_GO(bm_data_open(&data, a->input));
+    BM_GO(bm_task_check_data(u.config, u.checkpoint, data));
     BM_GO(bm_use_load(&u, a->device, a->gemm, a->type));
     o->batch = a->batch ? a->batch : bm_config_i64(u.config, "train.micro_batch");
-    o->window = bm_config_is_null(u.config, "data.window") ? bm_config_i64(u.config, "model.context")
-                                                           : bm_config_i64(u.config, "data.window");
-    if (o->window > bm_tokens_count(data)) o->window = bm_tokens_count(data);
+    o->window = bm_window_of(u.config);
+    if (bm_data_tokens(data) && o->window > bm_data_count(data)) o->window = bm_data_count(data);
+    o->encoding_json = bm_checkpoint_desc(u.checkpoint)->encoding_json;
     o->gemm = a->gemm;
     o->replace = a->force;
     o->progress = show_progress;
     bm_signals_watch("\nbmtool: stopping\n");
     BM_GO(bm_predict(u.session.engine, u.model, u.config, u.params, data, a->output, o));
     bm_out_progress("");
-    int64_t left = bm_tokens_count(data) % o->window;
-    bm_out_note("%s: %lld samples of %lld tokens%s", a->output, (long long)(bm_tokens_count(data) / o->window),
-                (long long)o->window, left ? "; the tokens left at the end are no whole one" : "");
+    say_what(data, a->output, o->window);
 done:
     bm_out_progress("");
-    bm_tokens_close(data);
+    bm_data_close(data);
     int code = status ? bm_out_error(status) : 0;
     if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
     bm_use_close(&u);

@@ -106,14 +106,16 @@ done:
 
 static void say_what(const bm_train_run *r, const bm_session *s, const bm_trainer *t, const bm_task *task)
 {
-    char n[BM_OUT_NUMBER], tokens[BM_OUT_NUMBER];
+    char n[BM_OUT_NUMBER], all[BM_OUT_NUMBER], each[64] = "samples";
     const bm_config *c = r->config;
     bm_out_note("%s on %s (%s)", bm_config_get_family(c)->name, bm_engine_device_name(s->engine),
                 bm_engine_platform_name(s->engine));
-    bm_out_note("%s parameters, %s tokens, %lld windows of %lld tokens a step, steps %lld to %lld, into %s",
-                bm_out_count(n, bm_trainer_parameters(t)), bm_out_count(tokens, bm_tokens_count(task->data)),
-                (long long)bm_config_i64(c, "train.batch"), (long long)task->window, (long long)bm_trainer_step(t) + 1,
-                (long long)bm_config_i64(c, "train.steps"), r->run);
+    const int64_t places = bm_sample_places(&task->form);
+    if (places > 1) snprintf(each, sizeof each, "windows of %lld tokens", (long long)places);
+    bm_out_note("%s parameters, %s %s, %lld %s a step, steps %lld to %lld, into %s",
+                bm_out_count(n, bm_trainer_parameters(t)), bm_out_count(all, bm_data_count(task->data)),
+                bm_data_tokens(task->data) ? "tokens" : "samples", (long long)bm_config_i64(c, "train.batch"), each,
+                (long long)bm_trainer_step(t) + 1, (long long)bm_config_i64(c, "train.steps"), r->run);
 }
 
 static int report(const bm_train_run *r, bm_status status, const bm_trainer *t)

@@ -18,7 +18,7 @@ bm_status bm_use_open(bm_use *u, const char *path)
     BM_GO(bm_config_from_json(u->config, json, strlen(json), bm_checkpoint_path(u->checkpoint)));
     BM_GO(bm_config_check(u->config));
     u->model = bm_model_find(bm_config_get_family(u->config)->name);
-    BM_GO(u->model->check(u->config, 0));
+    if (u->model->check) BM_GO(u->model->check(u->config));
 done:
     if (status) bm_use_close(u);
     return status;
@@ -47,8 +47,8 @@ bm_status bm_use_load(bm_use *u, const char *device, const char *gemm, bm_dtype 
     u->gemm = gemm;
     bm_status status = bm_session_open(&u->session, &so);
     if (status) return status;
-    /* One window is enough to know the parameters. */
-    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .loss_scale = 1.0f, .stored = weights};
+    /* One sample is enough to know the parameters. */
+    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .stored = weights};
     bm_params_opts po = {0};
     BM_GO(bm_network_build(&p, u->model, u->config, &r, 0));
     BM_GO(bm_params_create(&u->params, u->session.engine, p.nn, p.graph, &po));

@@ -20,7 +20,7 @@ struct bm_checkpoint {
     bm_arena arena; /* what desc points to, beside the store's own strings */
     bm_ckpt_desc desc;
     bm_ckpt_param *param; /* by name */
-    char *text[5];        /* config, sched, provenance, tokenizer; blob */
+    char *text[6];        /* config, sched, provenance, encoding, tokenizer; blob */
     void *rng;
     void **column;
     int64_t columns;
@@ -44,16 +44,18 @@ static bm_status read_texts(bm_checkpoint *c)
     BM_TRY(load_json(&c->text[0], c->store, "/config/json", 1));
     BM_TRY(load_json(&c->text[1], c->store, "/sched/json", 0));
     BM_TRY(load_json(&c->text[2], c->store, "/provenance/json", 1));
-    BM_TRY(load_json(&c->text[3], c->store, "/tokenizer/json", 0));
+    BM_TRY(load_json(&c->text[3], c->store, "/encoding/json", 0));
+    BM_TRY(load_json(&c->text[4], c->store, "/tokenizer/json", 0));
     d->config_json = c->text[0];
     d->sched_json = c->text[1];
     d->provenance_json = c->text[2];
-    d->tokenizer_json = c->text[3];
+    d->encoding_json = c->text[3];
+    d->tokenizer_json = c->text[4];
     if (!d->tokenizer_json) return BM_OK;
     const bm_entry *e;
     BM_TRY(bm_store_require(&e, c->store, "/tokenizer/blob", BM_U8, NULL));
-    BM_TRY(bm_store_load((void **)&c->text[4], c->store, e, MOST_BLOB));
-    d->tokenizer_blob = c->text[4];
+    BM_TRY(bm_store_load((void **)&c->text[5], c->store, e, MOST_BLOB));
+    d->tokenizer_blob = c->text[5];
     d->tokenizer_blob_bytes = (size_t)e->bytes;
     return BM_OK;
 }

@@ -2,7 +2,7 @@
  * the tensors themselves stream through callbacks, so that device memory passes through a bounded buffer.
  *
  * In the file (x: present only if given):
- *   /config/json, /sched/json x, /provenance/json, /tokenizer/json x, /tokenizer/blob x    u8[n]
+ *   /config/json, /sched/json x, /provenance/json, /encoding/json x, /tokenizer/json x, /tokenizer/blob x    u8[n]
  *   /params/NAME                    the tensor; attributes dtype, semantic text, trainable u8. A tied one is a group
  *                                   without a dataset and has the attribute tied_to (the other's NAME) as well
  *   /optim/OPT/NAME/SLOT            f32 in the parameter's shape; attributes on /optim/OPT: type text, t u64,
@@ -83,6 +83,7 @@ typedef struct bm_ckpt_desc {
     const char *config_json;     /* the resolved configuration, as JSON */
     const char *sched_json;      /* NULL: none */
     const char *provenance_json; /* what made it: bm, flags, device, driver, gemm, content ids of data and parent, licences */
+    const char *encoding_json;   /* how samples were made (samples.h); NULL: none */
     const char *tokenizer_json;  /* NULL: none */
     const void *tokenizer_blob;
     size_t tokenizer_blob_bytes;

@@ -44,6 +44,7 @@ static bm_status describe_texts(job *j)
     BM_TRY(text_dataset(j->w, "/config/json", d->config_json));
     BM_TRY(text_dataset(j->w, "/sched/json", d->sched_json));
     BM_TRY(text_dataset(j->w, "/provenance/json", d->provenance_json));
+    BM_TRY(text_dataset(j->w, "/encoding/json", d->encoding_json));
     BM_TRY(text_dataset(j->w, "/tokenizer/json", d->tokenizer_json));
     return d->tokenizer_json ? bm_writer_bytes(j->w, "/tokenizer/blob", d->tokenizer_blob, d->tokenizer_blob_bytes)
                              : BM_OK;

@@ -1,13 +1,13 @@
 #include "io/store/dataset.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/base/str.h"
+#include "io/store/data_priv.h"
 #include "io/store/dataset_priv.h"
 #include "io/store/h5_priv.h"
+#include "io/store/part_priv.h"
 
 #define MOST_JSON ((int64_t)16 << 20)
 #define MOST_BLOB ((int64_t)256 << 20)
@@ -52,19 +52,6 @@ static bm_status check_offsets(const bm_tokens *t)
     return BM_OK;
 }
 
-static bm_status read_split(int64_t *start, int64_t *count, const bm_tokens *t, const char *group)
-{
-    uint64_t a, n, all = (uint64_t)bm_tokens_count(t);
-    BM_TRY(bm_store_attr_u64(&a, t->store, group, "start"));
-    BM_TRY(bm_store_attr_u64(&n, t->store, group, "count"));
-    if (a > all || n > all - a)
-        return bm_refuse(BM_RULE_IDS, "%s: %" PRIu64 " tokens from %" PRIu64 " on; there are %" PRIu64, group, n, a,
-                         all);
-    *start = (int64_t)a;
-    *count = (int64_t)n;
-    return BM_OK;
-}
-
 static bm_status read_numbers(bm_tokens *t)
 {
     const bm_store *s = t->store;
@@ -79,12 +66,7 @@ static bm_status read_numbers(bm_tokens *t)
         t->eot = (int64_t)x;
     }
     BM_TRY(check_offsets(t));
-    for (int64_t i = 0; i < bm_store_group_count(s); i++) {
-        const char *group = bm_store_group_at(s, i);
-        int64_t start, count;
-        if (!strncmp(group, "/splits/", 8)) BM_TRY(read_split(&start, &count, t, group));
-    }
-    return BM_OK;
+    return bm_part_check(s, bm_tokens_count(t));
 }
 
 static bm_status read_tokens(bm_tokens *t)
@@ -109,19 +91,29 @@ static bm_status read_tokens(bm_tokens *t)
     return bm_store_load(&t->blob, s, e, MOST_BLOB);
 }
 
-bm_status bm_tokens_open(bm_tokens **out, const char *path)
+bm_status bm_tokens_from_store(bm_tokens **out, bm_store *s)
 {
-    bm_status status;
     *out = NULL;
     bm_tokens *t = bm_calloc(1, sizeof *t);
-    if (!t) return BM_ERR_MEMORY;
-    status = bm_store_open(&t->store, path);
-    if (!status) status = bm_fail_prefix(read_tokens(t), "%s", path);
+    if (!t) {
+        bm_store_close(s);
+        return BM_ERR_MEMORY;
+    }
+    t->store = s;
+    bm_status status = bm_fail_prefix(read_tokens(t), "%s", bm_store_path(s));
     if (status)
         bm_tokens_close(t);
     else
         *out = t;
     return status;
+}
+
+bm_status bm_tokens_open(bm_tokens **out, const char *path)
+{
+    bm_store *s;
+    *out = NULL;
+    BM_TRY(bm_store_open(&s, path));
+    return bm_tokens_from_store(out, s);
 }
 
 void bm_tokens_close(bm_tokens *t)
@@ -148,33 +140,11 @@ const void *bm_tokens_tokenizer_blob(size_t *bytes, const bm_tokens *t)
     return t->blob;
 }
 
-static int split_path(char *out, size_t room, const char *name)
-{
-    int n = snprintf(out, room, "/splits/%s", name);
-    return n > 0 && (size_t)n < room;
-}
-
-int bm_tokens_has_split(const bm_tokens *t, const char *name)
-{
-    char path[300];
-    return split_path(path, sizeof path, name) && bm_store_has_group(t->store, path);
-}
+int bm_tokens_has_split(const bm_tokens *t, const char *name) { return bm_part_has(t->store, name); }
 
 bm_status bm_tokens_split(int64_t *start, int64_t *count, const bm_tokens *t, const char *name)
 {
-    char path[300];
-    *start = *count = 0;
-    if (bm_tokens_has_split(t, name) && split_path(path, sizeof path, name)) return read_split(start, count, t, path);
-    bm_str list;
-    bm_str_init(&list);
-    for (int64_t i = 0; i < bm_store_group_count(t->store); i++) {
-        const char *group = bm_store_group_at(t->store, i);
-        if (!strncmp(group, "/splits/", 8)) bm_str_addf(&list, "%s%s", list.length ? ", " : "", group + 8);
-    }
-    bm_status status = bm_fail(BM_ERR_NOT_FOUND, "%s: it has no part \"%s\" (it has: %s)", bm_store_path(t->store),
-                               name, list.length ? bm_str_text(&list) : "none");
-    bm_str_finish(&list);
-    return status;
+    return bm_part_find(start, count, t->store, name, bm_tokens_count(t));
 }
 
 bm_status bm_tokens_bad_id(const bm_tokens *t, int64_t id, int64_t at)

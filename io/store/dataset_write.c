@@ -2,79 +2,26 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "io/store/dataset.h"
 #include "io/store/json_priv.h"
-#include "io/store/tempfile_priv.h"
+#include "io/store/part_priv.h"
+#include "io/store/spool_priv.h"
 #include "io/store/writer.h"
-
-#define SPOOL_BYTES ((size_t)1 << 20)
-
-/* Elements of one size, appended through a buffer. */
-typedef struct spool {
-    int fd;
-    size_t size;   /* of an element */
-    int64_t count; /* elements, those in the buffer included */
-    uint8_t *buffer;
-    size_t used; /* bytes */
-} spool;
 
 struct bm_tokens_writer {
     char *path;
     bm_tokens_opts opts; /* its texts are our copies */
     bm_writer *writer;
-    spool ids, offsets;
+    bm_spool ids, offsets;
+    size_t id_bytes;
+    int64_t tokens, documents;
     int64_t document; /* where the open one begins */
 };
 
 bm_tokens_opts bm_tokens_opts_default(void) { return (bm_tokens_opts){.eot_id = -1}; }
-
-static bm_status spool_open(spool *s, const char *target, size_t size)
-{
-    s->size = size;
-    if (!(s->buffer = bm_alloc(SPOOL_BYTES))) return BM_ERR_MEMORY;
-    return bm_temp_create_unnamed(&s->fd, target);
-}
-
-static void spool_close(spool *s)
-{
-    if (s->fd >= 0) close(s->fd);
-    bm_free(s->buffer);
-}
-
-static bm_status spool_flush(spool *s, const char *path)
-{
-    BM_TRY(bm_pwrite_all(s->fd, s->buffer, s->used, s->count * (int64_t)s->size - (int64_t)s->used, path));
-    s->used = 0;
-    return BM_OK;
-}
-
-/* Room for one element more. */
-static bm_status spool_add(spool *s, uint64_t value, const char *path)
-{
-    if (s->used + s->size > SPOOL_BYTES) BM_TRY(spool_flush(s, path));
-    memcpy(s->buffer + s->used, &value, s->size); /* little-endian */
-    s->used += s->size;
-    s->count++;
-    return BM_OK;
-}
-
-static bm_status spool_copy(spool *s, bm_writer *w, int64_t index, const char *path)
-{
-    BM_TRY(spool_flush(s, path));
-    for (int64_t done = 0; done < s->count;) {
-        int64_t n = (int64_t)(SPOOL_BYTES / s->size);
-        if (n > s->count - done) n = s->count - done;
-        BM_TRY(bm_pread_all(s->fd, s->buffer, (size_t)n * s->size, done * (int64_t)s->size, path));
-        BM_TRY(bm_writer_put(w, index, s->buffer, done, n));
-        done += n;
-    }
-    return BM_OK;
-}
 
 static bm_status copy_text(const char **text)
 {
@@ -100,6 +47,13 @@ static bm_status copy_opts(bm_tokens_writer *w, const bm_tokens_opts *opts)
     return BM_OK;
 }
 
+/* Where the next document begins. */
+static bm_status add_offset(bm_tokens_writer *w)
+{
+    const uint64_t at = (uint64_t)w->tokens;
+    return bm_spool_add(&w->offsets, &at, sizeof at);
+}
+
 bm_status bm_tokens_writer_create(bm_tokens_writer **out, const char *path, const bm_tokens_opts *opts)
 {
     bm_status status;
@@ -111,7 +65,8 @@ bm_status bm_tokens_writer_create(bm_tokens_writer **out, const char *path, cons
         return bm_fail(BM_ERR_USAGE, "%s: the validation fraction %g is not in [0, 1)", path, opts->val_fraction);
     bm_tokens_writer *w = bm_calloc(1, sizeof *w);
     if (!w) return BM_ERR_MEMORY;
-    w->ids.fd = w->offsets.fd = -1;
+    w->ids = w->offsets = (bm_spool)BM_SPOOL_NONE;
+    w->id_bytes = opts->vocab_size <= 65536 ? 2 : 4;
     bm_writer_opts writer = {.kind = BM_STORE_DATASET, .replace = opts->replace};
     BM_GO(copy_opts(w, opts));
     BM_GO(bm_writer_create(&w->writer, path, &writer));
@@ -120,9 +75,9 @@ bm_status bm_tokens_writer_create(bm_tokens_writer **out, const char *path, cons
         status = BM_ERR_MEMORY;
         goto done;
     }
-    BM_GO(spool_open(&w->ids, path, opts->vocab_size <= 65536 ? 2 : 4));
-    BM_GO(spool_open(&w->offsets, path, 8));
-    BM_GO(spool_add(&w->offsets, 0, path));
+    BM_GO(bm_spool_open(&w->ids, w->path));
+    BM_GO(bm_spool_open(&w->offsets, w->path));
+    BM_GO(add_offset(w));
     *out = w;
     w = NULL;
 done:
@@ -134,8 +89,8 @@ void bm_tokens_writer_destroy(bm_tokens_writer *w)
 {
     if (!w) return;
     bm_writer_destroy(w->writer);
-    spool_close(&w->ids);
-    spool_close(&w->offsets);
+    bm_spool_close(&w->ids);
+    bm_spool_close(&w->offsets);
     bm_free((void *)w->opts.meta_json);
     bm_free((void *)w->opts.tokenizer_json);
     bm_free((void *)w->opts.tokenizer_blob);
@@ -148,19 +103,21 @@ bm_status bm_tokens_writer_add(bm_tokens_writer *w, const uint32_t *ids, int64_t
     for (int64_t i = 0; i < n; i++) {
         if (ids[i] >= (uint64_t)w->opts.vocab_size)
             return bm_fail(BM_ERR_USAGE, "%s: token %" PRIu32 " at %" PRId64 " is outside the vocabulary of %" PRId64,
-                           w->path, ids[i], w->ids.count, w->opts.vocab_size);
-        BM_TRY(spool_add(&w->ids, ids[i], w->path));
+                           w->path, ids[i], w->tokens, w->opts.vocab_size);
+        BM_TRY(bm_spool_add(&w->ids, &ids[i], w->id_bytes)); /* little-endian */
+        w->tokens++;
     }
     return BM_OK;
 }
 
 bm_status bm_tokens_writer_end_document(bm_tokens_writer *w)
 {
-    w->document = w->ids.count;
-    return spool_add(&w->offsets, (uint64_t)w->ids.count, w->path);
+    w->document = w->tokens;
+    w->documents++;
+    return add_offset(w);
 }
 
-int64_t bm_tokens_writer_count(const bm_tokens_writer *w) { return w->ids.count; }
+int64_t bm_tokens_writer_count(const bm_tokens_writer *w) { return w->tokens; }
 
 /* Over the JSON text, a NUL and the blob. */
 static bm_status tokenizer_hash(char hex[33], const bm_tokens_opts *o)
@@ -183,8 +140,8 @@ static bm_status add_meta(bm_tokens_writer *w)
     json_t *meta;
     BM_TRY(bm_fail_prefix(bm_json_parse(&meta, w->opts.meta_json ? w->opts.meta_json : "{}", "the description"), "%s",
                           w->path));
-    int bad = json_object_set_new(meta, "tokens", json_integer(w->ids.count)) ||
-              json_object_set_new(meta, "documents", json_integer(w->offsets.count - 1)) ||
+    int bad = json_object_set_new(meta, "tokens", json_integer(w->tokens)) ||
+              json_object_set_new(meta, "documents", json_integer(w->documents)) ||
               json_object_set_new(meta, "vocab_size", json_integer(w->opts.vocab_size));
     if (w->opts.tokenizer_json) {
         BM_GO(tokenizer_hash(hex, &w->opts));
@@ -199,26 +156,19 @@ done:
     return status;
 }
 
-static bm_status add_split(bm_writer *w, const char *group, int64_t start, int64_t count)
-{
-    BM_TRY(bm_writer_group(w, group));
-    BM_TRY(bm_writer_attr_u64(w, group, "start", (uint64_t)start));
-    return bm_writer_attr_u64(w, group, "count", (uint64_t)count);
-}
-
 static bm_status describe(int64_t *ids, int64_t *offsets, bm_tokens_writer *w)
 {
     bm_writer *out = w->writer;
     const bm_tokens_opts *o = &w->opts;
-    int64_t n = w->ids.count, val = (int64_t)floor(o->val_fraction * (double)n);
+    int64_t n = w->tokens, val = (int64_t)floor(o->val_fraction * (double)n);
     bm_shape shape = bm_shape_of(1, &n);
-    BM_TRY(bm_writer_dataset(ids, out, "/tokens/ids", w->ids.size == 2 ? BM_U16 : BM_U32, &shape));
-    shape = bm_shape_of(1, &w->offsets.count);
+    BM_TRY(bm_writer_dataset(ids, out, "/tokens/ids", w->id_bytes == 2 ? BM_U16 : BM_U32, &shape));
+    shape = BM_SHAPE(w->documents + 1);
     BM_TRY(bm_writer_dataset(offsets, out, "/tokens/doc_offsets", BM_U64, &shape));
     BM_TRY(bm_writer_attr_u32(out, "/tokens", "vocab_size", (uint32_t)o->vocab_size));
     if (o->eot_id >= 0) BM_TRY(bm_writer_attr_u32(out, "/tokens", "eot_id", (uint32_t)o->eot_id));
-    BM_TRY(add_split(out, "/splits/train", 0, n - val));
-    if (val) BM_TRY(add_split(out, "/splits/val", n - val, val));
+    BM_TRY(bm_part_write(out, "train", 0, n - val));
+    if (val) BM_TRY(bm_part_write(out, "val", n - val, val));
     if (o->tokenizer_json)
         BM_TRY(bm_writer_bytes(out, "/tokenizer/json", o->tokenizer_json, strlen(o->tokenizer_json)));
     if (o->tokenizer_json) BM_TRY(bm_writer_bytes(out, "/tokenizer/blob", o->tokenizer_blob, o->tokenizer_blob_bytes));
@@ -228,11 +178,11 @@ static bm_status describe(int64_t *ids, int64_t *offsets, bm_tokens_writer *w)
 bm_status bm_tokens_writer_commit(bm_content_id *id, bm_tokens_writer *w)
 {
     int64_t ids = -1, offsets = -1;
-    if (!w->ids.count) return bm_fail(BM_ERR_CONFIG, "%s: there are no tokens: is the text empty?", w->path);
-    if (w->document != w->ids.count) BM_TRY(bm_tokens_writer_end_document(w));
+    if (!w->tokens) return bm_fail(BM_ERR_CONFIG, "%s: there are no tokens: is the text empty?", w->path);
+    if (w->document != w->tokens) BM_TRY(bm_tokens_writer_end_document(w));
     BM_TRY(describe(&ids, &offsets, w));
     BM_TRY(bm_writer_begin(w->writer));
-    BM_TRY(spool_copy(&w->ids, w->writer, ids, w->path));
-    BM_TRY(spool_copy(&w->offsets, w->writer, offsets, w->path));
+    BM_TRY(bm_spool_put(&w->ids, w->writer, ids, w->id_bytes));
+    BM_TRY(bm_spool_put(&w->offsets, w->writer, offsets, sizeof(uint64_t)));
     return bm_writer_commit(id, w->writer);
 }

@@ -7,7 +7,9 @@
 
 #include "core/base/checked.h"
 #include "core/base/mem.h"
+#include "io/store/data_priv.h"
 #include "io/store/dataset_priv.h"
+#include "io/store/part_priv.h"
 
 enum { FREE, READING, READY };
 
@@ -15,7 +17,7 @@ enum { FREE, READING, READY };
  * for about as long as reading a batch from the page cache takes before it sleeps. */
 enum { LOOKS = 4000 };
 
-/* A batch as it lies in the file: [batch, window + 1] ids, u16 or u32. */
+/* A batch as it lies in the file: of tokens [batch, window + 1] ids, u16 or u32; else samples (samples.h). */
 typedef struct slot {
     uint8_t *raw;
     uint64_t batch;   /* its number since the last set_cursor; valid while state is not FREE */
@@ -24,11 +26,13 @@ typedef struct slot {
 } slot;
 
 struct bm_loader {
-    const bm_tokens *data;
-    const bm_entry *ids;
+    const bm_data *data;
+    const bm_tokens *tokens;   /* one of the two */
+    const bm_samples *samples;
+    const bm_entry *ids;       /* of tokens */
     bm_loader_opts opts;
-    uint64_t windows; /* an epoch */
-    int64_t first;    /* of the split, in tokens */
+    uint64_t count;   /* samples of an epoch */
+    int64_t first;    /* of the part, in tokens or samples */
     size_t row_bytes;
 
     pthread_mutex_t lock;
@@ -47,29 +51,37 @@ bm_loader_opts bm_loader_opts_default(void)
     return (bm_loader_opts){.split = "train", .shuffle = 1, .threads = 2, .ahead = 8};
 }
 
-/* Windows that batch b holds: all, but for the end of a single pass. */
+/* Samples that batch b holds: all, but for the end of a single pass. */
 static int64_t rows_of(const bm_loader *l, uint64_t b)
 {
-    uint64_t batch = (uint64_t)l->opts.batch, left = l->windows - l->origin.sample;
+    uint64_t batch = (uint64_t)l->opts.batch, left = l->count - l->origin.sample;
     if (!l->opts.once) return l->opts.batch;
     if (b >= (left + batch - 1) / batch) return 0;
     return left - b * batch < batch ? (int64_t)(left - b * batch) : l->opts.batch;
 }
 
-/* The window of row r of batch b. */
-static uint64_t window_of(const bm_loader *l, uint64_t b, int64_t r)
+/* The sample of row r of batch b, and its epoch. */
+static uint64_t sample_of(const bm_loader *l, uint64_t *epoch, uint64_t b, int64_t r)
 {
-    uint64_t at = l->origin.sample + b * (uint64_t)l->opts.batch + (uint64_t)r;
-    uint64_t epoch = l->origin.epoch + at / l->windows, sample = at % l->windows;
-    return l->opts.shuffle ? bm_permute(l->windows, l->opts.seed, epoch, sample) : sample;
+    uint64_t at = l->origin.sample + b * (uint64_t)l->opts.batch + (uint64_t)r, sample = at % l->count;
+    *epoch = l->origin.epoch + at / l->count;
+    return l->opts.shuffle ? bm_permute(l->count, l->opts.seed, *epoch, sample) : sample;
+}
+
+/* Where in the file it begins: a token or a sample. */
+static int64_t place_of(const bm_loader *l, uint64_t sample)
+{
+    return l->first + (int64_t)sample * (l->tokens ? l->opts.window : 1);
 }
 
 static bm_status read_batch(const bm_loader *l, slot *s, uint64_t b)
 {
-    int64_t rows = rows_of(l, b), window = l->opts.window;
-    for (int64_t r = 0; r < rows; r++) {
-        int64_t at = l->first + (int64_t)window_of(l, b, r) * window;
-        BM_TRY(bm_store_read(bm_tokens_store(l->data), l->ids, s->raw + (size_t)r * l->row_bytes, at, window + 1));
+    uint64_t epoch;
+    for (int64_t r = 0, rows = rows_of(l, b); r < rows; r++) {
+        const int64_t at = place_of(l, sample_of(l, &epoch, b, r));
+        void *raw = s->raw + (size_t)r * l->row_bytes;
+        BM_TRY(l->tokens ? bm_store_read(bm_tokens_store(l->tokens), l->ids, raw, at, l->opts.window + 1)
+                         : bm_samples_read(l->samples, raw, at));
     }
     return BM_OK;
 }
@@ -107,42 +119,53 @@ static void *read_ahead(void *arg)
     return NULL;
 }
 
-static bm_status check_opts(bm_loader *l)
+static bm_status check_part(bm_loader *l)
 {
+    int64_t count, all;
     const bm_loader_opts *o = &l->opts;
-    int64_t count, row, all;
-    if (o->window < 1 || o->batch < 1)
-        return bm_fail(BM_ERR_CONFIG, "a window of %" PRId64 " tokens, a batch of %" PRId64, o->window, o->batch);
-    if (o->threads < 0 || o->threads > 64 || o->ahead < 1 || o->ahead > 1024)
-        return bm_fail(BM_ERR_USAGE, "a loader of %d threads, %d batches ahead", o->threads, o->ahead);
-    BM_TRY(bm_tokens_split(&l->first, &count, l->data, o->split));
-    const char *path = bm_store_path(bm_tokens_store(l->data));
-    if (count - 1 < o->window)
+    const bm_store *store = bm_data_store(l->data);
+    BM_TRY(bm_part_find(&l->first, &all, store, o->split, bm_data_count(l->data)));
+    BM_TRY(bm_data_part(&count, l->data, o->split, o->window));
+    l->count = (uint64_t)count;
+    if (!count && l->tokens)
         return bm_fail(BM_ERR_CONFIG,
                        "%s: part \"%s\" has %" PRId64 " tokens; a window of %" PRId64
                        " needs one more than its length: shorten it",
-                       path, o->split, count, o->window);
-    l->windows = (uint64_t)((count - 1) / o->window);
-    if (o->limit > 0 && (uint64_t)o->limit < l->windows) l->windows = (uint64_t)o->limit;
-    l->row_bytes = (size_t)(o->window + 1) * bm_dtype_size(l->ids->dtype);
+                       bm_store_path(store), o->split, all, o->window);
+    if (!count) return bm_fail(BM_ERR_CONFIG, "%s: part \"%s\" has no samples", bm_store_path(store), o->split);
+    if (o->limit > 0 && o->limit < count) l->count = (uint64_t)o->limit;
+    return BM_OK;
+}
+
+static bm_status check_opts(bm_loader *l)
+{
+    const bm_loader_opts *o = &l->opts;
+    int64_t row, all;
+    if ((l->tokens && o->window < 1) || o->batch < 1)
+        return bm_fail(BM_ERR_CONFIG, "a window of %" PRId64 " tokens, a batch of %" PRId64, o->window, o->batch);
+    if (o->threads < 0 || o->threads > 64 || o->ahead < 1 || o->ahead > 1024)
+        return bm_fail(BM_ERR_USAGE, "a loader of %d threads, %d batches ahead", o->threads, o->ahead);
+    BM_TRY(check_part(l));
+    l->row_bytes = l->tokens ? (size_t)(o->window + 1) * bm_dtype_size(l->ids->dtype) : bm_samples_raw_bytes(l->samples);
     if (bm_mul_i64(&row, (int64_t)l->row_bytes, o->batch) || bm_mul_i64(&all, row, o->ahead) || all > INT64_MAX / 2)
-        return bm_fail(BM_ERR_CONFIG, "a batch of %" PRId64 " windows of %" PRId64 " tokens does not fit the memory",
-                       o->batch, o->window);
-    if (o->start.sample >= l->windows)
-        return bm_fail(BM_ERR_USAGE, "%s: sample %" PRIu64 " of an epoch of %" PRIu64 " windows", path, o->start.sample,
-                       l->windows);
+        return bm_fail(BM_ERR_CONFIG, "a batch of %" PRId64 " samples does not fit the memory", o->batch);
+    if (o->start.sample >= l->count)
+        return bm_fail(BM_ERR_USAGE, "%s: sample %" PRIu64 " of an epoch of %" PRIu64, bm_store_path(bm_data_store(l->data)),
+                       o->start.sample, l->count);
     l->origin = o->start;
     return BM_OK;
 }
 
-bm_status bm_loader_create(bm_loader **out, const bm_tokens *data, const bm_loader_opts *opts)
+bm_status bm_loader_create(bm_loader **out, const bm_data *data, const bm_loader_opts *opts)
 {
     bm_status status;
     *out = NULL;
     bm_loader *l = bm_calloc(1, sizeof *l);
     if (!l) return BM_ERR_MEMORY;
     l->data = data;
-    l->ids = bm_store_find(bm_tokens_store(data), "/tokens/ids");
+    l->tokens = bm_data_tokens(data);
+    l->samples = bm_data_samples(data);
+    if (l->tokens) l->ids = bm_store_find(bm_tokens_store(l->tokens), "/tokens/ids");
     l->opts = *opts;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);
@@ -185,7 +208,9 @@ void bm_loader_destroy(bm_loader *l)
     bm_free(l);
 }
 
-int64_t bm_loader_windows(const bm_loader *l) { return (int64_t)l->windows; }
+const bm_loader_opts *bm_loader_options(const bm_loader *l) { return &l->opts; }
+
+int64_t bm_loader_samples(const bm_loader *l) { return (int64_t)l->count; }
 
 /* n + 1 ids become n inputs and n targets, in blocks of a fixed length so that the compiler makes vectors of them.
  * Returns the place of the first id that is too large, or -1. */
@@ -214,30 +239,34 @@ int64_t bm_loader_windows(const bm_loader *l) { return (int64_t)l->windows; }
 WIDEN(widen_u16, uint16_t)
 WIDEN(widen_u32, uint32_t)
 
-static bm_status widen_batch(const bm_loader *l, const slot *s, int64_t rows, int32_t *inputs, int32_t *targets)
+static bm_status widen_row(const bm_loader *l, bm_batch *b, int64_t row, const void *raw, int64_t at)
 {
-    int64_t window = l->opts.window;
-    uint32_t vocab = (uint32_t)bm_tokens_vocab(l->data);
+    const int64_t window = l->opts.window;
+    const uint32_t vocab = (uint32_t)bm_tokens_vocab(l->tokens);
+    int32_t *inputs = (int32_t *)b->input + row * window, *targets = (int32_t *)b->target + row * window;
+    int64_t bad = l->ids->dtype == BM_U16 ? widen_u16(inputs, targets, raw, window, vocab) : widen_u32(inputs, targets, raw, window, vocab);
+    if (bad < 0) return BM_OK;
+    int64_t id = l->ids->dtype == BM_U16 ? ((const uint16_t *)raw)[bad] : ((const uint32_t *)raw)[bad];
+    return bm_tokens_bad_id(l->tokens, id, at + bad);
+}
+
+static bm_status decode_batch(const bm_loader *l, bm_batch *b, const slot *s, int64_t rows)
+{
     for (int64_t r = 0; r < rows; r++) {
+        uint64_t epoch;
         const void *raw = s->raw + (size_t)r * l->row_bytes;
-        int64_t bad = l->ids->dtype == BM_U16
-                          ? widen_u16(inputs + r * window, targets + r * window, raw, window, vocab)
-                          : widen_u32(inputs + r * window, targets + r * window, raw, window, vocab);
-        if (bad < 0) continue;
-        int64_t id = l->ids->dtype == BM_U16 ? ((const uint16_t *)raw)[bad] : ((const uint32_t *)raw)[bad];
-        return bm_tokens_bad_id(l->data, id, l->first + (int64_t)window_of(l, s->batch, r) * window + bad);
+        const int64_t at = place_of(l, sample_of(l, &epoch, s->batch, r));
+        BM_TRY(l->tokens ? widen_row(l, b, r, raw, at) : bm_samples_decode(l->samples, b, r, raw, at, &l->opts.augment, epoch));
     }
-    size_t rest = (size_t)((l->opts.batch - rows) * window) * sizeof *inputs;
-    memset(inputs + rows * window, 0, rest);
-    memset(targets + rows * window, 0, rest);
+    bm_batch_void(b, rows);
     return BM_OK;
 }
 
-bm_status bm_loader_next(bm_loader *l, int32_t *inputs, int32_t *targets, int64_t *windows)
+bm_status bm_loader_next(bm_loader *l, bm_batch *b, int64_t *filled)
 {
     bm_status status;
     int64_t rows = rows_of(l, l->to_take);
-    if (windows) *windows = rows;
+    if (filled) *filled = rows;
     if (!rows) return BM_OK;
     slot *s = l->ring + l->to_take % (uint64_t)l->opts.ahead;
     pthread_mutex_lock(&l->lock);
@@ -250,7 +279,7 @@ bm_status bm_loader_next(bm_loader *l, int32_t *inputs, int32_t *targets, int64_
         pthread_mutex_unlock(&l->lock);
     }
 
-    status = s->error.status ? bm_error_restore(&s->error) : widen_batch(l, s, rows, inputs, targets);
+    status = s->error.status ? bm_error_restore(&s->error) : decode_batch(l, b, s, rows);
     if (status) return status; /* the cursor stays: the same batch fails again */
 
     pthread_mutex_lock(&l->lock);
@@ -265,14 +294,14 @@ bm_status bm_loader_next(bm_loader *l, int32_t *inputs, int32_t *targets, int64_
 bm_cursor bm_loader_get_cursor(const bm_loader *l)
 {
     uint64_t at = l->origin.sample + l->to_take * (uint64_t)l->opts.batch;
-    if (l->opts.once && at > l->windows) at = l->windows;
-    return (bm_cursor){l->origin.epoch + at / l->windows, at % l->windows};
+    if (l->opts.once && at > l->count) at = l->count;
+    return (bm_cursor){l->origin.epoch + at / l->count, at % l->count};
 }
 
 bm_status bm_loader_set_cursor(bm_loader *l, bm_cursor at)
 {
-    if (at.sample >= l->windows)
-        return bm_fail(BM_ERR_USAGE, "sample %" PRIu64 " of an epoch of %" PRIu64 " windows", at.sample, l->windows);
+    if (at.sample >= l->count)
+        return bm_fail(BM_ERR_USAGE, "sample %" PRIu64 " of an epoch of %" PRIu64, at.sample, l->count);
     pthread_mutex_lock(&l->lock);
     l->paused = 1;
     while (l->busy) pthread_cond_wait(&l->ready, &l->lock);

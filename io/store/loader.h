@@ -1,10 +1,10 @@
-/* bm_loader: turns (token dataset, split, seed, cursor) into batches, ahead of the device.
+/* bm_loader: turns (data set, part, seed, cursor) into batches, ahead of the device.
  *
- * Window i of a split of n tokens is inputs ids[i W .. i W + W), targets one later, across document ends; there are
- * floor((n - 1) / W). With `shuffle` each epoch takes all windows once in the order of a keyed bijection (bm_permute);
+ * Of tokens, sample i of a part of n is the window of inputs ids[i W .. i W + W), targets one later, across document ends; there are
+ * floor((n - 1) / W). With `shuffle` each epoch takes all samples once in the order of a keyed bijection (bm_permute);
  * else in file order. Batches run on over the end of an epoch. What the k-th batch from a cursor holds depends on the
- * dataset, split, window, seed and cursor alone, never on the number of threads. Reader threads pread raw ids at
- * recorded offsets into a ring; bm_loader_next widens them into the caller's arrays and allocates nothing. A loader
+ * data set, part, window, seed and cursor alone, never on the number of threads. Reader threads pread raw samples at
+ * recorded offsets into a ring; bm_loader_next decodes them into the caller's batch and allocates nothing. A loader
  * belongs to one thread at a time. */
 #ifndef BM_IO_STORE_LOADER_H
 #define BM_IO_STORE_LOADER_H
@@ -13,13 +13,13 @@
 #include <stdint.h>
 
 #include "core/base/status.h"
-#include "io/store/dataset.h"
+#include "io/store/data.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Where in the data: the next window to hand out is number `sample` of its epoch, both from 0. */
+/* Where in the data: the next sample to hand out is number `sample` of its epoch, both from 0. */
 typedef struct bm_cursor {
     uint64_t epoch;
     uint64_t sample;
@@ -27,29 +27,31 @@ typedef struct bm_cursor {
 
 typedef struct bm_loader_opts {
     const char *split; /* "train" */
-    int64_t window;    /* W, tokens; required */
-    int64_t batch;     /* windows a call of bm_loader_next; required */
+    int64_t window;    /* W, of tokens; required there */
+    int64_t batch;     /* samples a call of bm_loader_next; required */
     int shuffle;
     uint64_t seed;
     bm_cursor start;
     int once;      /* one pass: stop at the end of the epoch, with a short last batch */
-    int64_t limit; /* use only the first `limit` windows of the split; 0: all */
+    int64_t limit; /* use only the first `limit` samples of the part; 0: all */
     int threads;   /* readers, 0 .. 64; the caller reads what none of them has begun */
     int ahead;     /* batches in the ring, 1 .. 1024 */
+    bm_augment augment; /* of images */
 } bm_loader_opts;
 BM_API bm_loader_opts bm_loader_opts_default(void);
 
 typedef struct bm_loader bm_loader;
 
-/* The dataset is borrowed and must outlive the loader. BM_ERR_CONFIG when the split holds less than W + 1 tokens. */
-BM_API bm_status bm_loader_create(bm_loader **out, const bm_tokens *data, const bm_loader_opts *opts);
+/* The data set is borrowed and must outlive the loader. BM_ERR_CONFIG when the part holds no sample. */
+BM_API bm_status bm_loader_create(bm_loader **out, const bm_data *data, const bm_loader_opts *opts);
 BM_API void bm_loader_destroy(bm_loader *l);
-BM_API int64_t bm_loader_windows(const bm_loader *l); /* an epoch */
+BM_API const bm_loader_opts *bm_loader_options(const bm_loader *l); /* as it was created */
+BM_API int64_t bm_loader_samples(const bm_loader *l); /* an epoch */
 
-/* The next batch: inputs and targets [batch, window] i32, row-major. *windows (may be NULL without `once`) is the
- * number of rows filled; 0 at the end of a single pass; rows beyond it are zero. Blocks until the batch was read.
- * BM_ERR_DAMAGED for an id outside the vocabulary. */
-BM_API bm_status bm_loader_next(bm_loader *l, int32_t *inputs, int32_t *targets, int64_t *windows);
+/* The next batch, into one of the data's form and the loader's size. *rows (may be NULL without `once`) is the number of rows filled;
+ * 0 at the end of a single pass; rows beyond it do not count. Blocks until the batch was read.
+ * BM_ERR_DAMAGED for an id or a class that there is not. */
+BM_API bm_status bm_loader_next(bm_loader *l, bm_batch *b, int64_t *rows);
 
 /* The cursor after the batches handed out so far (what was read ahead does not count). */
 BM_API bm_cursor bm_loader_get_cursor(const bm_loader *l);

@@ -5,13 +5,19 @@ static const bm_config_key data_keys[] = {
     {"path", BM_CONFIG_PATH, NULL, NULL, "the data set to learn from, as `bmtool data` writes it"},
     {"window", BM_CONFIG_I64, "null", "[1, inf)", "tokens of a training window; null: the model's context"},
     {"shuffle", BM_CONFIG_BOOL, "true", NULL, "a new order of the windows in each epoch; false: file order"},
+    {"flip", BM_CONFIG_BOOL, "false", NULL, "training images are mirrored by a coin each time"},
+    {"shift", BM_CONFIG_I64, "0", "[0, 1024]", "training images are moved by up to so many pixels each way"},
     {"content_id", BM_CONFIG_STRING, "null", NULL, NULL},
 };
 
 static const bm_config_key train_keys[] = {
     {"steps", BM_CONFIG_I64, "500", "[1, inf)", "updates to make"},
-    {"batch", BM_CONFIG_I64, "12", "[1, inf)", "windows of one update"},
-    {"micro_batch", BM_CONFIG_I64, "12", "[1, inf)", "windows on a device at a time; gradients add up over the batch"},
+    {"epochs", BM_CONFIG_I64, "null", "[1, inf)", "passes over the training part, in the place of steps"},
+    {"batch", BM_CONFIG_COUNT, "12", "[1, inf)", "samples of one update; all: the whole training part"},
+    {"micro_batch", BM_CONFIG_I64, "12", "[1, inf)", "samples on a device at a time; gradients add up over the batch"},
+    {"loss", BM_CONFIG_CHOICE, "null", "mse|mae|huber|bce|cross_entropy|ctc", "null: what suits model.task"},
+    {"huber_delta", BM_CONFIG_F64, "1.0", "(0, inf)", "where the huber loss turns from square to straight"},
+    {"label_smoothing", BM_CONFIG_F64, "0.0", "[0, 1)", "share of a target given to all classes (cross_entropy)"},
     {"optimizer", BM_CONFIG_CHOICE, "adamw", "adamw|sgd|adagrad|rmsprop|adam|lion", "update rule"},
     {"lr", BM_CONFIG_F64, "1e-3", "[0, inf)", "learning rate after the warm-up"},
     {"min_lr", BM_CONFIG_F64, "1e-4", "[0, inf)", "learning rate at the end of the schedule (cosine, linear, wsd)"},

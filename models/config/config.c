@@ -217,6 +217,8 @@ static bm_status assign(bm_config *c, const bm_config_entry *e)
     bm_config_slot *s = bm_config_find(c, e->section, e->name);
     bm_status status;
     if (!s) return unknown_key(c, e);
+    if (e->list && s->key->type != BM_CONFIG_LIST)
+        return bm_fail(BM_ERR_CONFIG, "%s%s%s: a list, but it takes one value", DOTTED(e->section, e->name));
     if (c->round && e->source && s->round == c->round)
         return bm_fail(BM_ERR_CONFIG, "%s%s%s: given twice (first on line %d)", DOTTED(e->section, e->name), s->line);
     status = s->key == &c->family_key && c->family && strcmp(c->family->name, e->text) != 0 && find_family(c, e->text)
@@ -274,7 +276,7 @@ static bm_status set_text(bm_config *c, const char *key, size_t key_bytes, const
     const char *dot = memchr(key, '.', key_bytes);
     size_t section_bytes = dot ? (size_t)(dot - key) : 0;
     size_t name_bytes = dot ? key_bytes - section_bytes - 1 : key_bytes;
-    bm_config_entry e = {section, name, NULL, quoted, NULL, 0};
+    bm_config_entry e = {.section = section, .name = name, .quoted = quoted};
     bm_status status;
     if (section_bytes >= sizeof section || name_bytes >= sizeof name)
         return bm_fail(BM_ERR_CONFIG, "%.*s...: no such key", 40, key);
@@ -301,6 +303,18 @@ bm_status bm_config_set_i64(bm_config *c, const char *key, int64_t value)
     char text[32];
     snprintf(text, sizeof text, "%lld", (long long)value);
     return set_text(c, key, strlen(key), text, 0);
+}
+
+bm_status bm_config_set_list(bm_config *c, const char *key, const int64_t *value, int n)
+{
+    bm_str text;
+    bm_str_init(&text);
+    for (int i = 0; i < n; i++) bm_str_addf(&text, "%s%lld", i ? ", " : "", (long long)value[i]);
+    bm_str_add(&text, "");
+    bm_status status = bm_str_status(&text);
+    if (!status) status = set_text(c, key, strlen(key), bm_str_text(&text), 0);
+    bm_str_finish(&text);
+    return status;
 }
 
 bm_status bm_config_set_string(bm_config *c, const char *key, const char *value)
@@ -332,12 +346,17 @@ static const bm_config_slot *get(const bm_config *c, const char *key, unsigned t
 #define ANY_TYPE (~0u)
 #define ONE(type) (1u << (type))
 
-int64_t bm_config_i64(const bm_config *c, const char *key) { return get(c, key, ONE(BM_CONFIG_I64))->i64; }
+int64_t bm_config_i64(const bm_config *c, const char *key) { return get(c, key, ONE(BM_CONFIG_I64) | ONE(BM_CONFIG_COUNT))->i64; }
 double bm_config_f64(const bm_config *c, const char *key) { return get(c, key, ONE(BM_CONFIG_F64))->f64; }
 double bm_config_number(const bm_config *c, const char *key)
 {
     const bm_config_slot *s = get(c, key, ONE(BM_CONFIG_I64) | ONE(BM_CONFIG_F64) | ONE(BM_CONFIG_BOOL));
     return s->key->type == BM_CONFIG_F64 ? s->f64 : (double)s->i64;
+}
+
+int bm_config_list(int64_t out[BM_CONFIG_LIST_MOST], const bm_config *c, const char *key)
+{
+    return bm_config_list_of(out, get(c, key, ONE(BM_CONFIG_LIST)));
 }
 
 int bm_config_bool(const bm_config *c, const char *key) { return get(c, key, ONE(BM_CONFIG_BOOL))->i64 != 0; }

@@ -22,7 +22,9 @@ typedef enum bm_config_type {
     BM_CONFIG_BOOL,
     BM_CONFIG_STRING,
     BM_CONFIG_CHOICE, /* a string out of `allowed` */
-    BM_CONFIG_PATH    /* a string; relative ones start at the configuration file's folder */
+    BM_CONFIG_PATH,   /* a string; relative ones start at the configuration file's folder */
+    BM_CONFIG_COUNT,  /* an integer, or "all", which reads as 0 */
+    BM_CONFIG_LIST    /* integers, each of them in `allowed`: [64, 64] */
 } bm_config_type;
 
 typedef struct bm_config_key {
@@ -54,6 +56,7 @@ BM_API bm_status bm_config_load_text(bm_config *c, const char *text, size_t byte
 BM_API bm_status bm_config_set(bm_config *c, const char *assignment); /* "train.lr=3e-4" */
 BM_API bm_status bm_config_from_json(bm_config *c, const char *text, size_t bytes, const char *name);
 BM_API bm_status bm_config_set_i64(bm_config *c, const char *key, int64_t value);
+BM_API bm_status bm_config_set_list(bm_config *c, const char *key, const int64_t *value, int n);
 BM_API bm_status bm_config_set_string(bm_config *c, const char *key, const char *value); /* strings, choices, paths */
 
 /* Whether every required key is set; names the first that is not. */
@@ -63,6 +66,9 @@ BM_API bm_status bm_config_check(const bm_config *c);
  * Strings are borrowed until the key is set again. Paths are absolute. */
 BM_API int64_t bm_config_i64(const bm_config *c, const char *key);
 BM_API double bm_config_f64(const bm_config *c, const char *key);
+/* Returns how many elements there are; no list is longer than BM_CONFIG_LIST_MOST. */
+enum { BM_CONFIG_LIST_MOST = 64 };
+BM_API int bm_config_list(int64_t out[BM_CONFIG_LIST_MOST], const bm_config *c, const char *key);
 BM_API double bm_config_number(const bm_config *c, const char *key); /* of either type; a boolean as 0 or 1 */
 BM_API int bm_config_bool(const bm_config *c, const char *key);
 BM_API const char *bm_config_string(const bm_config *c, const char *key);

@@ -2,6 +2,7 @@
 #ifndef BM_MODELS_CONFIG_CONFIG_PRIV_H
 #define BM_MODELS_CONFIG_CONFIG_PRIV_H
 
+#include "core/base/str.h"
 #include "models/config/config.h"
 
 typedef struct bm_config_section {
@@ -21,7 +22,7 @@ typedef struct bm_config_slot {
     int given;          /* set by the user or the program, not left at its default */
     int64_t i64;        /* numbers of integer type, and booleans */
     double f64;
-    char *string;
+    char *string;       /* a list as "[64, 64]" */
     const char *source; /* the file that set it, or NULL; owned by the configuration */
     int line;
     int round;          /* the last file or text that set it: twice in one is a duplicate */
@@ -47,6 +48,7 @@ typedef struct bm_config_entry {
     char *name;
     char *text;         /* as YAML has it: 3, 3e-4, true, null, or a string */
     int quoted;         /* a string, whatever it looks like */
+    int list;           /* text is "[a, b]", put together from a list */
     const char *source; /* file name or NULL */
     int line;           /* 0: none */
 } bm_config_entry;
@@ -66,6 +68,11 @@ bm_status bm_config_apply(bm_config *c, const bm_config_entry *e);
 bm_status bm_config_apply_all(bm_config *c, const bm_config_entries *list);
 /* Remembers the name of a file; owned by the configuration. */
 bm_status bm_config_add_source(const char **out, bm_config *c, const char *name);
+
+/* The elements of a list's slot; how many. */
+int bm_config_list_of(int64_t out[BM_CONFIG_LIST_MOST], const bm_config_slot *slot);
+/* Puts the texts of a list's elements together. */
+void bm_config_list_add(bm_str *list, const char *element);
 
 /* Reads a value of the key's type; BM_ERR_CONFIG with "expected ..." and without the key's name. The slot's key must be set. */
 bm_status bm_config_parse(bm_config_slot *slot, const bm_config *c, const char *text, int quoted);

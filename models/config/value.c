@@ -61,12 +61,12 @@ char *bm_config_limits(const bm_config_key *key, char *buf, size_t bytes)
 
 char *bm_config_expected(const bm_config_key *key, char *buf, size_t bytes)
 {
-    static const char *const noun[] = {"an integer", "a number", "true or false", "a text", "one of", "a path"};
+    static const char *const noun[] = {"an integer", "a number", "true or false", "a text", "one of", "a path", "an integer", "a list of integers"};
     char limits[320];
     int only = key->type == BM_CONFIG_CHOICE && !strchr(key->allowed, '|');
     bm_config_limits(key, limits, sizeof limits);
-    snprintf(buf, bytes, "%s%s%s%s", only ? "" : noun[key->type], limits[0] && !only ? " " : "", limits,
-             key->fallback && strcmp(key->fallback, "null") == 0 ? " or null" : "");
+    snprintf(buf, bytes, "%s%s%s%s%s", only ? "" : noun[key->type], limits[0] && !only ? " " : "", limits,
+             key->type == BM_CONFIG_COUNT ? " or all" : "", key->fallback && strcmp(key->fallback, "null") == 0 ? " or null" : "");
     return buf;
 }
 
@@ -94,6 +94,56 @@ static bm_status parse_i64(bm_config_slot *slot, const char *text)
                        bm_config_expected(slot->key, expected, sizeof expected), x);
     }
     return unexpected(slot->key, text, 0);
+}
+
+void bm_config_list_add(bm_str *list, const char *element)
+{
+    bm_str_addf(list, "%s%s", list->length ? ", " : "", element);
+}
+
+/* The elements of "[64, 64]", "64, 64" or "64"; how many, or -1. */
+static int read_list(int64_t out[BM_CONFIG_LIST_MOST], const bm_config_key *key, const char *text)
+{
+    char element[32];
+    int n = 0, bracket = *text == '[';
+    const char *end = text + strlen(text), *at = text + bracket;
+    if (bracket && (end - at < 1 || end[-1] != ']')) return -1;
+    end -= bracket;
+    while (at < end) {
+        at += strspn(at, " ");
+        const size_t length = strcspn(at, ",] ");
+        if (n == BM_CONFIG_LIST_MOST || length >= sizeof element) return -1;
+        snprintf(element, sizeof element, "%.*s", (int)length, at);
+        if (!is_decimal(element) || bm_parse_i64(&out[n], element) || !interval_holds(key->allowed, (double)out[n])) return -1;
+        n++;
+        at += length;
+        at += strspn(at, " ");
+        if (at < end && *at++ != ',') return -1;
+    }
+    return n;
+}
+
+/* Kept as it is written. */
+static bm_status parse_list(bm_config_slot *slot, const char *text)
+{
+    int64_t element[BM_CONFIG_LIST_MOST];
+    const int n = read_list(element, slot->key, text);
+    bm_str list;
+    if (n < 0) return unexpected(slot->key, text, 0);
+    bm_str_init(&list);
+    bm_str_add(&list, "[");
+    for (int i = 0; i < n; i++) bm_str_addf(&list, "%s%lld", i ? ", " : "", (long long)element[i]);
+    bm_str_add(&list, "]");
+    bm_status status = bm_str_status(&list);
+    bm_free(slot->string);
+    slot->string = bm_str_take(&list);
+    bm_str_finish(&list);
+    return status;
+}
+
+int bm_config_list_of(int64_t out[BM_CONFIG_LIST_MOST], const bm_config_slot *slot)
+{
+    return slot->string ? read_list(out, slot->key, slot->string) : 0;
 }
 
 static bm_status parse_bool(bm_config_slot *slot, const char *text)
@@ -131,7 +181,7 @@ static int is_null_word(const char *text)
 bm_status bm_config_parse(bm_config_slot *slot, const bm_config *c, const char *text, int quoted)
 {
     const bm_config_key *key = slot->key;
-    int numeric = key->type == BM_CONFIG_I64 || key->type == BM_CONFIG_F64 || key->type == BM_CONFIG_BOOL;
+    const int text_type = key->type == BM_CONFIG_STRING || key->type == BM_CONFIG_CHOICE || key->type == BM_CONFIG_PATH;
     if (!quoted && is_null_word(text)) {
         if (!key->fallback || strcmp(key->fallback, "null") != 0) return unexpected(key, "null", 0);
         slot->is_null = 1;
@@ -141,8 +191,11 @@ bm_status bm_config_parse(bm_config_slot *slot, const bm_config *c, const char *
         slot->string = NULL;
         return BM_OK;
     }
-    if (quoted && numeric) return unexpected(key, text, quoted);
-    if (key->type == BM_CONFIG_I64) {
+    const int all = key->type == BM_CONFIG_COUNT && !strcmp(text, "all");
+    if (quoted && !text_type && !all) return unexpected(key, text, quoted);
+    if (all) {
+        slot->i64 = 0;
+    } else if (key->type == BM_CONFIG_I64 || key->type == BM_CONFIG_COUNT) {
         BM_TRY(parse_i64(slot, text));
         if (key->allowed && !interval_holds(key->allowed, (double)slot->i64)) return unexpected(key, text, 0);
     } else if (key->type == BM_CONFIG_F64) {
@@ -150,6 +203,8 @@ bm_status bm_config_parse(bm_config_slot *slot, const bm_config *c, const char *
         if (key->allowed && !interval_holds(key->allowed, slot->f64)) return unexpected(key, text, 0);
     } else if (key->type == BM_CONFIG_BOOL) {
         BM_TRY(parse_bool(slot, text));
+    } else if (key->type == BM_CONFIG_LIST) {
+        BM_TRY(parse_list(slot, text));
     } else {
         BM_TRY(parse_string(slot, c, text, quoted));
     }

@@ -63,7 +63,9 @@ static void add_value(bm_str *out, const bm_config_slot *s, int json)
 {
     char number[48];
     if (s->is_null) bm_str_add(out, "null");
-    else if (s->key->type == BM_CONFIG_I64) bm_str_addf(out, "%lld", (long long)s->i64);
+    else if (s->key->type == BM_CONFIG_COUNT && !s->i64) bm_str_add(out, json ? "\"all\"" : "all");
+    else if (s->key->type == BM_CONFIG_LIST) bm_str_add(out, s->string);
+    else if (s->key->type == BM_CONFIG_I64 || s->key->type == BM_CONFIG_COUNT) bm_str_addf(out, "%lld", (long long)s->i64);
     else if (s->key->type == BM_CONFIG_BOOL) bm_str_add(out, s->i64 ? "true" : "false");
     else if (s->key->type == BM_CONFIG_F64) bm_str_add(out, bm_config_format_f64(number, sizeof number, s->f64));
     else if (!json && is_plain(s->string)) bm_str_add(out, s->string);
@@ -83,7 +85,7 @@ static int same_value(const bm_config_slot *a, const bm_config_slot *b)
 {
     if (a->is_null || b->is_null) return 1;
     if (a->key->type == BM_CONFIG_F64) return a->f64 == b->f64;
-    if (a->key->type == BM_CONFIG_I64 || a->key->type == BM_CONFIG_BOOL) return a->i64 == b->i64;
+    if (a->key->type == BM_CONFIG_I64 || a->key->type == BM_CONFIG_COUNT || a->key->type == BM_CONFIG_BOOL) return a->i64 == b->i64;
     return strcmp(a->string, b->string) == 0;
 }
 
@@ -154,22 +156,23 @@ bm_status bm_config_to_json(char **out, const bm_config *c)
 static bm_status add_json(bm_config_entries *list, const char *section, const char *name, json_t *value,
                           const char *source)
 {
-    bm_config_entry e = {(char *)section, (char *)name, NULL, json_is_string(value), source, 0};
+    bm_config_entry e = {.section = (char *)section, .name = (char *)name, .quoted = json_is_string(value), .source = source};
     char *number = NULL;
     bm_status status;
     if (json_is_string(value)) {
         e.text = (char *)json_string_value(value);
         if (strlen(e.text) != json_string_length(value))
             return bm_fail(BM_ERR_CONFIG, "%s: %s: a NUL character in a text", source, name);
-    } else if (json_is_number(value)) {
+    } else if (json_is_number(value) || json_is_array(value)) {
         BM_TRY(bm_json_text(&number, value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17)));
         e.text = number;
+        e.list = json_is_array(value);
     } else if (json_is_boolean(value)) {
         e.text = json_is_true(value) ? "true" : "false";
     } else if (json_is_null(value)) {
         e.text = "null";
     } else {
-        return bm_fail(BM_ERR_CONFIG, "%s: %s%s%s: expected a value, found a list or an object", source, section,
+        return bm_fail(BM_ERR_CONFIG, "%s: %s%s%s: expected a value, found an object", source, section,
                        *section ? "." : "", name);
     }
     status = bm_config_entries_add(list, &e);

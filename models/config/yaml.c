@@ -1,4 +1,4 @@
-/* Reading configuration files: mappings of scalars, two deep. Anchors, aliases, tags, lists and further documents are refused:
+/* Reading configuration files: mappings of scalars and lists, two deep. Anchors, aliases, tags and further documents are refused:
  * no key needs them. */
 #include <string.h>
 #include <yaml.h>
@@ -48,17 +48,14 @@ static int has_tag(const yaml_event_t *e)
            (e->type == YAML_SEQUENCE_START_EVENT && e->data.sequence_start.tag);
 }
 
-/* The next event, with everything refused that no configuration needs; `where` names the key for the message. */
-static bm_status next_plain_event(reader *r, yaml_event_t *event, const char *section, const char *where)
+/* The next event, with everything refused that no configuration needs. */
+static bm_status next_plain_event(reader *r, yaml_event_t *event)
 {
     BM_TRY(next_event(r, event));
     if (anchor_of(event))
         return bm_fail(BM_ERR_CONFIG, "%s:%d: anchors and aliases are not accepted (%s)", r->name, line_of(event),
                        anchor_of(event));
     if (has_tag(event)) return bm_fail(BM_ERR_CONFIG, "%s:%d: tags are not accepted", r->name, line_of(event));
-    if (event->type == YAML_SEQUENCE_START_EVENT)
-        return bm_fail(BM_ERR_CONFIG, "%s:%d: %s%s%s: a list, but no key takes one", r->name, line_of(event), section,
-                       *section ? "." : "", where);
     if (event->type == YAML_SCALAR_EVENT && memchr(event->data.scalar.value, '\0', event->data.scalar.length))
         return bm_fail(BM_ERR_CONFIG, "%s:%d: a NUL character in a text", r->name, line_of(event));
     return BM_OK;
@@ -66,9 +63,35 @@ static bm_status next_plain_event(reader *r, yaml_event_t *event, const char *se
 
 static bm_status add_scalar(reader *r, const char *section, char *key, const yaml_event_t *value)
 {
-    bm_config_entry e = {(char *)section, key, (char *)value->data.scalar.value,
-                         value->data.scalar.style != YAML_PLAIN_SCALAR_STYLE, r->name, line_of(value)};
+    bm_config_entry e = {.section = (char *)section, .name = key, .text = (char *)value->data.scalar.value,
+                         .quoted = value->data.scalar.style != YAML_PLAIN_SCALAR_STYLE, .source = r->name, .line = line_of(value)};
     return bm_config_entries_add(&r->entries, &e);
+}
+
+/* The elements of the list that has begun, as one text. */
+static bm_status add_list(reader *r, const char *section, char *key, int line)
+{
+    bm_status status;
+    bm_str text;
+    bm_str_init(&text);
+    for (int ended = 0; !ended;) {
+        yaml_event_t element;
+        status = next_plain_event(r, &element);
+        ended = status || element.type == YAML_SEQUENCE_END_EVENT;
+        if (!ended && element.type != YAML_SCALAR_EVENT) {
+            status = bm_fail(BM_ERR_CONFIG, "%s:%d: %s%s%s: expected a list of numbers", r->name, line_of(&element), section,
+                             *section ? "." : "", key);
+            ended = 1;
+        }
+        if (!ended) bm_config_list_add(&text, (const char *)element.data.scalar.value);
+        yaml_event_delete(&element);
+    }
+    bm_str_add(&text, "");
+    if (!status) status = bm_str_status(&text);
+    bm_config_entry e = {.section = (char *)section, .name = key, .text = (char *)bm_str_text(&text), .list = 1, .source = r->name, .line = line};
+    if (!status) status = bm_config_entries_add(&r->entries, &e);
+    bm_str_finish(&text);
+    return status;
 }
 
 /* Whether the section was not opened before. */
@@ -88,15 +111,17 @@ static bm_status read_mapping(reader *r, const char *section);
 static bm_status read_value(reader *r, const char *section, char *key, int key_line)
 {
     yaml_event_t value;
-    bm_status status = next_plain_event(r, &value, section, key);
+    bm_status status = next_plain_event(r, &value);
     if (status) goto done;
     if (value.type == YAML_SCALAR_EVENT) {
         status = add_scalar(r, section, key, &value);
+    } else if (value.type == YAML_SEQUENCE_START_EVENT) {
+        status = add_list(r, section, key, line_of(&value));
     } else if (*section) {
         status = bm_fail(BM_ERR_CONFIG, "%s:%d: %s.%s: a mapping, but a value is expected", r->name, key_line, section, key);
     } else {
         /* an empty section is one entry without a name, so that a section given twice is seen */
-        bm_config_entry e = {key, "", "", 0, r->name, key_line};
+        bm_config_entry e = {.section = key, .name = "", .text = "", .source = r->name, .line = key_line};
         status = check_first(r, key, key_line);
         if (!status) status = bm_config_entries_add(&r->entries, &e);
         if (!status) status = read_mapping(r, key);
@@ -111,7 +136,7 @@ static bm_status read_mapping(reader *r, const char *section)
 {
     for (;;) {
         yaml_event_t event;
-        bm_status status = next_plain_event(r, &event, section, "key");
+        bm_status status = next_plain_event(r, &event);
         int ended = !status && event.type == YAML_MAPPING_END_EVENT;
         if (!status && !ended) {
             status = event.type == YAML_SCALAR_EVENT
@@ -130,14 +155,14 @@ static bm_status read_document(reader *r)
     int seen = 0, ended = 0;
     while (!status && !ended) {
         yaml_event_t event;
-        status = next_plain_event(r, &event, "", "the file");
+        status = next_plain_event(r, &event);
         if (!status) {
             ended = event.type == YAML_STREAM_END_EVENT;
             if (event.type == YAML_MAPPING_START_EVENT) {
                 status = read_mapping(r, "");
-            } else if (event.type == YAML_SCALAR_EVENT) {
-                status = bm_fail(BM_ERR_CONFIG, "%s:%d: expected keys (model:, data:, train:), found a text", r->name,
-                                 line_of(&event));
+            } else if (event.type == YAML_SCALAR_EVENT || event.type == YAML_SEQUENCE_START_EVENT) {
+                status = bm_fail(BM_ERR_CONFIG, "%s:%d: expected keys (model:, data:, train:), found a %s", r->name,
+                                 line_of(&event), event.type == YAML_SCALAR_EVENT ? "text" : "list");
             } else if (event.type == YAML_DOCUMENT_START_EVENT && seen++) {
                 status = bm_fail(BM_ERR_CONFIG, "%s:%d: a second document", r->name, line_of(&event));
             }

@@ -2,7 +2,7 @@
 #ifndef BM_MODELS_INFER_PREDICT_H
 #define BM_MODELS_INFER_PREDICT_H
 
-#include "io/store/dataset.h"
+#include "io/store/data.h"
 #include "models/nn/params.h"
 #include "models/nn/network.h"
 
@@ -11,17 +11,22 @@ extern "C" {
 #endif
 
 typedef struct bm_predict_opts {
-    int64_t batch, window; /* samples at a time; tokens of a sample */
-    int logits, hidden;    /* what is written */
+    int64_t batch;         /* samples at a time */
+    int64_t window;        /* tokens of a sample, of token data */
+    int outputs, hidden;   /* what is written */
+    const char *encoding_json; /* of the checkpoint (samples.h); NULL: none */
     const char *gemm;
     int replace;           /* the output may be replaced */
     bm_status (*progress)(void *user, int64_t done, int64_t all); /* samples; may be NULL; a failure ends it */
     void *user;
 } bm_predict_opts;
 
-/* Samples are the whole windows of the data set in file order, S of W tokens. Writes /outputs/logits f32 [S, W, V] and
- * /outputs/hidden f32 [S, W, C]. Everything handed in is borrowed. */
-BM_API bm_status bm_predict(bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params, const bm_tokens *data,
+/* Every sample of a data set in file order, all parts. With `outputs`, of token data the whole windows, S of W tokens:
+ * /outputs/logits f32 [S, W, V]. Of regression /outputs/values f32 [N, D], in the units of the targets before they were standardised
+ * (the encoding's target has mean and scale). Of classes /outputs/logits f32 [N, C] and /outputs/class i32 [N], the largest (two
+ * classes by one logit: C = 1, and class 1 where it is above 0); at each place [N, T, C] and [N, T]. With `hidden`, what the head
+ * reads, /outputs/hidden f32. Everything handed in is borrowed. */
+BM_API bm_status bm_predict(bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params, const bm_data *data,
                             const char *output, const bm_predict_opts *opts);
 
 #ifdef __cplusplus

@@ -1,10 +1,11 @@
-/* What a model is to the rest of bm: a family of configuration keys, a check of their values, a build function, and the names that
- * other projects give its parameters. One file of models/ is one model;
+/* What a model is to the rest of bm: a family of configuration keys, a check of their values and of what a data set holds, a build
+ * function, and the names that other projects give its parameters. One file of models/ is one model;
  * models/models.def lists them. */
 #ifndef BM_MODELS_NN_MODEL_H
 #define BM_MODELS_NN_MODEL_H
 
 #include "core/graph/graph.h"
+#include "io/store/batch.h"
 #include "models/config/config.h"
 #include "models/nn/nn.h"
 
@@ -18,25 +19,36 @@ typedef enum bm_model_mode {
     BM_MODEL_DECODE  /* appends `window` tokens to key/value caches of the model's context; logits of the last token */
 } bm_model_mode;
 
+/* What is learned: model.task, where a family has it. */
+typedef enum bm_objective {
+    BM_OBJECTIVE_REGRESSION, /* numbers [B, D] */
+    BM_OBJECTIVE_BINARY,     /* one of two classes, by one logit */
+    BM_OBJECTIVE_CLASSES,    /* one of C classes */
+    BM_OBJECTIVE_LM,         /* the next token, at each place */
+    BM_OBJECTIVE_TAGS        /* a class at each place, or a shorter sequence of classes for all of them */
+} bm_objective;
+
 /* What a graph is built for. */
 typedef struct bm_model_request {
     bm_model_mode mode;
     int64_t batch;    /* B */
-    int64_t window;   /* T, at most the context */
-    float loss_scale; /* loss = loss_scale * sum of nats: 1 / tokens of the whole step when training */
+    int64_t window;   /* T, the places of a sequence; 1 where a sample is none */
     int recompute;    /* blocks are computed again for the gradient */
     bm_dtype dtype;   /* of activations and of the weights as layers read them */
     bm_dtype stored;  /* of tensors of rank 2 and more where they lie (bm_nn_set_stored); f32 when training */
 } bm_model_request;
 
-/* The values by which a graph is fed and read; NULL where the mode has none. */
+/* The values by which a graph is fed and read; NULL where the mode or the model has none. */
 typedef struct bm_model_io {
-    bm_value *inputs;  /* "inputs" [B, T] i32 */
-    bm_value *targets; /* "targets" [B, T] i32; negative: does not count */
-    bm_value *loss;    /* [1] f32 */
-    bm_value *rows;    /* [B T] f32, the loss of each token (EVAL) */
-    bm_value *logits;  /* EVAL: [B T, V]; DECODE: [B, V] */
-    bm_value *hidden;  /* [B, T, C]: what the head reads (EVAL) */
+    bm_objective objective;
+    int64_t vocab, classes; /* of the inputs and of the targets, as bm_sample_form has them */
+    bm_value *inputs;  /* "inputs", a batch of bm_sample_form's */
+    bm_value *targets; /* "targets", likewise: those that do not count are negative or NaN */
+    bm_value *lengths; /* "lengths" [B] i32 */
+    bm_value *loss;    /* [1] f32: BM_RT_LOSS_SCALE times the sum over the targets that count */
+    bm_value *rows;    /* EVAL: the loss of each target, f32 [B] or [B T] */
+    bm_value *logits;  /* EVAL: [B, D] numbers, [B, C] or [B T, C] logits; DECODE: [B, V] */
+    bm_value *hidden;  /* EVAL: what the head reads, [B, C] or [B, T, C] */
 } bm_model_io;
 
 /* A parameter under another project's name. */
@@ -48,15 +60,22 @@ typedef struct bm_name_map {
 
 typedef struct bm_model {
     bm_config_family family;
-    /* Values that must fit together (heads divide width, ...): BM_ERR_CONFIG naming the key. `vocab` is the data's, or 0. */
-    bm_status (*check)(const bm_config *c, int64_t vocab);
-    /* Appends the model to nn's graph. model.vocab and model.context must be set. */
+    /* Values that must fit together (heads divide width, ...): BM_ERR_CONFIG naming the key. NULL: there are none. */
+    bm_status (*check)(const bm_config *c);
+    /* Sets the keys that are null (vocab, outputs, ...) to what samples of this form need: BM_ERR_CONFIG where the model cannot
+     * learn from them. `form` NULL: there is no data set, and no such key may be null (bm_model_need). */
+    bm_status (*fit)(bm_config *c, const bm_sample_form *form);
+    /* Appends the model to nn's graph. No key that `fit` sets is null. */
     bm_status (*build)(bm_model_io *io, bm_nn *nn, const bm_config *c, const bm_model_request *r);
-    const bm_name_map *names; /* the transformers library's; ends with a NULL `ours` */
-    /* Its config.json: from ours (*json by bm_free; BM_ERR_UNSUPPORTED names a key that it cannot say), and into ours. */
+    const bm_name_map *names; /* the transformers library's; ends with a NULL `ours`; NULL: it has no such model */
+    /* Its config.json: from ours (*json by bm_free; BM_ERR_UNSUPPORTED names a key that it cannot say), and into ours. NULL without
+     * names. */
     bm_status (*export_config)(char **json, const bm_config *c);
     bm_status (*import_config)(bm_config *c, const char *json, size_t bytes, const char *name);
 } bm_model;
+
+/* BM_ERR_CONFIG when a key that a data set would decide is null. */
+BM_API bm_status bm_model_need(const bm_config *c, const char *key);
 
 #define BM_MODEL_DECLARE(name) extern const bm_model bm_model_##name;
 #include "models/models.def"

@@ -24,6 +24,38 @@ done:
     return status;
 }
 
+static bm_shape one_of(const bm_value *v)
+{
+    bm_shape s = *bm_value_shape(v);
+    memmove(s.dim, s.dim + 1, (size_t)(s.rank - 1) * sizeof *s.dim);
+    s.dim[--s.rank] = 0;
+    return s;
+}
+
+bm_sample_form bm_network_form(const bm_network *p)
+{
+    const bm_model_io *io = &p->io;
+    return (bm_sample_form){.input = bm_value_dtype(io->inputs), .target = bm_value_dtype(io->targets), .input_shape = one_of(io->inputs),
+                     .target_shape = one_of(io->targets), .vocab = io->vocab, .classes = io->classes, .lengths = io->lengths != NULL};
+}
+
+bm_status bm_network_check(const bm_network *p, const bm_sample_form *f, const char *what)
+{
+    char theirs[BM_SAMPLE_TEXT], ours[BM_SAMPLE_TEXT];
+    const bm_sample_form n = bm_network_form(p);
+    if (n.input == f->input && n.target == f->target && bm_shape_equal(&n.input_shape, &f->input_shape) &&
+        bm_shape_equal(&n.target_shape, &f->target_shape) && n.vocab >= f->vocab && n.classes >= f->classes && n.lengths == f->lengths)
+        return BM_OK;
+    return bm_fail(BM_ERR_CONFIG, "%s has samples %s; the model takes %s", what, bm_sample_text(f, theirs), bm_sample_text(&n, ours));
+}
+
+bm_status bm_network_feed(bm_network *p, const bm_batch *b)
+{
+    BM_TRY(bm_plan_write(p->plan, p->io.inputs, b->input));
+    if (p->io.lengths) BM_TRY(bm_plan_write(p->plan, p->io.lengths, b->lengths));
+    return bm_plan_write(p->plan, p->io.targets, b->target);
+}
+
 bm_status bm_network_plan(bm_network *p, bm_engine *e, const bm_plan_opts *opts)
 {
     return bm_plan_create(&p->plan, e, p->graph, opts);

@@ -1,5 +1,6 @@
 #include "models/nn/nn.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,27 @@ static const char *const semantic_names[] = {"weight", "bias", "embedding", "nor
 const char *bm_semantic_name(bm_semantic s)
 {
     return semantic_names[s];
+}
+
+static const struct {
+    const char *name;
+    bm_activation act;
+} activations[] = {
+    {"gelu_tanh", BM_ACT_GELU_TANH}, {"gelu", BM_ACT_GELU}, {"relu", BM_ACT_RELU},
+    {"silu", BM_ACT_SILU},           {"tanh", BM_ACT_TANH}, {"sigmoid", BM_ACT_SIGMOID},
+};
+
+bm_activation bm_activation_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof activations / sizeof activations[0]; i++)
+        if (!strcmp(activations[i].name, name)) return activations[i].act;
+    return BM_ACT_NONE;
+}
+
+float bm_nn_std(bm_activation act, int64_t in, int64_t out)
+{
+    const int flat = act == BM_ACT_TANH || act == BM_ACT_SIGMOID;
+    return sqrtf(2.0f / (float)(flat ? in + out : in));
 }
 
 bm_status bm_nn_create(bm_nn **out, bm_graph *g)

@@ -10,6 +10,13 @@
 extern "C" {
 #endif
 
+/* The activations that a configuration may name. */
+#define BM_ACTIVATIONS "gelu_tanh|gelu|relu|silu|tanh|sigmoid"
+BM_API bm_activation bm_activation_of(const char *name); /* BM_ACT_NONE: none of them */
+/* The standard deviation that a layer's weights begin with: sqrt(2 / in) before relu and its kind (He et al. 2015), sqrt(2 / (in +
+ * out)) before tanh and sigmoid (Glorot & Bengio 2010). */
+BM_API float bm_nn_std(bm_activation act, int64_t in, int64_t out);
+
 typedef enum bm_semantic { BM_SEMANTIC_WEIGHT, BM_SEMANTIC_BIAS, BM_SEMANTIC_EMBEDDING, BM_SEMANTIC_NORM } bm_semantic;
 BM_API const char *bm_semantic_name(bm_semantic s); /* as checkpoints store it: "weight", ... */
 

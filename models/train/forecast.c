@@ -55,12 +55,12 @@ static bm_status add_evaluation(const forecast *w, int64_t micro, const bm_mempl
 {
     const bm_task *task = w->task;
     bm_network p = {0};
-    int64_t start, count = 0;
+    int64_t count = 0;
     if (!bm_config_i64(task->config, "train.eval_every")) return BM_OK;
-    if (task->data && !bm_tokens_has_split(task->data, "val")) return BM_OK;
-    if (task->data) BM_TRY(bm_tokens_split(&start, &count, task->data, "val"));
-    if (task->data && count < task->window + 1) return BM_OK;
-    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = micro, .window = task->window, .loss_scale = 1.0f};
+    if (task->data && !bm_data_has_part(task->data, "val")) return BM_OK;
+    if (task->data) BM_TRY(bm_data_part(&count, task->data, "val", bm_window_of(task->config)));
+    if (task->data && !count) return BM_OK;
+    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = micro, .window = bm_window_of(task->config)};
     bm_status status = bm_network_build(&p, task->model, task->config, &r, 0);
     if (!status) status = add_plan(w, NULL, p.graph, share);
     bm_network_finish(&p);
@@ -103,7 +103,8 @@ bm_status bm_forecast_training(bm_forecast *f, const bm_task *task, const bm_lim
     BM_GO(add_plan(&w, &plan, first.graph, NULL));
     bm_cost cost = bm_graph_cost(first.graph);
     const int64_t micros = bm_ceil_div(bm_config_i64(c, "train.batch"), r.batch);
-    f->tokens = bm_config_i64(c, "train.batch") * task->window;
+    const bm_sample_form form = bm_network_form(&first);
+    f->tokens = bm_config_i64(c, "train.batch") * bm_sample_places(&form);
     f->flops = cost.flops * (double)micros;
     f->bytes = cost.bytes * (double)micros;
     f->nodes = first.graph->n_nodes;

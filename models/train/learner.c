@@ -27,19 +27,24 @@ struct bm_learner {
     bm_graph *update_graph;
     bm_plan *update;
     bm_value *norm;
-    int64_t batch, micro, micros, window;
-    int32_t *padded;   /* [2, micro, window]: the last micro-batch when it is short */
+    int64_t batch, micro, micros;
+    bm_batch padded;   /* the last micro-batch when it is short */
     slot slots[BM_LEARNER_AHEAD];
     int oldest, under_way;
 };
+
+int64_t bm_window_of(const bm_config *c)
+{
+    if (!bm_config_is_null(c, "data.window")) return bm_config_i64(c, "data.window");
+    return bm_config_has(c, "model.context") ? bm_config_i64(c, "model.context") : 1;
+}
 
 bm_model_request bm_learner_request(const bm_config *c)
 {
     const int64_t batch = bm_config_i64(c, "train.batch"), micro = bm_config_i64(c, "train.micro_batch");
     bm_model_request r = {.mode = BM_MODEL_TRAIN, .batch = micro < batch ? micro : batch,
                           .recompute = bm_config_bool(c, "train.recompute")};
-    r.window = bm_config_is_null(c, "data.window") ? bm_config_i64(c, "model.context") : bm_config_i64(c, "data.window");
-    r.loss_scale = 1.0f / (float)(batch * r.window);
+    r.window = bm_window_of(c);
     bm_dtype_parse(&r.dtype, bm_config_string(c, "train.dtype")); /* one of the choices */
     return r;
 }
@@ -92,16 +97,10 @@ bm_status bm_learner_create(bm_learner **out, bm_engine *e, const bm_model *m, c
     l->batch = bm_config_i64(c, "train.batch");
     const bm_model_request r = bm_learner_request(c);
     l->micro = r.batch;
-    l->window = r.window;
     l->micros = bm_ceil_div(l->batch, l->micro);
-    if (l->batch % l->micro) {
-        l->padded = bm_calloc((size_t)(2 * l->micro * l->window), sizeof *l->padded);
-        if (!l->padded) {
-            status = BM_ERR_MEMORY;
-            goto done;
-        }
-    }
     BM_GO(build_plans(l, m, &r, gemm));
+    const bm_sample_form form = bm_learner_form(l);
+    if (l->batch % l->micro) BM_GO(bm_batch_create(&l->padded, &form, l->micro));
     BM_GO(make_slots(l));
 done:
     if (status) bm_learner_destroy(l);
@@ -124,7 +123,7 @@ void bm_learner_destroy(bm_learner *l)
     bm_network_finish(&l->more);
     bm_network_finish(&l->first);
     bm_params_destroy(l->params);
-    bm_free(l->padded);
+    bm_batch_finish(&l->padded);
     bm_free(l);
 }
 
@@ -185,9 +184,14 @@ const bm_nn *bm_learner_nn(const bm_learner *l)
     return l->first.nn;
 }
 
-int64_t bm_learner_window(const bm_learner *l)
+bm_sample_form bm_learner_form(const bm_learner *l)
 {
-    return l->window;
+    return bm_network_form(&l->first);
+}
+
+bm_status bm_learner_check(const bm_learner *l, const bm_sample_form *f, const char *what)
+{
+    return bm_network_check(&l->first, f, what);
 }
 
 int64_t bm_learner_batch(const bm_learner *l)
@@ -200,34 +204,22 @@ int bm_learner_under_way(const bm_learner *l)
     return l->under_way;
 }
 
-/* Micro-batch m of the batch: its first row, or a copy that is filled up with rows that do not count. */
-static void micro_batch(bm_learner *l, int64_t m, const int32_t **inputs, const int32_t **targets)
+/* Writes what micro-batch m of step n reads: its rows of the batch, filled up with rows that do not count. */
+static bm_status feed(bm_learner *l, bm_network *p, int64_t n, int64_t m, const bm_batch *b)
 {
-    size_t row = (size_t)l->window;
-    int64_t rows = l->batch - m * l->micro;
-    *inputs += (size_t)(m * l->micro) * row;
-    *targets += (size_t)(m * l->micro) * row;
-    if (rows >= l->micro) return;
-    int32_t *in = l->padded, *to = l->padded + (size_t)l->micro * row;
-    memset(in, 0, (size_t)l->micro * row * sizeof *in);
-    memcpy(in, *inputs, (size_t)rows * row * sizeof *in);
-    memcpy(to, *targets, (size_t)rows * row * sizeof *to);
-    for (size_t i = (size_t)rows * row; i < (size_t)l->micro * row; i++) to[i] = -1;
-    *inputs = in;
-    *targets = to;
-}
-
-/* Writes what micro-batch m of step n reads. */
-static bm_status feed(bm_learner *l, bm_network *p, int64_t n, int64_t m, const int32_t *inputs, const int32_t *targets)
-{
-    uint64_t seed = (uint64_t)bm_config_i64(l->config, "train.seed");
-    micro_batch(l, m, &inputs, &targets);
-    BM_TRY(bm_plan_write(p->plan, p->io.inputs, inputs));
-    BM_TRY(bm_plan_write(p->plan, p->io.targets, targets));
+    const uint64_t seed = (uint64_t)bm_config_i64(l->config, "train.seed");
+    const int64_t left = l->batch - m * l->micro;
+    bm_batch part = bm_batch_rows(b, m * l->micro, left < l->micro ? left : l->micro);
+    if (left < l->micro) {
+        bm_batch_copy(&l->padded, &part);
+        part = l->padded;
+    }
+    BM_TRY(bm_network_feed(p, &part));
     bm_plan_set_u32(p->plan, BM_RT_SEED_LO, (uint32_t)seed);
     bm_plan_set_u32(p->plan, BM_RT_SEED_HI, (uint32_t)(seed >> 32));
     bm_plan_set_u32(p->plan, BM_RT_STEP, (uint32_t)n);
     bm_plan_set_u32(p->plan, BM_RT_RNG_STEP, (uint32_t)(n * l->micros + m));
+    bm_plan_set_f32(p->plan, BM_RT_LOSS_SCALE, 1.0f / (float)bm_batch_counted(b));
     return BM_OK;
 }
 
@@ -240,14 +232,14 @@ static void set_update_scalars(bm_learner *l, int64_t n, double lr)
     bm_plan_set_f32(l->update, BM_RT_BIAS2, (float)(1.0 - pow(bm_config_f64(l->config, "train.beta2"), (double)n)));
 }
 
-bm_status bm_learner_step(bm_learner *l, int64_t n, double lr, const int32_t *inputs, const int32_t *targets)
+bm_status bm_learner_step(bm_learner *l, int64_t n, double lr, const bm_batch *b)
 {
     if (l->under_way == BM_LEARNER_AHEAD) return bm_fail(BM_ERR_USAGE, "step %lld: collect the step before", (long long)n);
     slot *s = &l->slots[(l->oldest + l->under_way) % BM_LEARNER_AHEAD];
     s->step = n;
     for (int64_t m = 0; m < l->micros; m++) {
         bm_network *p = m ? &l->more : &l->first;
-        BM_TRY(feed(l, p, n, m, inputs, targets));
+        BM_TRY(feed(l, p, n, m, b));
         BM_TRY(bm_plan_run(p->plan));
         BM_TRY(bm_plan_read_ticket(p->plan, p->io.loss, &s->loss[m], s->tickets[m]));
     }
@@ -299,14 +291,13 @@ static bm_status check_finite(void *user, bm_plan *p, const char *node, const bm
     return BM_OK;
 }
 
-bm_status bm_learner_find_not_finite(bm_learner *l, const char **node, int64_t n, double lr, const int32_t *inputs,
-                                     const int32_t *targets)
+bm_status bm_learner_find_not_finite(bm_learner *l, const char **node, int64_t n, double lr, const bm_batch *b)
 {
     *node = NULL;
     bm_status s = BM_OK;
     for (int64_t m = 0; m < l->micros && !s; m++) {
         bm_network *p = m ? &l->more : &l->first;
-        BM_TRY(feed(l, p, n, m, inputs, targets));
+        BM_TRY(feed(l, p, n, m, b));
         s = bm_plan_run_checked(p->plan, check_finite, node);
     }
     if (!s) {

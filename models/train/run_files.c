@@ -63,7 +63,7 @@ static int add_licence(json_t *list, const json_t *licence)
 }
 
 /* The licences of all that the weights are made from: those of the checkpoint that the run began with, then the data set's. */
-static bm_status list_licences(json_t **out, const bm_checkpoint *from, const bm_tokens *data)
+static bm_status list_licences(json_t **out, const bm_checkpoint *from, const bm_data *data)
 {
     bm_status status;
     size_t i;
@@ -72,7 +72,7 @@ static bm_status list_licences(json_t **out, const bm_checkpoint *from, const bm
     const json_t *before;
     *out = json_array();
     if (from) BM_GO(parse(&parent, bm_checkpoint_desc(from)->provenance_json, bm_checkpoint_path(from)));
-    if (*bm_tokens_meta_json(data)) BM_GO(parse(&meta, bm_tokens_meta_json(data), "the data's description"));
+    if (*bm_data_meta(data)) BM_GO(parse(&meta, bm_data_meta(data), "the data's description"));
     before = json_object_get(parent, "licence");
     json_array_foreach(before, i, one) bad |= add_licence(*out, one);
     if (from && !json_array_size(before)) bad |= add_licence(*out, NULL);
@@ -155,10 +155,14 @@ bm_status bm_trainer_save(bm_trainer *t, int wait)
     d.config_json = t->config_json;
     d.sched_json = t->sched_json;
     d.provenance_json = t->provenance_json;
-    d.tokenizer_json = bm_tokens_tokenizer_json(t->task->data);
-    d.tokenizer_blob = bm_tokens_tokenizer_blob(&blob, t->task->data);
-    d.tokenizer_blob_bytes = blob;
-    if (!*d.tokenizer_json) d.tokenizer_json = NULL;
+    const bm_tokens *tokens = bm_data_tokens(t->task->data);
+    if (tokens) {
+        d.tokenizer_json = bm_tokens_tokenizer_json(tokens);
+        d.tokenizer_blob = bm_tokens_tokenizer_blob(&blob, tokens);
+        d.tokenizer_blob_bytes = blob;
+        if (!*d.tokenizer_json) d.tokenizer_json = NULL;
+    }
+    if (*bm_data_encoding(t->task->data)) d.encoding_json = bm_data_encoding(t->task->data);
     t->rng[0] = (uint64_t)bm_config_i64(t->task->config, "train.seed");
     t->rng[1] = (uint64_t)t->step;
     d.state = (bm_ckpt_state){.step = (uint64_t)t->step,
@@ -168,7 +172,7 @@ bm_status bm_trainer_save(bm_trainer *t, int wait)
                               .best_metric = t->best,
                               .rng = t->rng,
                               .rngs = 1,
-                              .dataset_uuid = bm_store_uuid(bm_tokens_store(t->task->data)),
+                              .dataset_uuid = bm_store_uuid(bm_data_store(t->task->data)),
                               .data_seed = t->rng[0],
                               .data_epoch = t->cursor.epoch,
                               .data_sample = t->cursor.sample,

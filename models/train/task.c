@@ -4,15 +4,17 @@
 #include <string.h>
 
 #include "io/store/store.h"
+#include "core/base/checked.h"
+#include "models/train/learner.h"
 #include "models/train/optimizer.h"
 
 static bm_status open_data(bm_task *t)
 {
     bm_config *c = t->config;
-    bm_status status = bm_tokens_open(&t->data, bm_config_string(c, "data.path"));
+    bm_status status = bm_data_open(&t->data, bm_config_string(c, "data.path"));
     if (status == BM_ERR_REFUSED) {
         bm_error why = *bm_last_error();
-        return bm_fail(status, "%s; `bmtool data text` makes a data set of texts", why.text);
+        return bm_fail(status, "%s; `bmtool data text` makes a data set of texts, `bmtool data --help` tells of others", why.text);
     }
     if (status == BM_ERR_NOT_FOUND && !bm_config_is_null(c, "data.content_id")) {
         bm_error why = *bm_last_error();
@@ -20,35 +22,62 @@ static bm_status open_data(bm_task *t)
     }
     if (status) return status;
     char id[65];
-    bm_content_id_hex(id, bm_store_content_id(bm_tokens_store(t->data)));
+    bm_content_id_hex(id, bm_store_content_id(bm_data_store(t->data)));
     if (!bm_config_is_null(c, "data.content_id") && strcmp(bm_config_string(c, "data.content_id"), id))
         return bm_fail(BM_ERR_DIFFERS,
                        "%s is not the data set that this run began with (content id %.16s..., the run has %.16s...): put "
                        "the old one back or start a new run with init",
                        bm_config_string(c, "data.path"), id, bm_config_string(c, "data.content_id"));
     BM_TRY(bm_config_set_string(c, "data.content_id", id));
-    BM_TRY(t->model->check(c, bm_tokens_vocab(t->data)));
-    if (bm_config_is_null(c, "model.vocab")) BM_TRY(bm_config_set_i64(c, "model.vocab", bm_tokens_vocab(t->data)));
-    return BM_OK;
+    t->form = bm_data_form(t->data, bm_window_of(c));
+    if (!bm_data_tokens(t->data)) BM_TRY(bm_config_set_i64(c, "data.window", bm_sample_places(&t->form)));
+    return t->model->fit(c, &t->form);
 }
 
-/* The training part must hold a window; the window fit the context. */
-static bm_status check_window(const bm_task *t)
+static bm_status no_samples(const bm_task *t)
 {
-    char where[256];
     const bm_config *c = t->config;
-    int64_t context = bm_config_i64(c, "model.context"), start, count;
-    if (t->window > context)
-        return bm_fail(BM_ERR_CONFIG, "%sdata.window: %lld tokens do not fit model.context %lld",
-                       bm_config_where(c, "data.window", where, sizeof where), (long long)t->window, (long long)context);
-    if (!t->data) return BM_OK;
-    BM_TRY(bm_tokens_split(&start, &count, t->data, "train"));
-    if (count < t->window + 1)
-        return bm_fail(BM_ERR_CONFIG,
-                       "%s: the training part has %lld tokens, a window of %lld needs %lld: use a shorter data.window or "
-                       "model.context, or more text",
-                       bm_config_string(c, "data.path"), (long long)count, (long long)t->window, (long long)t->window + 1);
-    return BM_OK;
+    const bm_tokens *tokens = bm_data_tokens(t->data);
+    const int64_t window = bm_window_of(c);
+    int64_t start, count;
+    if (!tokens) return bm_fail(BM_ERR_CONFIG, "%s: the training part is empty", bm_config_string(c, "data.path"));
+    BM_TRY(bm_tokens_split(&start, &count, tokens, "train"));
+    return bm_fail(BM_ERR_CONFIG,
+                   "%s: the training part has %lld tokens, a window of %lld needs %lld: use a shorter data.window or "
+                   "model.context, or more text",
+                   bm_config_string(c, "data.path"), (long long)count, (long long)window, (long long)window + 1);
+}
+
+/* Whether train.steps was asked for on the command line, beside epochs that were not. */
+static int steps_asked(const bm_config *c)
+{
+    char steps[256], epochs[256];
+    if (!bm_config_given(c, "train.steps")) return 0;
+    if (!bm_config_given(c, "train.epochs")) return 1;
+    return !*bm_config_where(c, "train.steps", steps, sizeof steps) && *bm_config_where(c, "train.epochs", epochs, sizeof epochs);
+}
+
+/* Turns `batch: all` and epochs into numbers. Unless told otherwise evaluations and checkpoints are made after whole epochs, each of
+ * them where the epochs are few. */
+static bm_status count_steps(bm_task *t)
+{
+    static const struct {
+        const char *key;
+        int64_t most; /* times in a run */
+    } each_epoch[] = {{"train.eval_every", 100}, {"train.checkpoint_every", 10}};
+    bm_config *c = t->config;
+    int64_t samples, steps;
+    BM_TRY(bm_data_part(&samples, t->data, "train", bm_window_of(c)));
+    if (!samples) return no_samples(t);
+    if (!bm_config_i64(c, "train.batch")) BM_TRY(bm_config_set_i64(c, "train.batch", samples));
+    if (bm_config_is_null(c, "train.epochs")) return BM_OK;
+    if (steps_asked(c)) return bm_config_set(c, "train.epochs=null");
+    const int64_t epochs = bm_config_i64(c, "train.epochs"), batch = bm_config_i64(c, "train.batch");
+    if (bm_mul_i64(&steps, epochs, samples)) return bm_fail(BM_ERR_CONFIG, "train.epochs: %lld are too many", (long long)epochs);
+    for (int i = 0; i < 2; i++)
+        if (!bm_config_given(c, each_epoch[i].key))
+            BM_TRY(bm_config_set_i64(c, each_epoch[i].key, bm_ceil_div(samples, batch) * bm_ceil_div(epochs, each_epoch[i].most)));
+    return bm_config_set_i64(c, "train.steps", bm_ceil_div(steps, batch));
 }
 
 bm_status bm_task_open(bm_task *t, bm_config *c, int no_data)
@@ -58,15 +87,10 @@ bm_status bm_task_open(bm_task *t, bm_config *c, int no_data)
     t->config = c;
     BM_GO(bm_config_check(c));
     t->model = bm_model_find(bm_config_get_family(c)->name);
-    BM_GO(t->model->check(c, 0));
+    if (t->model->check) BM_GO(t->model->check(c));
     BM_GO(bm_optimizer_check(c));
-    if (!no_data) BM_GO(open_data(t));
-    if (bm_config_is_null(c, "model.vocab")) {
-        status = bm_fail(BM_ERR_CONFIG, "model.vocab is null and there is no data set to take it from: --set model.vocab=N");
-        goto done;
-    }
-    t->window = bm_config_is_null(c, "data.window") ? bm_config_i64(c, "model.context") : bm_config_i64(c, "data.window");
-    BM_GO(check_window(t));
+    BM_GO(no_data ? t->model->fit(c, NULL) : open_data(t));
+    if (!no_data) BM_GO(count_steps(t));
 done:
     if (status) bm_task_close(t);
     return status;
@@ -74,7 +98,7 @@ done:
 
 void bm_task_close(bm_task *t)
 {
-    bm_tokens_close(t->data);
+    bm_data_close(t->data);
     memset(t, 0, sizeof *t);
 }
 
@@ -105,33 +129,79 @@ bm_status bm_task_check_weights(const bm_config *c, const bm_checkpoint *from)
     return status;
 }
 
-/* Equal as JSON, and equal bytes beside it. */
-static int same_tokenizer(const bm_ckpt_desc *d, const bm_tokens *data)
+/* Equal as JSON. */
+static int same_json(const char *mine, const char *theirs)
 {
-    size_t bytes;
     json_error_t e;
-    const void *blob = bm_tokens_tokenizer_blob(&bytes, data);
-    if (bytes != d->tokenizer_blob_bytes || (bytes && memcmp(blob, d->tokenizer_blob, bytes))) return 0;
-    json_t *a = json_loads(d->tokenizer_json, 0, &e), *b = json_loads(bm_tokens_tokenizer_json(data), 0, &e);
+    json_t *a = json_loads(mine, 0, &e), *b = json_loads(theirs, 0, &e);
     int same = a && b && json_equal(a, b);
     json_decref(a);
     json_decref(b);
     return same;
 }
 
-bm_status bm_task_check_tokens(const bm_config *c, const bm_checkpoint *from, const bm_tokens *data)
+static bm_status check_tokens(const bm_config *c, const bm_checkpoint *from, const bm_tokens *data)
 {
+    size_t bytes;
     const bm_ckpt_desc *d = bm_checkpoint_desc(from);
+    const void *blob = bm_tokens_tokenizer_blob(&bytes, data);
     const char *path = bm_store_path(bm_tokens_store(data)), *json = bm_tokens_tokenizer_json(data);
-    int64_t have = bm_config_i64(c, "model.vocab"), need = bm_tokens_vocab(data);
+    int64_t have = bm_config_has(c, "model.vocab") ? bm_config_i64(c, "model.vocab") : 0, need = bm_tokens_vocab(data);
     if (need > have)
         return bm_fail(
             BM_ERR_CONFIG,
             "%s has a vocabulary of %lld, the model knows %lld tokens (was it tokenized with another tokenizer?)", path,
             (long long)need, (long long)have);
-    if (!d->tokenizer_json || !json || !*json || same_tokenizer(d, data)) return BM_OK;
+    if (!d->tokenizer_json || !json || !*json) return BM_OK;
+    if (bytes == d->tokenizer_blob_bytes && (!bytes || !memcmp(blob, d->tokenizer_blob, bytes)) && same_json(d->tokenizer_json, json))
+        return BM_OK;
     return bm_fail(
         BM_ERR_CONFIG,
         "%s was tokenized with another tokenizer than that of %s (bmtool data text --tokenizer %s makes one that fits)",
         path, bm_checkpoint_path(from), bm_checkpoint_path(from));
+}
+
+/* n numbers of a JSON list. */
+static int read_floats(float *out, const json_t *list, int64_t n)
+{
+    if ((int64_t)json_array_size(list) != n) return 0;
+    for (int64_t i = 0; i < n; i++) out[i] = (float)json_number_value(json_array_get(list, (size_t)i));
+    return 1;
+}
+
+/* Images that a model predicts from are normalised by the numbers it has learned with, whatever their own are. */
+static void normalise(json_t *theirs, json_t *ours, bm_samples *s)
+{
+    float mean[BM_MOST_CHANNELS], std[BM_MOST_CHANNELS];
+    const bm_sample_form f = bm_samples_form(s);
+    const int64_t n = bm_shape_last(&f.input_shape);
+    if (bm_samples_mean(s) && read_floats(mean, json_object_get(theirs, "mean"), n) && read_floats(std, json_object_get(theirs, "std"), n))
+        bm_samples_normalise(s, mean, std);
+    static const char *const numbers[] = {"mean", "std"};
+    for (int i = 0; i < 2 && bm_samples_mean(s); i++) {
+        json_object_del(theirs, numbers[i]);
+        json_object_del(ours, numbers[i]);
+    }
+}
+
+static bm_status check_samples(const bm_checkpoint *from, bm_samples *s)
+{
+    json_error_t e;
+    const bm_ckpt_desc *d = bm_checkpoint_desc(from);
+    if (!d->encoding_json || !*bm_samples_encoding(s)) return BM_OK;
+    json_t *theirs = json_loads(d->encoding_json, 0, &e), *ours = json_loads(bm_samples_encoding(s), 0, &e);
+    normalise(theirs, ours, s);
+    const int same = theirs && ours && json_equal(theirs, ours);
+    json_decref(theirs);
+    json_decref(ours);
+    if (same) return BM_OK;
+    return bm_fail(BM_ERR_CONFIG,
+                   "%s was encoded otherwise (columns, categories, scales or classes) than what %s has learned from (bmtool data ... "
+                   "--like %s makes one that fits)",
+                   bm_store_path(bm_samples_store(s)), bm_checkpoint_path(from), bm_checkpoint_path(from));
+}
+
+bm_status bm_task_check_data(const bm_config *c, const bm_checkpoint *from, bm_data *data)
+{
+    return bm_data_tokens(data) ? check_tokens(c, from, bm_data_tokens(data)) : check_samples(from, bm_data_samples(data));
 }

@@ -16,46 +16,41 @@ static bm_status make_evaluator(bm_trainer *t)
 {
     const bm_config *c = t->task->config;
     if (!bm_config_i64(c, "train.eval_every")) return BM_OK;
-    int64_t start, count = 0;
-    if (bm_tokens_has_split(t->task->data, "val")) BM_TRY(bm_tokens_split(&start, &count, t->task->data, "val"));
-    if (count < t->task->window + 1) {
-        bm_log(BM_LOG_WARN, "%s has no validation part of a window or more: evaluation is left out",
-               bm_config_string(c, "data.path"));
+    int64_t count = 0;
+    if (bm_data_has_part(t->task->data, "val")) BM_TRY(bm_data_part(&count, t->task->data, "val", bm_window_of(c)));
+    if (!count) {
+        bm_log(BM_LOG_WARN, "%s has no validation part of a sample or more: evaluation is left out", bm_config_string(c, "data.path"));
         return BM_OK;
     }
-    bm_evaluator_opts o = {.window = t->task->window, .split = "val", .tokens = bm_config_i64(c, "train.eval_tokens"),
+    bm_evaluator_opts o = {.batch = bm_learner_request(c).batch, .split = "val", .tokens = bm_config_i64(c, "train.eval_tokens"),
                            .gemm = t->opts.gemm, .share_temps = bm_learner_plan(t->learner)};
-    int64_t batch = bm_config_i64(c, "train.batch"), micro = bm_config_i64(c, "train.micro_batch");
-    o.batch = micro < batch ? micro : batch;
     return bm_evaluator_create(&t->evaluator, t->engine, t->task->model, c, bm_learner_params(t->learner), t->task->data, &o);
 }
 
-/* The batches read ahead, and the one in hand as 32-bit ids, lie in host memory whole. */
-static bm_status check_batch(const bm_loader_opts *o)
+/* The batches read ahead, and the one in hand, lie in host memory whole. */
+static bm_status check_batch(const bm_loader_opts *o, const bm_sample_form *f)
 {
     int64_t bytes;
-    const int64_t each = o->ahead * (int64_t)sizeof(uint32_t) + 2 * (int64_t)sizeof(int32_t);
-    if (bm_mul_i64(&bytes, o->batch, o->window + 1) || bm_mul_i64(&bytes, bytes, each)) bytes = INT64_MAX;
-    return bm_fail_prefix(bm_mem_check(bytes), "train.batch: %lld windows of %lld tokens", (long long)o->batch,
-                          (long long)o->window);
+    if (bm_mul_i64(&bytes, o->batch, bm_sample_bytes(f)) || bm_mul_i64(&bytes, bytes, o->ahead + 1)) bytes = INT64_MAX;
+    return bm_fail_prefix(bm_mem_check(bytes), "train.batch: %lld samples of %lld bytes", (long long)o->batch,
+                          (long long)bm_sample_bytes(f));
 }
 
 static bm_status make_loader(bm_trainer *t)
 {
     const bm_config *c = t->task->config;
+    const bm_sample_form *f = &t->task->form;
     bm_loader_opts o = bm_loader_opts_default();
     o.split = "train";
-    o.window = t->task->window;
+    o.window = bm_window_of(c);
     o.batch = bm_config_i64(c, "train.batch");
     o.shuffle = bm_config_bool(c, "data.shuffle");
     o.seed = (uint64_t)bm_config_i64(c, "train.seed");
-    BM_TRY(check_batch(&o));
+    o.augment = (bm_augment){bm_config_bool(c, "data.flip"), bm_config_i64(c, "data.shift"), o.seed};
+    BM_TRY(check_batch(&o, f));
     BM_TRY(bm_loader_create(&t->loader, t->task->data, &o));
-    size_t cells = (size_t)o.batch * (size_t)o.window;
-    t->inputs = bm_calloc(cells, sizeof *t->inputs);
-    t->targets = bm_calloc(cells, sizeof *t->targets);
-    t->tokens_per_step = (int64_t)cells;
-    return t->inputs && t->targets ? BM_OK : BM_ERR_MEMORY;
+    t->tokens_per_step = o.batch * bm_sample_places(f);
+    return bm_batch_create(&t->batch, f, o.batch);
 }
 
 bm_status bm_trainer_restore(bm_trainer *t, const bm_checkpoint *from)
@@ -117,9 +112,10 @@ bm_status bm_trainer_create(bm_trainer **out, bm_engine *e, bm_task *task, const
     if (!opts->resume && !opts->restart) BM_GO(bm_run_check_new(opts->run));
     const bm_checkpoint *from = opts->resume ? opts->resume : opts->init;
     if (from) BM_GO(bm_task_check_weights(c, from));
-    if (from) BM_GO(bm_task_check_tokens(c, from, task->data));
+    if (from) BM_GO(bm_task_check_data(c, from, task->data));
     BM_GO(make_loader(t));
     BM_GO(bm_learner_create(&t->learner, e, task->model, c, opts->gemm));
+    BM_GO(bm_learner_check(t->learner, &task->form, bm_config_string(c, "data.path")));
     BM_GO(make_evaluator(t));
     BM_GO(bm_saver_create(&t->saver, bm_learner_params(t->learner), bm_learner_optimizer(t->learner)));
     BM_GO(bm_fail_prefix(bm_history_create(&t->history, bm_config_i64(c, "train.steps") + 1), "train.steps: %lld",
@@ -141,8 +137,7 @@ void bm_trainer_destroy(bm_trainer *t)
     bm_evaluator_destroy(t->evaluator);
     bm_loader_destroy(t->loader);
     bm_learner_destroy(t->learner);
-    bm_free(t->inputs);
-    bm_free(t->targets);
+    bm_batch_finish(&t->batch);
     bm_free(t->run);
     bm_free(t->config_json);
     bm_free(t->sched_json);
@@ -165,8 +160,8 @@ int64_t bm_trainer_parameters(const bm_trainer *t)
 static bm_status enqueue_step(bm_trainer *t)
 {
     int64_t n = t->step + 1;
-    BM_TRY(bm_loader_next(t->loader, t->inputs, t->targets, NULL));
-    BM_TRY(bm_learner_step(t->learner, n, bm_schedule_lr(t->task->config, n), t->inputs, t->targets));
+    BM_TRY(bm_loader_next(t->loader, &t->batch, NULL));
+    BM_TRY(bm_learner_step(t->learner, n, bm_schedule_lr(t->task->config, n), &t->batch));
     t->cursor = bm_loader_get_cursor(t->loader);
     t->step = n;
     return BM_OK;

@@ -18,7 +18,7 @@ struct bm_trainer {
     bm_loader *loader;
     bm_history *history;
     bm_metrics_file *metrics;
-    int32_t *inputs, *targets; /* [batch, window] */
+    bm_batch batch;
     char *run, *config_json, *sched_json, *provenance_json, *gemm_json;
     char *pending;             /* the checkpoint being written */
     uint64_t pending_step, pending_best;

@@ -63,30 +63,34 @@ static double raw_windows_s(const bm_tokens *t, const int64_t *offset, int64_t n
     return s;
 }
 
-static double loader_windows_s(const bm_tokens *t, int threads)
+static double loader_windows_s(const bm_data *d, int threads)
 {
-    static int32_t inputs[BATCH * WINDOW], targets[BATCH * WINDOW];
     bm_loader *l;
+    bm_batch b;
+    const bm_sample_form f = bm_data_form(d, WINDOW);
     bm_loader_opts o = bm_loader_opts_default();
     o.window = WINDOW;
     o.batch = BATCH;
     o.seed = 1;
     o.threads = threads;
+    bench_must(bm_batch_create(&b, &f, BATCH));
     double start = bm_now_s();
-    bench_must(bm_loader_create(&l, t, &o));
-    for (int64_t i = 0; i < BATCHES; i++) bench_must(bm_loader_next(l, inputs, targets, NULL));
+    bench_must(bm_loader_create(&l, d, &o));
+    for (int64_t i = 0; i < BATCHES; i++) bench_must(bm_loader_next(l, &b, NULL));
     double s = bm_now_s() - start;
     bm_loader_destroy(l);
+    bm_batch_finish(&b);
     return s;
 }
 
 static void bench_windows(void)
 {
     const char *path = path_of("bench_tokens.h5");
-    bm_tokens *t;
+    bm_data *d;
     double raw = 1e9, ours[3] = {1e9, 1e9, 1e9};
     make_tokens(path);
-    bench_must(bm_tokens_open(&t, path));
+    bench_must(bm_data_open(&d, path));
+    const bm_tokens *t = bm_data_tokens(d);
     int64_t n = (int64_t)BATCHES * BATCH, windows = (TOKENS - 1) / WINDOW, *offset = malloc((size_t)n * sizeof *offset);
     const bm_entry *e = bm_store_find(bm_tokens_store(t), "/tokens/ids");
     for (int64_t i = 0; i < n; i++)
@@ -95,14 +99,14 @@ static void bench_windows(void)
             (int64_t)bm_permute((uint64_t)windows, 1, (uint64_t)(i / windows), (uint64_t)(i % windows)) * WINDOW * 2;
     for (int round = 0; round < 25; round++) {
         raw = least(raw, raw_windows_s(t, offset, n));
-        for (int k = 0; k <= 2; k++) ours[k] = least(ours[k], loader_windows_s(t, k));
+        for (int k = 0; k <= 2; k++) ours[k] = least(ours[k], loader_windows_s(d, k));
     }
     printf("%d shuffled windows of %d u16 tokens: raw pread %.2f us a window\n", (int)n, WINDOW, raw / (double)n * 1e6);
     for (int k = 0; k <= 2; k++)
         printf("  loader, %d thread%s  %.2f us   %.2f x raw\n", k, k > 1 ? "s" : " ", ours[k] / (double)n * 1e6,
                ours[k] / raw);
     free(offset);
-    bm_tokens_close(t);
+    bm_data_close(d);
     unlink(path);
 }
 

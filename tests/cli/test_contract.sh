@@ -18,7 +18,7 @@ says_once 'standard input'
 sed 's/family: gpt, //' c.yaml >nofamily.yaml
 expect 0 "$bmtool" train nofamily.yaml --run family --set model.family=gpt
 expect 2 "$bmtool" train nofamily.yaml --run bad --set model.family=gtp
-says_once 'model.family: gtp: expected gpt'
+says_once 'model.family: gtp: expected one of .*gpt'
 expect 2 "$bmtool" train c.yaml --run bad --set train.learning_rate=1
 says_once 'train.learning_rate: no such key \(there are steps, .*lr'
 expect 2 "$bmtool" train c.yaml --run ''
@@ -136,7 +136,7 @@ expect 1 "$bmtool" resume alldead
 says 'alldead: none of its 1 checkpoints is sound'
 
 expect 5 "$bmtool" train c.yaml --run bad --set train.batch=1000000000
-says_once 'train.batch: 1000000000 windows of 64 tokens: .*host memory'
+says_once 'train.batch: 1000000000 samples of .*host memory'
 expect 5 "$bmtool" train c.yaml --run bad --set train.steps=1000000000000
 says_once 'train.steps: .*memory'
 

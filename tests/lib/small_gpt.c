@@ -41,7 +41,7 @@ void small_gpt_open(small_gpt *s)
     s->model = bm_model_find("gpt");
     s->config = small_gpt_config((const char *const[]){"model.layers=2", "model.heads=2", "model.width=24", "model.context=40",
                                                        "model.vocab=41", "model.dropout=0.5", NULL});
-    const bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = SMALL_CONTEXT, .loss_scale = 1};
+    const bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = SMALL_CONTEXT};
     test_ok(bm_network_build(&s->forward, s->model, s->config, &r, 0));
     bm_graph_output(s->forward.graph, s->forward.io.logits, "logits");
     bm_graph_output(s->forward.graph, s->forward.io.hidden, "hidden");
@@ -65,10 +65,10 @@ void small_gpt_ids(int32_t *ids, int64_t n, uint32_t seed)
     for (int64_t i = 0; i < n; i++) ids[i] = (int32_t)(bm_rng_at(seed, 3, 3, (uint64_t)i) % SMALL_VOCAB);
 }
 
-bm_tokens *small_gpt_data(const char *path, int64_t n, double val_fraction)
+bm_data *small_gpt_data(const char *path, int64_t n, double val_fraction)
 {
     bm_tokens_writer *w = NULL;
-    bm_tokens *t = NULL;
+    bm_data *d = NULL;
     bm_content_id id;
     bm_tokens_opts opts = bm_tokens_opts_default();
     opts.vocab_size = SMALL_VOCAB;
@@ -82,8 +82,8 @@ bm_tokens *small_gpt_data(const char *path, int64_t n, double val_fraction)
     test_ok(bm_tokens_writer_commit(&id, w));
     bm_tokens_writer_destroy(w);
     free(ids);
-    test_ok(bm_tokens_open(&t, path));
-    return t;
+    test_ok(bm_data_open(&d, path));
+    return d;
 }
 
 void small_gpt_forward(small_gpt *s, float *logits, float *hidden, const int32_t *ids, int64_t n)

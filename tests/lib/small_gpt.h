@@ -4,7 +4,7 @@
 #ifndef BM_TESTS_LIB_SMALL_GPT_H
 #define BM_TESTS_LIB_SMALL_GPT_H
 
-#include "io/store/dataset.h"
+#include "io/store/data.h"
 #include "models/nn/network.h"
 #include "models/nn/params.h"
 
@@ -27,7 +27,7 @@ void small_gpt_close(small_gpt *s);
 /* n random ids (the same for the same seed). */
 void small_gpt_ids(int32_t *ids, int64_t n, uint32_t seed);
 /* A data set of `n` of them at `path`, opened; the last `val_fraction` of it is the validation part. */
-bm_tokens *small_gpt_data(const char *path, int64_t n, double val_fraction);
+bm_data *small_gpt_data(const char *path, int64_t n, double val_fraction);
 
 /* The full forward pass over n <= SMALL_CONTEXT ids: logits [n, SMALL_VOCAB] and hidden [n, SMALL_WIDTH]; either may be
  * NULL. */

@@ -147,6 +147,20 @@ static void assert_near(double got, double want, double relative, const char *wh
 
 /* ---- tests ---- */
 
+/* A step on the first batch of the fixture. */
+static bm_status first_step(bm_learner *l, int64_t n, double lr, int32_t *inputs, int32_t *targets)
+{
+    const bm_sample_form f = bm_learner_form(l);
+    const bm_batch b = bm_batch_of(&f, batch, inputs, targets, NULL);
+    return bm_learner_step(l, n, lr, &b);
+}
+
+/* A step on batch n. */
+static bm_status step(bm_learner *l, int64_t n, double lr, int32_t *inputs, int32_t *targets)
+{
+    return first_step(l, n, lr, inputs + n * batch * window, targets + n * batch * window);
+}
+
 /* Asked for are 1e-5 of the loss and 1e-4 of each gradient; what f32 reaches is in the fixture's attributes f32_*, and with ten
  * times that a mistake has less room to hide. */
 static void one_pass(const char *gemm)
@@ -159,7 +173,7 @@ static void one_pass(const char *gemm)
     test_ok(bm_learner_create(&l, engine, bm_model_find("gpt"), config, gemm));
     load(bm_learner_params(l));
     /* The gradients of the bank are those before clipping; a rate of 0 leaves the weights. */
-    test_ok(bm_learner_step(l, 1, 0.0, inputs, targets));
+    test_ok(first_step(l, 1, 0.0, inputs, targets));
     test_ok(bm_learner_collect(l, &r));
     assert_near(r.loss, *loss, 1e-6, "the loss");
     compare(bm_learner_params(l), BM_PLACE_GRAD, "grads", 5e-6);
@@ -170,7 +184,7 @@ static void one_pass(const char *gemm)
     bm_network p;
     bm_params *params = NULL;
     memset(&p, 0, sizeof p);
-    bm_model_request request = {.mode = BM_MODEL_EVAL, .batch = batch, .window = window, .loss_scale = 1};
+    bm_model_request request = {.mode = BM_MODEL_EVAL, .batch = batch, .window = window};
     test_ok(bm_network_build(&p, bm_model_find("gpt"), config, &request, 0));
     bm_graph_output(p.graph, p.io.logits, "logits");
     test_ok(bm_params_create(&params, engine, p.nn, p.graph, &(bm_params_opts){0}));
@@ -205,7 +219,7 @@ static void ten_steps(const char *gemm)
     load(bm_learner_params(l));
     for (int n = 1; n <= steps + 1; n++) {
         bm_step_result r;
-        if (n <= steps) test_ok(bm_learner_step(l, n, attr("lr"), inputs + n * batch * window, targets + n * batch * window));
+        if (n <= steps) test_ok(step(l, n, attr("lr"), inputs, targets));
         if (n == 1) continue; /* one ahead */
         test_ok(bm_learner_collect(l, &r));
         ck_assert_int_eq(r.step, n - 1);
@@ -265,7 +279,7 @@ START_TEST(in_bf16_it_is_pytorchs_but_for_the_rounding)
     if (_i) set("train.micro_batch=2");
     test_ok(bm_learner_create(&l, engine, bm_model_find("gpt"), config, NULL));
     load(bm_learner_params(l));
-    test_ok(bm_learner_step(l, 1, 0.0, inputs, targets));
+    test_ok(first_step(l, 1, 0.0, inputs, targets));
     test_ok(bm_learner_collect(l, &r));
     assert_near(r.loss, *loss, 1e-3, "the loss");
     const double worst = compare(bm_learner_params(l), BM_PLACE_GRAD, "grads", 3e-2);
@@ -273,7 +287,7 @@ START_TEST(in_bf16_it_is_pytorchs_but_for_the_rounding)
     compare(bm_learner_params(l), BM_PLACE_WEIGHT, "params", 0);
     for (int i = 0; i < 2; i++) test_ok(bm_bank_clear(bm_params_bank(bm_learner_params(l), (bm_place)(BM_PLACE_STATE0 + i))));
     for (int n = 1; n <= steps; n++) {
-        test_ok(bm_learner_step(l, n, attr("lr"), inputs + n * batch * window, targets + n * batch * window));
+        test_ok(step(l, n, attr("lr"), inputs, targets));
         test_ok(bm_learner_collect(l, &r));
         assert_near(r.loss, losses[n - 1], 5e-3, "the loss of a step");
     }
@@ -289,7 +303,7 @@ static int64_t temporary_bytes(int recompute)
 {
     bm_network p;
     memset(&p, 0, sizeof p);
-    bm_model_request request = {.mode = BM_MODEL_TRAIN, .batch = batch, .window = window, .loss_scale = 1, .recompute = recompute};
+    bm_model_request request = {.mode = BM_MODEL_TRAIN, .batch = batch, .window = window, .recompute = recompute};
     bm_limits limits = bm_limits_default(BM_DEVICE_CPU, (int64_t)1 << 34);
     bm_plan_memory m;
     test_ok(bm_network_build(&p, bm_model_find("gpt"), config, &request, 0));
@@ -319,7 +333,7 @@ START_TEST(an_update_is_the_same_each_time)
         test_ok(bm_learner_create(&l, engine, bm_model_find("gpt"), config, NULL));
         load(bm_learner_params(l));
         for (int n = 1; n <= 3; n++) {
-            test_ok(bm_learner_step(l, n, 1e-3, inputs + n * batch * window, targets + n * batch * window));
+            test_ok(step(l, n, 1e-3, inputs, targets));
             test_ok(bm_learner_collect(l, &r));
         }
         bm_bank *b = bm_params_bank(bm_learner_params(l), BM_PLACE_WEIGHT);
@@ -347,7 +361,7 @@ START_TEST(a_step_is_over_when_the_device_is_done)
     test_ok(bm_learner_create(&l, engine, bm_model_find("gpt"), config, "tiled"));
     load(bm_learner_params(l));
     double began = bm_now_s();
-    for (int n = 1; n <= 2; n++) test_ok(bm_learner_step(l, n, 1e-3, inputs, targets));
+    for (int n = 1; n <= 2; n++) test_ok(first_step(l, n, 1e-3, inputs, targets));
     test_ok(bm_queue_finish(bm_engine_queue(engine)));
     double over = bm_now_s();
     while (bm_now_s() < over + 0.3) continue;
@@ -363,10 +377,11 @@ END_TEST
 START_TEST(heads_that_do_not_divide_the_width_are_named)
 {
     set("model.heads=5");
-    test_fails(bm_model_find("gpt")->check(config, 0), BM_ERR_CONFIG, "model.heads: 5 heads do not divide model.width 36");
+    test_fails(bm_model_find("gpt")->check(config), BM_ERR_CONFIG, "model.heads: 5 heads do not divide model.width 36");
     set("model.heads=4");
     set("model.vocab=96");
-    test_fails(bm_model_find("gpt")->check(config, 97), BM_ERR_CONFIG, "model.vocab: 96 is less than the 97 tokens");
+    const bm_sample_form f = bm_sample_tokens(window, 97);
+    test_fails(bm_model_find("gpt")->fit(config, &f), BM_ERR_CONFIG, "model.vocab: 96 is less than the 97 tokens");
 }
 END_TEST
 

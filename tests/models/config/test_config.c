@@ -21,10 +21,14 @@ static const bm_config_key gpt_keys[] = {
     {"norm_eps", BM_CONFIG_F64, "1e-5", "(0, inf)", "added to the variance"},
     {"vocab", BM_CONFIG_I64, "null", "[1, inf)", "null: the data set's"},
 };
-static const bm_config_key mlp_keys[] = {{"hidden", BM_CONFIG_I64, "64", "[1, inf)", "units"}};
+static const bm_config_key mlp_keys[] = {
+    {"hidden", BM_CONFIG_I64, "64", "[1, inf)", "units"},
+    {"widths", BM_CONFIG_LIST, "[64, 32]", "[1, inf)", "units of each layer"},
+    {"input", BM_CONFIG_LIST, "null", "[1, 100]", "null: the data set's"},
+};
 static const char *const mlp_defaults[] = {"train.lr=0.5", "train.schedule=constant", NULL};
 static const bm_config_family gpt = {"gpt", gpt_keys, sizeof gpt_keys / sizeof *gpt_keys, NULL};
-static const bm_config_family mlp = {"mlp", mlp_keys, 1, mlp_defaults};
+static const bm_config_family mlp = {"mlp", mlp_keys, sizeof mlp_keys / sizeof *mlp_keys, mlp_defaults};
 static const bm_config_family *const families[] = {&gpt, &mlp};
 
 static bm_config *config(void)
@@ -100,6 +104,50 @@ START_TEST(a_file_sets_values_of_every_type)
 }
 END_TEST
 
+static void check_list(const bm_config *c, const char *key, int n, const int64_t *want)
+{
+    int64_t got[BM_CONFIG_LIST_MOST];
+    ck_assert_int_eq(bm_config_list(got, c, key), n);
+    for (int i = 0; i < n; i++) ck_assert_int_eq(got[i], want[i]);
+}
+
+START_TEST(lists_and_counts_are_read_and_written)
+{
+    static const char *const texts[] = {"model: {family: mlp, widths: [7, 8, 9]}\n",
+                                        "model:\n  family: mlp\n  widths:\n  - 7\n  - 8\n  - 9\n"};
+    for (int i = 0; i < 2; i++) {
+        char *yaml = NULL, *json = NULL;
+        bm_config *c = loaded(texts[i]), *again;
+        check_list(c, "model.widths", 3, (const int64_t[]){7, 8, 9});
+        ck_assert(bm_config_is_null(c, "model.input"));
+        test_ok(bm_config_set_list(c, "model.input", (const int64_t[]){28, 28, 1}, 3));
+        test_ok(bm_config_set(c, "train.batch=all"));
+        test_ok(bm_config_set(c, "data.path=x"));
+        ck_assert_int_eq(bm_config_i64(c, "train.batch"), 0);
+        test_ok(bm_config_to_yaml(&yaml, c));
+        ck_assert_ptr_nonnull(strstr(yaml, "batch: all\n"));
+        again = loaded(yaml);
+        check_list(again, "model.widths", 3, (const int64_t[]){7, 8, 9});
+        check_list(again, "model.input", 3, (const int64_t[]){28, 28, 1});
+        ck_assert_int_eq(bm_config_i64(again, "train.batch"), 0);
+        bm_config_destroy(again);
+        test_ok(bm_config_to_json(&json, c));
+        again = config();
+        test_ok(bm_config_from_json(again, json, strlen(json), "j"));
+        check_list(again, "model.widths", 3, (const int64_t[]){7, 8, 9});
+        ck_assert_int_eq(bm_config_i64(again, "train.batch"), 0);
+        test_ok(bm_config_set(again, "model.widths=5"));
+        check_list(again, "model.widths", 1, (const int64_t[]){5});
+        test_ok(bm_config_set(again, "model.widths=[]"));
+        check_list(again, "model.widths", 0, NULL);
+        bm_config_destroy(again);
+        bm_config_destroy(c);
+        bm_free(yaml);
+        bm_free(json);
+    }
+}
+END_TEST
+
 /* What is wrong, and words of the message: place, key, what is expected. */
 static const struct { const char *text; const char *words;
 } faults[] = {
@@ -150,12 +198,17 @@ static const struct { const char *text; const char *words;
     {"train: *a\n", "anchors and aliases are not accepted"},
     {"train: {lr: !!float 1}\n", "t.yaml:1: tags are not accepted"},
     {"model: gpt\n", "t.yaml:1: model: expected keys below it, found \"gpt\""},
-    {"train: [1, 2]\n", "t.yaml:1: train: a list, but no key takes one"},
-    {"train: {lr: [1]}\n", "train.lr: a list, but no key takes one"},
+    {"train: [1, 2]\n", "t.yaml:1: train: expected keys below it, found \"1, 2\""},
+    {"train: {lr: [1]}\n", "train.lr: a list, but it takes one value"},
     {"train: {lr: {x: 1}}\n", "t.yaml:1: train.lr: a mapping, but a value is expected"},
-    {"? [a]\n: 1\n", "a list"},
+    {"? [a]\n: 1\n", "a key must be a word"},
     {"? {a: 1}\n: 1\n", "a key must be a word"},
-    {"- 1\n", "a list, but no key takes one"},
+    {"model: {family: mlp, widths: [1, 0]}\n", "model.widths: 1, 0: expected a list of integers >= 1"},
+    {"model: {family: mlp, widths: [1, x]}\n", "model.widths: 1, x: expected a list of integers"},
+    {"model: {family: mlp, widths: [1, [2]]}\n", "t.yaml:1: model.widths: expected a list of numbers"},
+    {"model: {family: mlp, input: [101]}\n", "model.input: 101: expected a list of integers >= 1 and <= 100 or null"},
+    {"train: {batch: most}\n", "train.batch: most: expected an integer >= 1 or all"},
+    {"- 1\n", "expected keys (model:, data:, train:), found a list"},
     {"hello\n", "t.yaml:1: expected keys (model:, data:, train:), found a text"},
     {"", "no keys in it"},
     {"# nothing\n", "no keys in it"},
@@ -454,6 +507,7 @@ int main(void)
     tcase_add_test(t, yaml_that_was_written_reads_back_equal);
     tcase_add_test(t, json_that_was_written_reads_back_equal);
     tcase_add_loop_test(t, hostile_json_is_refused, 0, sizeof json_faults / sizeof *json_faults);
+    tcase_add_test(t, lists_and_counts_are_read_and_written);
     tcase_add_test(t, help_lists_every_key);
     tcase_add_test(t, failing_memory_is_reported_and_nothing_leaks);
     suite_add_tcase(s, t);

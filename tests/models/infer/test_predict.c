@@ -14,7 +14,7 @@
 enum { WINDOW = 12, SAMPLES = 7, TOKENS = SAMPLES * WINDOW + 5 }; /* and 5 that fill no sample */
 
 static small_gpt s;
-static bm_tokens *data;
+static bm_data *data;
 
 static void open_all(void)
 {
@@ -23,7 +23,7 @@ static void open_all(void)
 }
 static void close_all(void)
 {
-    bm_tokens_close(data);
+    bm_data_close(data);
     small_gpt_close(&s);
 }
 
@@ -53,7 +53,7 @@ START_TEST(every_sample_has_its_forward_pass)
     bm_store *f = NULL;
     uint64_t window = 0;
     test_ok(predict(
-        out, &(bm_predict_opts){.batch = batches[_i], .window = WINDOW, .logits = 1, .hidden = 1, .replace = 1}));
+        out, &(bm_predict_opts){.batch = batches[_i], .window = WINDOW, .outputs = 1, .hidden = 1, .replace = 1}));
     test_ok(bm_store_open(&f, out));
     test_ok(bm_store_attr_u64(&window, f, "/outputs", "window"));
     ck_assert_uint_eq(window, WINDOW);
@@ -79,7 +79,7 @@ START_TEST(only_what_is_asked_for_is_written)
         const char *out = test_path("predict-one.h5");
         bm_store *f = NULL;
         test_ok(predict(
-            out, &(bm_predict_opts){.batch = 4, .window = WINDOW, .logits = !hidden, .hidden = hidden, .replace = 1}));
+            out, &(bm_predict_opts){.batch = 4, .window = WINDOW, .outputs = !hidden, .hidden = hidden, .replace = 1}));
         test_ok(bm_store_open(&f, out));
         ck_assert_int_eq(bm_store_find(f, "/outputs/logits") != NULL, !hidden);
         ck_assert_int_eq(bm_store_find(f, "/outputs/hidden") != NULL, hidden);
@@ -106,7 +106,7 @@ START_TEST(progress_is_told_and_may_end_it)
 {
     const char *out = test_path("predict-stopped.h5");
     watch w = {.stop_at = -1};
-    bm_predict_opts o = {.batch = 3, .window = WINDOW, .logits = 1, .progress = progress, .user = &w};
+    bm_predict_opts o = {.batch = 3, .window = WINDOW, .outputs = 1, .progress = progress, .user = &w};
     unlink(out);
     w.stop_at = 3;
     test_fails(predict(out, &o), BM_ERR_STOPPED, "stopped by the test");
@@ -125,7 +125,7 @@ END_TEST
 
 START_TEST(a_window_longer_than_the_data_is_refused)
 {
-    bm_predict_opts o = {.batch = 1, .window = TOKENS + 1, .logits = 1};
+    bm_predict_opts o = {.batch = 1, .window = TOKENS + 1, .outputs = 1};
     test_fails(predict(test_path("predict-none.h5"), &o), BM_ERR_CONFIG, "predict.h5 has 89 tokens, a sample has 90");
     ck_assert_int_ne(access(test_path("predict-none.h5"), F_OK), 0);
 }
@@ -136,7 +136,7 @@ static bm_status make(void *arg)
     (void)arg;
     return predict(
         test_path("predict-alloc.h5"),
-        &(bm_predict_opts){.batch = 3, .window = WINDOW, .logits = 1, .hidden = 1, .gemm = "tiled", .replace = 1});
+        &(bm_predict_opts){.batch = 3, .window = WINDOW, .outputs = 1, .hidden = 1, .gemm = "tiled", .replace = 1});
 }
 
 START_TEST(every_failing_allocation_is_told)

@@ -12,7 +12,7 @@
 enum { WINDOW = 12, TOKENS = 200, TRAIN = 100 }; /* windows with their targets: 8 of each part */
 
 static small_gpt s;
-static bm_tokens *data;
+static bm_data *data;
 
 static void open_all(void)
 {
@@ -21,7 +21,7 @@ static void open_all(void)
 }
 static void close_all(void)
 {
-    bm_tokens_close(data);
+    bm_data_close(data);
     small_gpt_close(&s);
 }
 
@@ -52,7 +52,7 @@ static void check(bm_evaluator *v, int64_t start, int64_t windows)
     bm_evaluation e = {.loss = NAN};
     const double want = mean_nats(start, windows);
     double first = 0;
-    ck_assert_int_eq(bm_evaluator_windows(v), windows);
+    ck_assert_int_eq(bm_evaluator_samples(v), windows);
     for (int run = 0; run < 2; run++) { /* it begins anew each time */
         test_ok(bm_evaluator_run(v, &e, NULL, NULL));
         ck_assert_int_eq(e.tokens, windows * WINDOW);
