@@ -58,7 +58,7 @@ bm_status bm_bench_generation(bm_generation *out, bm_session *s, const bm_model 
     bm_network n = {0};
     bm_params *params = NULL;
     bm_generator *g = NULL;
-    const bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .loss_scale = 1.0f, .stored = weights};
+    const bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .stored = weights};
     const int64_t half = bm_config_i64(c, "model.context") / 2;
     const int tied = bm_config_has(c, "model.tie_embeddings") && bm_config_bool(c, "model.tie_embeddings");
     *out = (bm_generation){.prompt = half < PROMPT ? half > 0 ? half : 1 : PROMPT};

@@ -48,7 +48,7 @@ bm_status bm_use_load(bm_use *u, const char *device, const char *gemm, bm_dtype 
     bm_status status = bm_session_open(&u->session, &so);
     if (status) return status;
     /* One window is enough to know the parameters. */
-    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .loss_scale = 1.0f, .stored = weights};
+    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .stored = weights};
     bm_params_opts po = {0};
     BM_GO(bm_network_build(&p, u->model, u->config, &r, 0));
     BM_GO(bm_params_create(&u->params, u->session.engine, p.nn, p.graph, &po));

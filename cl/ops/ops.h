@@ -78,10 +78,11 @@ BM_API bm_value *bm_attention_cached(bm_graph *g, bm_value *qkv, bm_value *k_cac
 /* ---- cl/ops/softmax.c ---- */
 BM_API bm_value *bm_softmax(bm_graph *g, bm_value *x); /* over the last dimension */
 
-/* ---- cl/ops/xent.c: softmax + cross-entropy, logits [R, V], targets [R] i32 -> loss [1] f32 = scale * sum over rows of
- * (logsumexp(row) - row[target]); rows whose target is negative do not count. The gradient replaces the logits where they
- * lie: [R, V] is never kept twice. `rows` (may be NULL) gets the loss of each row, [R] f32. ---- */
-BM_API bm_value *bm_softmax_xent(bm_graph *g, bm_value **rows, bm_value *logits, bm_value *targets, float scale);
+/* ---- cl/ops/xent.c: softmax + cross-entropy, logits [R, V], targets [R] i32 -> loss [1] f32 = the run-time scalar
+ * BM_RT_LOSS_SCALE times the sum over rows of (logsumexp(row) - row[target]); rows whose target is negative do not count. The
+ * gradient replaces the logits where they lie: [R, V] is never kept twice. `rows` (may be NULL) gets the loss of each row,
+ * [R] f32. ---- */
+BM_API bm_value *bm_softmax_xent(bm_graph *g, bm_value **rows, bm_value *logits, bm_value *targets);
 
 /* ---- cl/ops/dropout.c: x * mask / (1 - p); the mask is Philox of (seed, stream, BM_RT_RNG_STEP, element), never kept.
  * p = 0 returns x. Srivastava et al. 2014. ---- */

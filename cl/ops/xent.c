@@ -40,21 +40,20 @@ static bm_status launch(bm_launcher *l, const bm_node *n)
 {
     char options[BM_OPS_OPTIONS];
     const bm_value *x = n->inputs[0], *dx = n->outputs[DLOGITS];
-    const float scale = *(const float *)n->attrs;
     const int64_t rows = bm_ops_rows(x), last = bm_ops_last(x), each = bm_ops_rows_each(l, last);
-    const bm_arg of_rows = bm_arg_mem(bm_launcher_mem(l, n->outputs[ROWS]));
+    const bm_arg of_rows = bm_arg_mem(bm_launcher_mem(l, n->outputs[ROWS])), rt = bm_arg_mem(bm_launcher_scalars(l));
     const bm_arg args[] = {bm_arg_mem(bm_launcher_mem(l, x)),
                            bm_arg_mem(bm_launcher_mem(l, n->inputs[1])),
                            of_rows,
                            bm_arg_mem(dx->used ? bm_launcher_mem(l, dx) : NULL),
+                           rt,
                            bm_arg_i64(rows),
                            bm_arg_i64(last),
-                           bm_arg_i64(each),
-                           bm_arg_f32(scale)};
+                           bm_arg_i64(each)};
     bm_kernel_launch k = {.source = "ops/xent", .kernel = "xent", .args = args, .n_args = 8};
     k.options = bm_ops_options(options, l, x->dtype);
     bm_ops_launch_groups(l, &k, bm_ceil_div(rows, each));
-    const bm_arg sum[] = {of_rows, bm_arg_mem(bm_launcher_mem(l, n->outputs[LOSS])), bm_arg_i64(rows), bm_arg_f32(scale)};
+    const bm_arg sum[] = {of_rows, bm_arg_mem(bm_launcher_mem(l, n->outputs[LOSS])), rt, bm_arg_i64(rows)};
     k.kernel = "xent_loss";
     k.args = sum;
     k.n_args = 4;
@@ -62,13 +61,12 @@ static bm_status launch(bm_launcher *l, const bm_node *n)
     return bm_launcher_status(l);
 }
 
-static const bm_op op_xent = {.name = "softmax_xent", .attrs_bytes = sizeof(float), .infer = infer, .gradient = gradient,
-                              .cost = cost, .launch = launch};
+static const bm_op op_xent = {.name = "softmax_xent", .infer = infer, .gradient = gradient, .cost = cost, .launch = launch};
 
-bm_value *bm_softmax_xent(bm_graph *g, bm_value **rows, bm_value *logits, bm_value *targets, float scale)
+bm_value *bm_softmax_xent(bm_graph *g, bm_value **rows, bm_value *logits, bm_value *targets)
 {
     bm_value *const in[] = {logits, targets};
-    bm_node *n = bm_node_create(g, &op_xent, &scale, in, 2, 0);
+    bm_node *n = bm_node_create(g, &op_xent, NULL, in, 2, 0);
     if (rows) *rows = n ? n->outputs[ROWS] : NULL;
     return bm_node_first(n);
 }

@@ -4,22 +4,24 @@
  *                  dx[r, i] = scale (exp(x[r, i]) / sum - (i == target[r]))
  *     xent_loss    loss[0] = scale sum over r of rows[r]
  *
- * x, dx [rows, n]; targets [rows] i32; rows [rows] f32; loss [1] f32. dx may be NULL (forward alone) or the memory of x: a row
- * is read once from memory, and written while it is in the cache. A negative target: the row counts for nothing. A target from n
- * on, which the host should have refused: loss and gradient are NaN.
+ * scale is the run-time scalar BM_RT_LOSS_SCALE. x, dx [rows, n]; targets [rows] i32; rows [rows] f32; loss [1] f32. dx may be
+ * NULL (forward alone) or the memory of x: a row is read once from memory, and written while it is in the cache. A negative target:
+ * the row counts for nothing. A target from n on, which the host should have refused: loss and gradient are NaN.
  *
  * xent: a work-group a row. xent_loss: one work-group, an order that depends on `rows` alone. Local memory: 512 bytes in the
  * plain form. Options: STORAGE (types.clh), CPU (grid.clh). */
 
 #include "logsum.clh"
 #include "reduce.clh"
+#include "scalars.clh"
 
 #define ZERO_STEP(w) PUT(w, (VEC(w))(0.0f), dx, r * n + i);
 #define GRADIENT_STEP(w) PUT(w, EXP(w, GET(w, x, r * n + i) - (VEC(w))(ms.x)) * (VEC(w))(factor), dx, r * n + i);
 
 __kernel void xent(__global const stored *x, __global const int *targets, __global float *loss_of, __global stored *dx,
-                   const long rows, const long n, const long each, const float scale)
+                   __global const uint *rt, const long rows, const long n, const long each)
 {
+    const float scale = as_float(rt[BM_RT_LOSS_SCALE]);
     LOCAL_PAIR
     ROWS(rows, each)
     {
@@ -45,9 +47,9 @@ __kernel void xent(__global const stored *x, __global const int *targets, __glob
 
 REDUCTION(sum_rows, 0, MAP_SAME)
 
-__kernel void xent_loss(__global const float *loss_of, __global float *loss, const long rows, const float scale)
+__kernel void xent_loss(__global const float *loss_of, __global float *loss, __global const uint *rt, const long rows)
 {
     LOCAL_LANES
     const float sum = sum_rows(loss_of, 0, rows, 0, 1, lanes);
-    if (LANE == 0) loss[0] = scale * sum;
+    if (LANE == 0) loss[0] = as_float(rt[BM_RT_LOSS_SCALE]) * sum;
 }

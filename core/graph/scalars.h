@@ -13,6 +13,7 @@
 #define BM_RT_BIAS2 6      /* float: 1 - beta2^t */
 #define BM_RT_POSITION 7   /* uint: decoding: tokens already in the key/value cache */
 #define BM_RT_LENGTH 8     /* uint: valid rows of a short last batch; all rows when it is the batch's size */
+#define BM_RT_LOSS_SCALE 9 /* float: a loss is this times the sum of what counts: 1 / targets of the whole step when training */
 #define BM_RT_USER 16      /* slots from here on are free for models */
 #define BM_RT_SLOTS 64
 

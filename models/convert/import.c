@@ -224,7 +224,7 @@ bm_status bm_convert_import(const char *in, const char *out, const bm_convert_op
 {
     bm_status status;
     import m = {.opts = opts, .in_hand = -1};
-    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .loss_scale = 1.0f};
+    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1};
     BM_GO(bm_safetensors_open(&m.in, in));
     BM_GO(make_config(&m, in));
     BM_GO(bm_network_build(&m.network, m.model, m.config, &r, 0));

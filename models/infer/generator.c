@@ -26,8 +26,7 @@ struct bm_generator {
 static bm_status plan(bm_generator *g, bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params, const char *gemm)
 {
     for (size_t i = 0; i < LENGTHS; i++) {
-        const bm_model_request r = {.mode = BM_MODEL_DECODE, .batch = 1, .window = g->length[i], .loss_scale = 1.0f,
-                                    .stored = bm_params_stored(params)};
+        const bm_model_request r = {.mode = BM_MODEL_DECODE, .batch = 1, .window = g->length[i], .stored = bm_params_stored(params)};
         BM_TRY(bm_network_build(&g->networks[i], m, c, &r, 0));
     }
     BM_TRY(bm_layout_create(&g->cache_layout, g->networks[0].graph, BM_PLACE_CACHE, bm_engine_limits(e)));

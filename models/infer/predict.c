@@ -74,8 +74,7 @@ bm_status bm_predict(bm_engine *e, const bm_model *m, const bm_config *c, bm_par
     wo.kind = BM_STORE_DATASET;
     wo.replace = opts->replace;
     BM_GO(bm_writer_create(&p.writer, path, &wo));
-    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = opts->batch, .window = opts->window, .loss_scale = 1.0f,
-                          .stored = bm_params_stored(params)};
+    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = opts->batch, .window = opts->window, .stored = bm_params_stored(params)};
     BM_GO(bm_network_build(&p.network, m, c, &r, 0));
     if (opts->logits) BM_GO(add_output(&p, "/outputs/logits", p.network.io.logits));
     if (opts->hidden) BM_GO(add_output(&p, "/outputs/hidden", p.network.io.hidden));

@@ -23,7 +23,6 @@ typedef struct bm_model_request {
     bm_model_mode mode;
     int64_t batch;    /* B */
     int64_t window;   /* T, at most the context */
-    float loss_scale; /* loss = loss_scale * sum of nats: 1 / tokens of the whole step when training */
     int recompute;    /* blocks are computed again for the gradient */
     bm_dtype dtype;   /* of activations and of the weights as layers read them */
     bm_dtype stored;  /* of tensors of rank 2 and more where they lie (bm_nn_set_stored); f32 when training */
@@ -33,7 +32,7 @@ typedef struct bm_model_request {
 typedef struct bm_model_io {
     bm_value *inputs;  /* "inputs" [B, T] i32 */
     bm_value *targets; /* "targets" [B, T] i32; negative: does not count */
-    bm_value *loss;    /* [1] f32 */
+    bm_value *loss;    /* [1] f32: BM_RT_LOSS_SCALE times the sum of nats */
     bm_value *rows;    /* [B T] f32, the loss of each token (EVAL) */
     bm_value *logits;  /* EVAL: [B T, V]; DECODE: [B, V] */
     bm_value *hidden;  /* [B, T, C]: what the head reads (EVAL) */

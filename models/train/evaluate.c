@@ -2,6 +2,7 @@
 
 #include "core/base/checked.h"
 #include "core/base/mem.h"
+#include "core/graph/scalars.h"
 #include "io/store/loader.h"
 
 struct bm_evaluator {
@@ -38,12 +39,12 @@ bm_status bm_evaluator_create(bm_evaluator **out, bm_engine *e, const bm_model *
     v->targets = bm_calloc(cells, sizeof *v->targets);
     if (!v->inputs || !v->targets) goto done;
     BM_GO(make_loader(v, data, opts));
-    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = opts->batch, .window = opts->window, .loss_scale = 1.0f,
-                          .stored = bm_params_stored(params)};
+    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = opts->batch, .window = opts->window, .stored = bm_params_stored(params)};
     BM_GO(bm_network_build(&v->network, m, c, &r, 0));
     bm_plan_opts plan = {.gemm = opts->gemm, .share_temps = opts->share_temps};
     plan.banks = bm_params_banks(params, &plan.n_banks);
     BM_GO(bm_network_plan(&v->network, e, &plan));
+    bm_plan_set_f32(v->network.plan, BM_RT_LOSS_SCALE, 1.0f);
 done:
     if (status) bm_evaluator_destroy(v);
     else *out = v;

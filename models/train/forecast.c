@@ -60,7 +60,7 @@ static bm_status add_evaluation(const forecast *w, int64_t micro, const bm_mempl
     if (task->data && !bm_tokens_has_split(task->data, "val")) return BM_OK;
     if (task->data) BM_TRY(bm_tokens_split(&start, &count, task->data, "val"));
     if (task->data && count < task->window + 1) return BM_OK;
-    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = micro, .window = task->window, .loss_scale = 1.0f};
+    bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = micro, .window = task->window};
     bm_status status = bm_network_build(&p, task->model, task->config, &r, 0);
     if (!status) status = add_plan(w, NULL, p.graph, share);
     bm_network_finish(&p);

@@ -39,7 +39,6 @@ bm_model_request bm_learner_request(const bm_config *c)
     bm_model_request r = {.mode = BM_MODEL_TRAIN, .batch = micro < batch ? micro : batch,
                           .recompute = bm_config_bool(c, "train.recompute")};
     r.window = bm_config_is_null(c, "data.window") ? bm_config_i64(c, "model.context") : bm_config_i64(c, "data.window");
-    r.loss_scale = 1.0f / (float)(batch * r.window);
     bm_dtype_parse(&r.dtype, bm_config_string(c, "train.dtype")); /* one of the choices */
     return r;
 }
@@ -228,6 +227,7 @@ static bm_status feed(bm_learner *l, bm_network *p, int64_t n, int64_t m, const 
     bm_plan_set_u32(p->plan, BM_RT_SEED_HI, (uint32_t)(seed >> 32));
     bm_plan_set_u32(p->plan, BM_RT_STEP, (uint32_t)n);
     bm_plan_set_u32(p->plan, BM_RT_RNG_STEP, (uint32_t)(n * l->micros + m));
+    bm_plan_set_f32(p->plan, BM_RT_LOSS_SCALE, 1.0f / (float)(l->batch * l->window));
     return BM_OK;
 }
 

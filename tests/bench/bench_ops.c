@@ -97,7 +97,7 @@ static void build_xent(bm_graph *g, const subject *s)
     const int64_t V = 50257, R = rows * WIDTH / V;
     bm_value *x = bm_graph_input(g, "x", BM_F32, BM_SHAPE(R, V)), *loss;
     if (s->act) bm_graph_want_gradient(g, x);
-    loss = bm_softmax_xent(g, NULL, x, bm_graph_input(g, "ids", BM_I32, BM_SHAPE(R)), 1.0f);
+    loss = bm_softmax_xent(g, NULL, x, bm_graph_input(g, "ids", BM_I32, BM_SHAPE(R)));
     keep(g, loss);
     if (!s->act) return;
     bench_must(bm_graph_gradients(g, loss));

@@ -69,6 +69,7 @@ void bench_plan(bench_run *r)
     bm_plan_opts opts = {.banks = r->banks, .n_banks = r->n_banks};
     bench_must(bm_plan_create(&r->plan, r->engine, r->graph, &opts));
     bm_plan_set_f32(r->plan, BM_RT_LR, 1e-3f);
+    bm_plan_set_f32(r->plan, BM_RT_LOSS_SCALE, 1.0f);
     bm_plan_set_f32(r->plan, BM_RT_BIAS1, 0.1f);
     bm_plan_set_f32(r->plan, BM_RT_BIAS2, 0.01f);
     for (int i = 0; i < r->graph->n_values; i++) {

@@ -41,7 +41,7 @@ void small_gpt_open(small_gpt *s)
     s->model = bm_model_find("gpt");
     s->config = small_gpt_config((const char *const[]){"model.layers=2", "model.heads=2", "model.width=24", "model.context=40",
                                                        "model.vocab=41", "model.dropout=0.5", NULL});
-    const bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = SMALL_CONTEXT, .loss_scale = 1};
+    const bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = SMALL_CONTEXT};
     test_ok(bm_network_build(&s->forward, s->model, s->config, &r, 0));
     bm_graph_output(s->forward.graph, s->forward.io.logits, "logits");
     bm_graph_output(s->forward.graph, s->forward.io.hidden, "hidden");

@@ -170,7 +170,7 @@ static void one_pass(const char *gemm)
     bm_network p;
     bm_params *params = NULL;
     memset(&p, 0, sizeof p);
-    bm_model_request request = {.mode = BM_MODEL_EVAL, .batch = batch, .window = window, .loss_scale = 1};
+    bm_model_request request = {.mode = BM_MODEL_EVAL, .batch = batch, .window = window};
     test_ok(bm_network_build(&p, bm_model_find("gpt"), config, &request, 0));
     bm_graph_output(p.graph, p.io.logits, "logits");
     test_ok(bm_params_create(&params, engine, p.nn, p.graph, &(bm_params_opts){0}));
@@ -289,7 +289,7 @@ static int64_t temporary_bytes(int recompute)
 {
     bm_network p;
     memset(&p, 0, sizeof p);
-    bm_model_request request = {.mode = BM_MODEL_TRAIN, .batch = batch, .window = window, .loss_scale = 1, .recompute = recompute};
+    bm_model_request request = {.mode = BM_MODEL_TRAIN, .batch = batch, .window = window, .recompute = recompute};
     bm_limits limits = bm_limits_default(BM_DEVICE_CPU, (int64_t)1 << 34);
     bm_plan_memory m;
     test_ok(bm_network_build(&p, bm_model_find("gpt"), config, &request, 0));

@@ -40,6 +40,7 @@ typedef struct work {
         void *data;
     } in[8];
     int n;
+    float loss_scale;
 } work;
 
 static work start(const char *group, int form)
@@ -87,6 +88,7 @@ static void run(work *w)
 {
     test_ok(bm_graph_status(w->graph));
     test_ok(bm_plan_create(&w->plan, w->engine, w->graph, NULL));
+    bm_plan_set_f32(w->plan, BM_RT_LOSS_SCALE, w->loss_scale);
     for (int i = 0; i < w->n; i++) test_ok(bm_plan_write(w->plan, w->in[i].value, w->in[i].data));
     test_ok(bm_plan_run(w->plan));
 }
@@ -197,8 +199,8 @@ START_TEST(cross_entropy_and_its_gradient)
         work w = start("xent", form);
         int64_t rows = h5fixture_dim(fixture, "/xent/logits", 0), v = h5fixture_dim(fixture, "/xent/logits", 1);
         bm_value *logits = f32(&w, "logits", BM_SHAPE(rows, v)), *each = NULL;
-        bm_value *loss = bm_softmax_xent(w.graph, &each, logits, i32(&w, "targets", BM_SHAPE(rows)),
-                                         (float)h5fixture_attr(fixture, "/xent", "scale"));
+        bm_value *loss = bm_softmax_xent(w.graph, &each, logits, i32(&w, "targets", BM_SHAPE(rows)));
+        w.loss_scale = (float)h5fixture_attr(fixture, "/xent", "scale");
         bm_graph_output(w.graph, loss, "loss");
         bm_graph_output(w.graph, each, "rows");
         test_ok(bm_graph_gradients(w.graph, loss));

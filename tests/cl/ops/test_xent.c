@@ -4,6 +4,7 @@
 
 #include "cl/ops/ops.h"
 #include "core/base/rng.h"
+#include "core/graph/scalars.h"
 #include "tests/lib/optest.h"
 #include "tests/lib/test.h"
 
@@ -18,10 +19,16 @@ static double row_loss(const double *x, int64_t n, double target, double *lse)
     return target < 0 ? 0 : *lse - x[(int64_t)target];
 }
 
+static void prepare(bm_plan *p, const optest *t)
+{
+    (void)t;
+    bm_plan_set_f32(p, BM_RT_LOSS_SCALE, SCALE);
+}
+
 static void build_loss(bm_graph *g, bm_value **out, bm_value *const *in, const optest *t)
 {
     (void)t;
-    out[0] = bm_softmax_xent(g, NULL, in[0], in[1], SCALE);
+    out[0] = bm_softmax_xent(g, NULL, in[0], in[1]);
 }
 
 static void reference_loss(double *const *out, const double *const *in, const optest *t)
@@ -34,7 +41,7 @@ static void reference_loss(double *const *out, const double *const *in, const op
 
 static void build_rows(bm_graph *g, bm_value **out, bm_value *const *in, const optest *t)
 {
-    out[0] = bm_softmax_xent(g, &out[1], in[0], in[1], SCALE);
+    out[0] = bm_softmax_xent(g, &out[1], in[0], in[1]);
     (void)t;
 }
 
@@ -50,7 +57,8 @@ static void reference_rows(double *const *out, const double *const *in, const op
  * is negative. */
 static void check(const char *name, int64_t rows, int64_t n)
 {
-    optest t = {.name = name, .n_in = 2, .n_out = 1, .build = build_loss, .reference = reference_loss};
+    optest t = {.name = name, .n_in = 2, .n_out = 1, .build = build_loss, .reference = reference_loss,
+                .prepare = prepare};
     t.in[0] = (optest_input){.shape = BM_SHAPE(rows, n), .fill = OPTEST_UNIFORM, .low = -5, .high = 5, .gradient = rows > 0};
     t.in[1] = (optest_input){.shape = BM_SHAPE(rows), .fill = OPTEST_INDEX, .low = -1, .high = (double)n};
     t.c = 8;
@@ -102,7 +110,7 @@ static chain chain_build(int64_t rows, int64_t n, int keep_dx)
     c.targets = bm_graph_input(c.g, "targets", BM_I32, BM_SHAPE(rows));
     bm_graph_want_gradient(c.g, c.b);
     if (keep_dx) bm_graph_want_gradient(c.g, c.x);
-    c.loss = bm_softmax_xent(c.g, &c.rows, bm_add_bias(c.g, c.x, c.b), c.targets, SCALE);
+    c.loss = bm_softmax_xent(c.g, &c.rows, bm_add_bias(c.g, c.x, c.b), c.targets);
     bm_graph_output(c.g, c.loss, "loss");
     bm_graph_output(c.g, c.rows, "rows");
     test_ok(bm_graph_gradients(c.g, c.loss));
@@ -116,6 +124,7 @@ static void chain_run(chain *c, bm_form form, const float *x, const float *b, co
 {
     bm_plan_opts none = {0};
     test_ok(bm_plan_create(&c->plan, optest_engine(form), c->g, &none));
+    bm_plan_set_f32(c->plan, BM_RT_LOSS_SCALE, SCALE);
     test_ok(bm_plan_write(c->plan, c->x, x));
     test_ok(bm_plan_write(c->plan, c->b, b));
     test_ok(bm_plan_write(c->plan, c->targets, targets));
@@ -203,7 +212,7 @@ START_TEST(shapes_that_do_not_fit_are_refused)
         test_ok(bm_graph_create(&g, &opts));
         bm_value *x = bm_graph_input(g, "x", BM_F32, logits[i]), *y = bm_graph_input(g, "y", BM_I32, targets[i]);
         bm_value *rows = x;
-        ck_assert_ptr_null(bm_softmax_xent(g, &rows, x, y, 1.0f));
+        ck_assert_ptr_null(bm_softmax_xent(g, &rows, x, y));
         ck_assert_ptr_null(rows);
         ck_assert_int_eq(bm_graph_status(g), BM_ERR_SHAPE);
         bm_graph_destroy(g);

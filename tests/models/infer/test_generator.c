@@ -99,7 +99,7 @@ static bm_params *narrow(bm_dtype t)
 {
     bm_network n = {0};
     bm_params *p = NULL;
-    const bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .loss_scale = 1, .stored = t};
+    const bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .stored = t};
     test_ok(bm_network_build(&n, s.model, s.config, &r, 0));
     test_ok(bm_params_create(&p, s.engine, n.nn, n.graph, &(bm_params_opts){0}));
     bm_network_finish(&n);
@@ -192,7 +192,7 @@ START_TEST(it_takes_memory_for_caches_inputs_and_one_plan)
     bm_generator *g = generator("tiled");
     for (int i = 0; i < 3; i++) {
         static const int64_t lengths[] = {1, 32, SMALL_CONTEXT};
-        const bm_model_request r = {.mode = BM_MODEL_DECODE, .batch = 1, .window = lengths[i], .loss_scale = 1};
+        const bm_model_request r = {.mode = BM_MODEL_DECODE, .batch = 1, .window = lengths[i]};
         bm_network n = {0};
         bm_memplan *p = NULL;
         test_ok(bm_network_build(&n, s.model, s.config, &r, 0));
