@@ -16,8 +16,7 @@
  * Work-groups of 64 (and 64 floats of local memory), of 1 in the cpu form. Options: STORAGE (of r, y, dy, dr; types.clh), XSTORAGE
  * (the same, of x, sum, dsum, dv; default STORAGE), WSTORAGE (of w, b; default 0), CPU (grid.clh). */
 
-#include "grid.clh"
-#include "math.clh"
+#include "rowsum.clh"
 
 #ifndef WSTORAGE
 #define WSTORAGE 0
@@ -44,32 +43,6 @@ typedef STORED(XSTORAGE) wide; /* of the residual stream */
 #define FLOAD(w, p, i) PASTE(LOAD, w)(0, p, i)
 #define FSTORE(w, v, p, i) PASTE(STORE, w)(0, v, p, i)
 
-/* A sum over the columns of a row: `name`_16 or _4 gathers vectors, `name`_1 the rest. */
-#define SUM_OVER_ROW(name)                                                                                             \
-    floatw PASTE(name, WIDE) = 0.0f;                                                                                   \
-    float PASTE(name, 1) = 0.0f
-#if CPU
-#define LOCAL_LANES
-#define ROW_SUM(name) (sum16(name##16) + name##1)
-#else
-#define LOCAL_LANES __local float lanes[64];
-#define ROW_SUM(name) group_sum(name##4, name##1, lanes)
-
-FN float group_sum(float4 v, float rest, __local float *lanes)
-{
-    const size_t lane = get_local_id(0);
-    lanes[lane] = dot(v, (float4)(1.0f)) + rest;
-    for (size_t k = 32; k > 0; k >>= 1) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (lane < k) lanes[lane] += lanes[lane + k];
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    const float s = lanes[0];
-    barrier(CLK_LOCAL_MEM_FENCE); /* the lanes may be used again */
-    return s;
-}
-#endif
-
 #define V(w) (flags & RESIDUAL ? XLOAD(w, x, r * n + i) + GET(w, res, r * n + i) : XLOAD(w, x, r * n + i))
 
 #define MEAN_STEP(w) PASTE(s, w) += V(w);
@@ -87,18 +60,18 @@ __kernel void forward(__global const wide *x, __global const stored *res, __glob
                       __global float *mean_out, __global float *rstd_out, const long rows, const long n, const long each,
                       const float eps, const int flags)
 {
-    LOCAL_LANES
+    LOCAL_SUMS
     ROWS(rows, each)
     {
         float mean = 0.0f;
         if (!(flags & RMS)) {
             SUM_OVER_ROW(s);
             COLUMNS(n, MEAN_STEP)
-            mean = ROW_SUM(s) / (float)n;
+            mean = ROW_SUM(s, sums) / (float)n;
         }
         SUM_OVER_ROW(q);
         COLUMNS(n, VARIANCE_STEP)
-        const float rstd = 1.0f / sqrt(ROW_SUM(q) / (float)n + eps);
+        const float rstd = 1.0f / sqrt(ROW_SUM(q, sums) / (float)n + eps);
         COLUMNS(n, FORWARD_STEP)
         if (LANE == 0 && (flags & SAVE_MEAN)) mean_out[r] = mean;
         if (LANE == 0 && (flags & SAVE_RSTD)) rstd_out[r] = rstd;
@@ -140,7 +113,7 @@ __kernel void backward(__global const stored *dy, __global const wide *x, __glob
                        __global wide *dx, __global stored *dr, __global float *dw_part, __global float *db_part,
                        const long rows, const long n, const long each, const int flags)
 {
-    LOCAL_LANES
+    LOCAL_SUMS
     const size_t k = get_group_id(0);
     int first = 1;
     ROWS(rows, each)
@@ -151,8 +124,8 @@ __kernel void backward(__global const stored *dy, __global const wide *x, __glob
             SUM_OVER_ROW(a);
             SUM_OVER_ROW(c);
             COLUMNS(n, SUMS_STEP)
-            mean_g = flags & RMS ? 0.0f : ROW_SUM(a) / (float)n;
-            mean_gh = ROW_SUM(c) / (float)n;
+            mean_g = flags & RMS ? 0.0f : ROW_SUM(a, sums) / (float)n;
+            mean_gh = ROW_SUM(c, sums) / (float)n;
         }
         COLUMNS(n, BACKWARD_STEP)
         first = 0;

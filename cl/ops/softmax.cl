@@ -21,24 +21,18 @@ __kernel void softmax(__global const stored *x, __global stored *y, const long r
     }
 }
 
-#define DOT_STEP(w) PASTE(dot_, w) += GET(w, y, r * n + i) * GET(w, dy, r * n + i);
+#define DOT_STEP(w) PASTE(d, w) += GET(w, y, r * n + i) * GET(w, dy, r * n + i);
 #define BACKWARD_STEP(w) PUT(w, GET(w, y, r * n + i) * (GET(w, dy, r * n + i) - (VEC(w))(sum)), dx, r * n + i);
 
 __kernel void softmax_backward(__global const stored *y, __global const stored *dy, __global stored *dx, const long rows,
                                const long n, const long each)
 {
-    LOCAL_PAIR
+    LOCAL_SUMS
     ROWS(rows, each)
     {
-        floatw PASTE(dot_, WIDE) = (floatw)(0.0f);
-        float dot_1 = 0.0f;
+        SUM_OVER_ROW(d);
         COLUMNS(n, DOT_STEP)
-#if CPU
-        const float own = dot_1 + sum16(dot_16);
-#else
-        const float own = dot_1 + dot(dot_4, (float4)(1.0f));
-#endif
-        const float sum = sum_group(own, pair);
+        const float sum = ROW_SUM(d, sums);
         COLUMNS(n, BACKWARD_STEP)
     }
 }
