@@ -101,6 +101,12 @@ static void grad_product(bm_graph *g, bm_value *v, bm_value *a, bm_value *b, pro
     bm_grad_add(g, v, product_of(g, a, b, bm_grad_take(g, v), &p));
 }
 
+void bm_ops_grad_matrix(bm_graph *g, bm_value *w, bm_value *d, bm_value *x)
+{
+    if (!d || !x) return;
+    grad_product(g, w, d, x, (product){.m = bm_ops_last(d), .n = bm_ops_last(x), .k = bm_ops_rows(x), .batch = 1, .trans_a = 1});
+}
+
 /* Of C = op(A) op(B): the derivative of op(A) is dC op(B)^T, of op(B) op(A)^T dC; a transposed operand takes the transpose. */
 static void gradient_product(bm_graph *g, bm_node *n)
 {
@@ -214,7 +220,7 @@ static void gradient_linear(bm_graph *g, bm_node *n)
     if (bm_ops_ends_gradient(g, w)) return;
     if (n->n_outputs > OUT_PRE)
         d = bm_ops_activate_backward(g, d, n->outputs[OUT_PRE], *(const bm_activation *)n->attrs);
-    grad_product(g, w, d, x, (product){.m = out, .n = in, .k = rows, .batch = 1, .trans_a = 1});
+    bm_ops_grad_matrix(g, w, d, x);
     if (b) bm_ops_grad_rows(g, b, d);
     grad_product(g, x, d, w, (product){.m = rows, .n = in, .k = out, .batch = 1});
 }

@@ -75,6 +75,33 @@ BM_API bm_value *bm_attention(bm_graph *g, bm_value *qkv, int heads);
  * positions so far. No gradient. */
 BM_API bm_value *bm_attention_cached(bm_graph *g, bm_value *qkv, bm_value *k_cache, bm_value *v_cache, int heads);
 
+/* ---- cl/ops/recurrent.c: a recurrent layer over sequences. PyTorch's weights, order of gates and two biases. With a = x W_ih^T
+ * + b_ih, made by bm_linear for all times at once, u = W_hh h' + b_hh, h' and c' the states before the step (0 before the first),
+ * s the logistic function and blocks named as PyTorch stacks them:
+ *
+ *     RNN    h = tanh(a + u)                                                                    Elman 1990
+ *     LSTM   i = s(a_i + u_i), f = s(a_f + u_f), g = tanh(a_g + u_g), o = s(a_o + u_o)          Hochreiter & Schmidhuber 1997,
+ *            c = f c' + i g, h = o tanh(c)                                                      f: Gers et al. 2000
+ *     GRU    r = s(a_r + u_r), z = s(a_z + u_z), n = tanh(a_n + r u_n), h = (1 - z) n + z h'    Cho et al. 2014, u_n with its
+ *                                                                                               bias as cuDNN has it
+ *
+ * Keras: transpose kernel and recurrent_kernel. LSTM: its one bias is b_ih, b_hh is NULL (or the other way round); its order is
+ * i, f, c, o, which is i, f, g, o. GRU(reset_after=True): bias[0] is b_ih, bias[1] is b_hh; its order z, r, h becomes r, z, n by
+ * swapping the first two blocks of weights and biases. GRU(reset_after=False) puts r inside the product and cannot be
+ * expressed. ---- */
+typedef enum bm_cell { BM_CELL_RNN, BM_CELL_LSTM, BM_CELL_GRU } bm_cell;
+/* x [B, T, G H] is a, T >= 1, G = 1, 4, 3 by the cell; w [G H, H] is W_hh, b [G H] b_hh or NULL; types as bm_linear takes them
+ * -> h of all steps, [B, T, H]. lengths [B] i32 or NULL: a sequence ends after so many steps (at most T); those beyond give 0 and
+ * change no state, as PyTorch's packed sequences have it. reverse: from the last step that counts to the first. *last (`last`
+ * may be NULL) is h after all steps, [B, H]: that of the last step that counts, with reverse that of step 0; 0 where none does.
+ * States are f32 within; y, and for the gradient the gates and c, are kept in the type of x. */
+BM_API bm_value *bm_recurrent(bm_graph *g, bm_value **last, bm_cell cell, bm_value *x, bm_value *w, bm_value *b,
+                              bm_value *lengths, int reverse);
+/* Decoding: goes on from the states h [B, H] and, of an LSTM, c [B, H] (else NULL), f32 caches, and leaves them as they are after
+ * the T steps. No gradient. */
+BM_API bm_value *bm_recurrent_cached(bm_graph *g, bm_cell cell, bm_value *x, bm_value *w, bm_value *b, bm_value *h_state,
+                                     bm_value *c_state);
+
 /* ---- cl/ops/softmax.c ---- */
 BM_API bm_value *bm_softmax(bm_graph *g, bm_value *x); /* over the last dimension */
 

@@ -65,6 +65,8 @@ bm_value *bm_ops_activate_backward(bm_graph *g, bm_value *d, bm_value *x, bm_act
 int bm_ops_ends_gradient(bm_graph *g, const bm_value *v);
 /* dL/d(x) += the sum of d over all leading dimensions; x [N]. */
 void bm_ops_grad_rows(bm_graph *g, bm_value *x, bm_value *d);
+/* dL/d(w) += d^T x over all leading dimensions; w [N, K], d [.., N], x [.., K]. */
+void bm_ops_grad_matrix(bm_graph *g, bm_value *w, bm_value *d, bm_value *x);
 
 /* ---- sums ---- */
 
