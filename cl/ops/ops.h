@@ -31,6 +31,8 @@ BM_API bm_value *bm_copy(bm_graph *g, bm_value *a);
 BM_API bm_value *bm_cast(bm_graph *g, bm_value *a, bm_dtype t);
 /* x [B, T, C] -> [B, C], the last of T. No gradient: decoding only needs it forward. */
 BM_API bm_value *bm_last_token(bm_graph *g, bm_value *x);
+/* cl/ops/concat.c: a [.., M] and b [.., N] side by side, [.., M + N]. */
+BM_API bm_value *bm_concat(bm_graph *g, bm_value *a, bm_value *b);
 /* Swaps the last two dimensions, [.., M, N] -> [.., N, M]. */
 BM_API bm_value *bm_transpose(bm_graph *g, bm_value *a);
 

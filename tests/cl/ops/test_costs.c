@@ -74,10 +74,12 @@ START_TEST(movement)
     kept(bm_copy(graph, x));
     kept(bm_cast(graph, x, BM_F16));
     kept(bm_transpose(graph, x));
+    kept(bm_concat(graph, x, x));
     kept(bm_last_token(graph, in("t", BM_SHAPE(2, 5, 7))));
     expect("copy", 0, 0, F * 2 * 42);
     expect("cast", 0, 0, (F + HALF) * 42);
     expect("transpose", 0, 0, F * 2 * 42);
+    expect("concat", 0, 0, F * 4 * 42);
     expect("last_token", 0, 0, F * 2 * 14); /* of the 70 elements it reads 14 */
 }
 END_TEST
