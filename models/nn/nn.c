@@ -23,7 +23,7 @@ struct bm_nn {
     int depth;
 };
 
-static const char *const semantic_names[] = {"weight", "bias", "embedding", "norm"};
+static const char *const semantic_names[] = {"weight", "bias", "embedding", "norm", "buffer"};
 
 const char *bm_semantic_name(bm_semantic s)
 {
@@ -138,6 +138,14 @@ bm_value *bm_nn_weight(bm_nn *nn, const char *name, bm_shape shape, bm_init init
                                             : bm_graph_param(nn->graph, full, flat || scaled ? BM_F32 : nn->stored, shape, flat);
     if (!v || note(nn, v, init, semantic)) return NULL;
     return nn->dtype == BM_F32 || semantic == BM_SEMANTIC_NORM ? v : bm_graph_half(nn->graph, v, nn->dtype);
+}
+
+bm_value *bm_nn_buffer(bm_nn *nn, const char *name, bm_shape shape, bm_init init)
+{
+    char full[2 * NAME_BYTES];
+    snprintf(full, sizeof full, "%s%s", nn->prefix, name);
+    bm_value *v = bm_graph_param(nn->graph, full, BM_F32, shape, BM_NN_BUFFERS);
+    return v && !note(nn, v, init, BM_SEMANTIC_BUFFER) ? v : NULL;
 }
 
 bm_value *bm_nn_tied(bm_nn *nn, const char *name, bm_value *w, bm_semantic semantic)

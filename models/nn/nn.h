@@ -10,7 +10,13 @@
 extern "C" {
 #endif
 
-typedef enum bm_semantic { BM_SEMANTIC_WEIGHT, BM_SEMANTIC_BIAS, BM_SEMANTIC_EMBEDDING, BM_SEMANTIC_NORM } bm_semantic;
+typedef enum bm_semantic {
+    BM_SEMANTIC_WEIGHT,
+    BM_SEMANTIC_BIAS,
+    BM_SEMANTIC_EMBEDDING,
+    BM_SEMANTIC_NORM,
+    BM_SEMANTIC_BUFFER /* bm_nn_buffer */
+} bm_semantic;
 BM_API const char *bm_semantic_name(bm_semantic s); /* as checkpoints store it: "weight", ... */
 
 /* How a parameter begins: a constant, or a normal distribution with mean 0. */
@@ -57,6 +63,11 @@ BM_API void bm_nn_set_stored(bm_nn *nn, bm_dtype t);
 /* A parameter "PREFIX/name", f32, or the copy that is read in its stead. Tensors of rank 2 and more are group 0 (decayed), others
  * group 1. */
 BM_API bm_value *bm_nn_weight(bm_nn *nn, const char *name, bm_shape shape, bm_init init, bm_semantic semantic);
+
+/* The group of what is saved with a model but not trained: no optimizer, norm or penalty sees it. */
+#define BM_NN_BUFFERS 2
+/* A parameter "PREFIX/name" of that group, f32: running statistics. */
+BM_API bm_value *bm_nn_buffer(bm_nn *nn, const char *name, bm_shape shape, bm_init init);
 
 /* The parameter w once more, as a head that is the embedding; returns w. `name` is whole and a literal: it is kept. */
 BM_API bm_value *bm_nn_tied(bm_nn *nn, const char *name, bm_value *w, bm_semantic semantic);
