@@ -15,7 +15,7 @@
  */
 #include "models/nn/ends.h"
 
-static const bm_config_key keys[] = {BM_ENDS_KEYS("regression|binary|classes")};
+static const bm_config_key keys[] = {BM_ENDS_KEYS("regression|binary|classes"), BM_INPUT_KEY};
 
 static const char *const defaults[] = {"train.optimizer=sgd", "train.lr=0.1", "train.schedule=constant", "train.warmup=0",
                                        "train.clip=0", "train.batch=all", "train.micro_batch=65536", "train.epochs=1000",

@@ -12,7 +12,7 @@
  *     layerI/weight               [widths[i], F_i]
  *     layerI/bias                 [widths[i]]         0
  *     layerI/norm/{weight,bias}   [widths[i]]         1, 0; with a norm
- *     layerI/norm/{mean,variance} [widths[i]]         0, 1; of norm batch: running statistics, not trained
+ *     layerI/norm/{mean,var}      [widths[i]]         0, 1; of norm batch: running statistics, not trained
  *     head/weight, head/bias      [outputs, F_n], [outputs]
  *
  * Its defaults: optimizer adam, lr 1e-3, schedule constant, no warm-up, no clipping, batch 64, 20 epochs.
@@ -25,6 +25,7 @@
 
 static const bm_config_key keys[] = {
     BM_ENDS_KEYS("regression|binary|classes"),
+    BM_INPUT_KEY,
     {"widths", BM_CONFIG_LIST, "[64, 64]", "[1, 16777216]", "units of each layer"},
     {"activation", BM_CONFIG_CHOICE, "relu", BM_ACTIVATIONS, "of the layers"},
     {"norm", BM_CONFIG_CHOICE, "none", "none|batch|layer", "before the activation"},
@@ -42,15 +43,16 @@ static bm_value *layer(bm_nn *nn, bm_value *x, int64_t width, const bm_config *c
     const char *norm = bm_config_string(c, "model.norm");
     const bm_activation act = bm_activation_of(bm_config_string(c, "model.activation"));
     const int64_t in = bm_shape_last(bm_value_shape(x));
-    const int plain = !strcmp(norm, "none");
+    const int plain = !strcmp(norm, "none"), batch = !strcmp(norm, "batch");
     char name[32];
     snprintf(name, sizeof name, "layer%d", i);
     bm_value *y = bm_nn_linear(nn, name, x, width, bm_nn_std(act, in, width), 1, plain ? act : BM_ACT_NONE);
     if (!plain) {
         bm_nn_push(nn, "%s", name);
         const bm_nn_norm_opts layer_norm = {.bias = 1, .eps = 1e-5f};
-        y = bm_nn_norm(nn, "norm", y, &layer_norm);
-        y = bm_activate(g, y, act);
+        if (batch) y = bm_nn_batchnorm(nn, "norm", y, r->mode == BM_MODEL_TRAIN, act == BM_ACT_RELU);
+        else y = bm_nn_norm(nn, "norm", y, &layer_norm);
+        if (!batch || act != BM_ACT_RELU) y = bm_activate(g, y, act);
         bm_nn_pop(nn);
     }
     const float p = r->mode == BM_MODEL_TRAIN ? (float)bm_config_f64(c, "model.dropout") : 0.0f;

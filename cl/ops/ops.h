@@ -50,6 +50,28 @@ BM_API bm_value *bm_linear(bm_graph *g, bm_value *x, bm_value *w, bm_value *b, b
 /* C = A B, [.., M, K] x [.., K, N] with equal leading dimensions; trans swaps the last two of that operand. */
 BM_API bm_value *bm_matmul(bm_graph *g, bm_value *a, bm_value *b, int trans_a, int trans_b);
 
+/* ---- cl/ops/conv.c: images [B, H, W, C], channels last ---- */
+typedef struct bm_conv_opts {
+    int64_t stride[2], pad[2], dilation[2]; /* of height and width; both sides are padded with zeros */
+    int64_t groups;                         /* channels meet those of their own group only */
+} bm_conv_opts;
+BM_API bm_conv_opts bm_conv_opts_default(void); /* stride 1, no padding, dilation 1, one group */
+/* y = act(x * w + b), a cross-correlation: x [B, H, W, C], w [O, kh, kw, C / groups], b [O] or NULL -> [B, Ho, Wo, O],
+ * Ho = (H + 2 pad - dilation (kh - 1) - 1) / stride + 1. `o` may be NULL. BM_ERR_SHAPE where they do not fit. */
+BM_API bm_value *bm_conv2d(bm_graph *g, bm_value *x, bm_value *w, bm_value *b, bm_activation act, const bm_conv_opts *o);
+
+/* ---- cl/ops/pool.c: x [B, H, W, C] -> [B, Ho, Wo, C], Ho = (H + 2 pad - kernel) / stride + 1 ---- */
+typedef struct bm_pool_opts {
+    int64_t kernel[2], stride[2], pad[2]; /* of height and width; pad is at most half of the kernel */
+} bm_pool_opts;
+BM_API bm_pool_opts bm_pool_opts_default(int64_t kernel); /* a square, as far apart as it is wide, without padding */
+/* The gradient goes to the first of equal maxima, row by row. Padding never is the maximum. */
+BM_API bm_value *bm_max_pool2d(bm_graph *g, bm_value *x, const bm_pool_opts *o);
+/* Padding counts as zeros. */
+BM_API bm_value *bm_avg_pool2d(bm_graph *g, bm_value *x, const bm_pool_opts *o);
+/* [B, H, W, C] -> [B, C] (Lin, Chen & Yan 2014). */
+BM_API bm_value *bm_global_avg_pool(bm_graph *g, bm_value *x);
+
 /* ---- cl/ops/norm.c: over the last dimension; w, b [N] f32-or-x's type; b may be NULL ---- */
 /* Ba, Kiros & Hinton 2016: (x - mean) / sqrt(var + eps) w + b, var with 1/N. */
 BM_API bm_value *bm_layernorm(bm_graph *g, bm_value *x, bm_value *w, bm_value *b, float eps);
@@ -59,6 +81,18 @@ BM_API bm_value *bm_rmsnorm(bm_graph *g, bm_value *x, bm_value *w, float eps);
  * storage type than r and the norm. rms != 0: rmsnorm, b NULL. */
 BM_API bm_value *bm_add_norm(bm_graph *g, bm_value **sum, bm_value *x, bm_value *r, bm_value *w, bm_value *b, float eps,
                              int rms);
+
+/* ---- cl/ops/batchnorm.c: x [.., C], each channel over all leading dimensions (Ioffe & Szegedy 2015); w, b [C] f32-or-x's type ---- */
+typedef struct bm_batchnorm_opts {
+    bm_value *mean, *var; /* running statistics, parameters [C] f32 that no optimizer touches (bm_nn_buffer) */
+    float eps, momentum;
+    int training;
+    int relu;             /* y = max(0, that) */
+} bm_batchnorm_opts;
+BM_API bm_batchnorm_opts bm_batchnorm_opts_default(bm_value *mean, bm_value *var); /* eps 1e-5, momentum 0.1, not training */
+/* (x - mean) / sqrt(var + eps) w + b. Training: of this batch, var with 1/N, and each run moves the running statistics, s <- s +
+ * momentum (of this batch - s), their variance with 1/(N - 1); at least two rows, else BM_ERR_SHAPE. Else with the running ones. */
+BM_API bm_value *bm_batchnorm(bm_graph *g, bm_value *x, bm_value *w, bm_value *b, const bm_batchnorm_opts *o);
 
 /* ---- cl/ops/embedding.c ---- */
 /* Tables may be bm_graph_param_scaled's. table [V, C], ids [..] i32 -> [.., C] of the table's type, f32 from a scaled one.

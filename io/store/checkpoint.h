@@ -30,8 +30,8 @@ typedef struct bm_ckpt_param {
     const char *name; /* "h0/attn/qkv/weight": its path below /params */
     bm_dtype dtype;
     bm_shape shape;
-    const char *semantic; /* "weight", "bias", "embedding" or "norm" */
-    int trainable;
+    const char *semantic; /* "weight", "bias", "embedding", "norm" or "buffer" */
+    int trainable;        /* has state of the optimizers; buffers have none */
     const char *tied_to; /* the name whose tensor this one shares; NULL: it has its own */
 } bm_ckpt_param;
 

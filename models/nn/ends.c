@@ -74,6 +74,10 @@ static bm_status fit_input(bm_config *c, const bm_sample_form *f)
 {
     int64_t have[BM_CONFIG_LIST_MOST];
     char where[256], mine[BM_SHAPE_TEXT], theirs[BM_SHAPE_TEXT];
+    if (f->input != BM_F32 || f->lengths) {
+        char text[BM_SAMPLE_TEXT];
+        return bm_fail(BM_ERR_CONFIG, "model.family: %s does not learn from samples %s", bm_config_get_family(c)->name, bm_sample_text(f, text));
+    }
     if (bm_config_is_null(c, "model.input")) return bm_config_set_list(c, "model.input", f->input_shape.dim, f->input_shape.rank);
     const int n = bm_config_list(have, c, "model.input");
     const bm_shape shape = bm_shape_of(n < BM_MAX_RANK ? n : BM_MAX_RANK, have);
@@ -96,10 +100,10 @@ bm_status bm_ends_fit(bm_config *c, const bm_sample_form *f)
     char where[256], text[BM_SAMPLE_TEXT];
     if (!f) {
         BM_TRY(bm_model_need(c, "model.task"));
-        BM_TRY(bm_model_need(c, "model.input"));
+        if (bm_config_has(c, "model.input")) BM_TRY(bm_model_need(c, "model.input"));
         return bm_model_need(c, "model.outputs");
     }
-    BM_TRY(fit_input(c, f));
+    if (bm_config_has(c, "model.input")) BM_TRY(fit_input(c, f));
     if (bm_config_is_null(c, "model.task"))
         BM_TRY(bm_config_set_string(c, "model.task", objectives[objective_for(f, bm_sample_places(f))].name));
     const bm_objective o = bm_objective_of(c);

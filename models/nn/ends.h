@@ -12,8 +12,9 @@ extern "C" {
 /* `tasks` are the choices of model.task. */
 #define BM_ENDS_KEYS(tasks)                                                                                                     \
     {"task", BM_CONFIG_CHOICE, "null", tasks, "what is learned; null: what the data set's targets are"},                        \
-    {"input", BM_CONFIG_LIST, "null", "[1, 16777216]", "shape of a sample; null: the data set's"},                              \
     {"outputs", BM_CONFIG_I64, "null", "[1, 16777216]", "numbers told, or classes; null: the data set's"}
+/* Of families that take samples of one shape. */
+#define BM_INPUT_KEY {"input", BM_CONFIG_LIST, "null", "[1, 16777216]", "shape of a sample; null: the data set's"}
 
 /* model.task, which is set. */
 BM_API bm_objective bm_objective_of(const bm_config *c);

@@ -24,7 +24,7 @@ struct bm_nn {
     int depth;
 };
 
-static const char *const semantic_names[] = {"weight", "bias", "embedding", "norm"};
+static const char *const semantic_names[] = {"weight", "bias", "embedding", "norm", "buffer"};
 
 const char *bm_semantic_name(bm_semantic s)
 {
@@ -162,6 +162,14 @@ bm_value *bm_nn_weight(bm_nn *nn, const char *name, bm_shape shape, bm_init init
     return nn->dtype == BM_F32 || semantic == BM_SEMANTIC_NORM ? v : bm_graph_half(nn->graph, v, nn->dtype);
 }
 
+bm_value *bm_nn_buffer(bm_nn *nn, const char *name, bm_shape shape, bm_init init)
+{
+    char full[2 * NAME_BYTES];
+    snprintf(full, sizeof full, "%s%s", nn->prefix, name);
+    bm_value *v = bm_graph_param(nn->graph, full, BM_F32, shape, BM_NN_BUFFERS);
+    return v && !note(nn, v, init, BM_SEMANTIC_BUFFER) ? v : NULL;
+}
+
 bm_value *bm_nn_tied(bm_nn *nn, const char *name, bm_value *w, bm_semantic semantic)
 {
     if (!w) return NULL;
@@ -214,6 +222,65 @@ bm_value *bm_nn_add_norm(bm_nn *nn, const char *name, bm_value **sum, bm_value *
     bm_nn_push(nn, "%s", name);
     norm_params(nn, &w, &b, bm_shape_last(bm_value_shape(x)), o);
     bm_value *y = bm_add_norm(nn->graph, sum, x, r, w, b, o->eps, o->rms);
+    bm_nn_pop(nn);
+    return y;
+}
+
+bm_value *bm_nn_conv(bm_nn *nn, const char *name, bm_value *x, int64_t out, const bm_nn_conv_opts *o)
+{
+    if (!x) return NULL;
+    bm_nn_push(nn, "%s", name);
+    const int64_t k = o->kernel, in = bm_shape_last(bm_value_shape(x));
+    const bm_init init = {BM_INIT_NORMAL, sqrtf(2.0f / (float)(k * k * in))};
+    bm_conv_opts c = bm_conv_opts_default();
+    c.stride[0] = c.stride[1] = o->stride;
+    c.pad[0] = c.pad[1] = o->pad;
+    bm_value *w = bm_nn_weight(nn, "weight", BM_SHAPE(out, k, k, in), init, BM_SEMANTIC_WEIGHT);
+    bm_value *b = o->bias ? bm_nn_weight(nn, "bias", BM_SHAPE(out), zero, BM_SEMANTIC_BIAS) : NULL;
+    bm_value *y = bm_conv2d(nn->graph, x, w, b, o->act, &c);
+    bm_nn_pop(nn);
+    return y;
+}
+
+bm_value *bm_nn_batchnorm(bm_nn *nn, const char *name, bm_value *x, int training, int relu)
+{
+    if (!x) return NULL;
+    bm_nn_push(nn, "%s", name);
+    const bm_shape channels = BM_SHAPE(bm_shape_last(bm_value_shape(x)));
+    bm_value *w = bm_nn_weight(nn, "weight", channels, one, BM_SEMANTIC_NORM);
+    bm_value *b = bm_nn_weight(nn, "bias", channels, zero, BM_SEMANTIC_NORM);
+    bm_value *mean = bm_nn_buffer(nn, "mean", channels, zero), *var = bm_nn_buffer(nn, "var", channels, one);
+    bm_batchnorm_opts o = bm_batchnorm_opts_default(mean, var);
+    o.training = training;
+    o.relu = relu;
+    bm_value *y = bm_batchnorm(nn->graph, x, w, b, &o);
+    bm_nn_pop(nn);
+    return y;
+}
+
+static bm_value *cache(bm_nn *nn, const char *name, int64_t batch, int64_t width)
+{
+    char full[2 * NAME_BYTES];
+    snprintf(full, sizeof full, "%s%s", nn->prefix, name);
+    return bm_graph_cache(nn->graph, full, BM_F32, BM_SHAPE(batch, width));
+}
+
+bm_value *bm_nn_recurrent(bm_nn *nn, const char *name, bm_value **last, bm_value *x, const bm_nn_recurrent_opts *o)
+{
+    static const int64_t gates[] = {[BM_CELL_RNN] = 1, [BM_CELL_LSTM] = 4, [BM_CELL_GRU] = 3};
+    if (last) *last = NULL;
+    if (!x) return NULL;
+    bm_nn_push(nn, "%s", name);
+    const int64_t wide = gates[o->cell] * o->width, batch = bm_value_shape(x)->dim[0];
+    const bm_init init = {BM_INIT_NORMAL, 1.0f / sqrtf(3.0f * (float)o->width)};
+    bm_value *a = bm_nn_linear(nn, "input", x, wide, init.value, 1, BM_ACT_NONE), *y;
+    bm_nn_push(nn, "hidden");
+    bm_value *w = bm_nn_weight(nn, "weight", BM_SHAPE(wide, o->width), init, BM_SEMANTIC_WEIGHT);
+    bm_value *b = bm_nn_weight(nn, "bias", BM_SHAPE(wide), zero, BM_SEMANTIC_BIAS);
+    bm_nn_pop(nn);
+    if (o->cached) y = bm_recurrent_cached(nn->graph, o->cell, a, w, b, cache(nn, "h", batch, o->width),
+                                           o->cell == BM_CELL_LSTM ? cache(nn, "c", batch, o->width) : NULL);
+    else y = bm_recurrent(nn->graph, last, o->cell, a, w, b, o->lengths, o->reverse);
     bm_nn_pop(nn);
     return y;
 }

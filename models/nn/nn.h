@@ -17,7 +17,13 @@ BM_API bm_activation bm_activation_of(const char *name); /* BM_ACT_NONE: none of
  * out)) before tanh and sigmoid (Glorot & Bengio 2010). */
 BM_API float bm_nn_std(bm_activation act, int64_t in, int64_t out);
 
-typedef enum bm_semantic { BM_SEMANTIC_WEIGHT, BM_SEMANTIC_BIAS, BM_SEMANTIC_EMBEDDING, BM_SEMANTIC_NORM } bm_semantic;
+typedef enum bm_semantic {
+    BM_SEMANTIC_WEIGHT,
+    BM_SEMANTIC_BIAS,
+    BM_SEMANTIC_EMBEDDING,
+    BM_SEMANTIC_NORM,
+    BM_SEMANTIC_BUFFER /* bm_nn_buffer */
+} bm_semantic;
 BM_API const char *bm_semantic_name(bm_semantic s); /* as checkpoints store it: "weight", ... */
 
 /* How a parameter begins: a constant, or a normal distribution with mean 0. */
@@ -65,11 +71,39 @@ BM_API void bm_nn_set_stored(bm_nn *nn, bm_dtype t);
  * group 1. */
 BM_API bm_value *bm_nn_weight(bm_nn *nn, const char *name, bm_shape shape, bm_init init, bm_semantic semantic);
 
+/* The group of what is saved with a model but not trained: no optimizer, norm or penalty sees it. */
+#define BM_NN_BUFFERS 2
+/* A parameter "PREFIX/name" of that group, f32: running statistics. */
+BM_API bm_value *bm_nn_buffer(bm_nn *nn, const char *name, bm_shape shape, bm_init init);
+
 /* The parameter w once more, as a head that is the embedding; returns w. `name` is whole and a literal: it is kept. */
 BM_API bm_value *bm_nn_tied(bm_nn *nn, const char *name, bm_value *w, bm_semantic semantic);
 
 /* y = act(x W^T + b): NAME/weight [out, in] ~ N(0, std), NAME/bias [out] = 0 (left out without `bias`). x [.., in] -> [.., out] */
 BM_API bm_value *bm_nn_linear(bm_nn *nn, const char *name, bm_value *x, int64_t out, float std, int bias, bm_activation act);
+
+/* A square kernel over images: x [B, H, W, C] -> [B, Ho, Wo, out]; NAME/weight [out, kernel, kernel, C] ~ N(0, sqrt(2 / (kernel^2 C)))
+ * (He et al. 2015), NAME/bias [out] = 0 (left out without `bias`). */
+typedef struct bm_nn_conv_opts {
+    int64_t kernel, stride, pad;
+    int bias;
+    bm_activation act;
+} bm_nn_conv_opts;
+BM_API bm_value *bm_nn_conv(bm_nn *nn, const char *name, bm_value *x, int64_t out, const bm_nn_conv_opts *o);
+
+/* NAME/weight, NAME/var [C] = 1, NAME/bias, NAME/mean [C] = 0; mean and var are running statistics. x [.., C]. */
+BM_API bm_value *bm_nn_batchnorm(bm_nn *nn, const char *name, bm_value *x, int training, int relu);
+
+/* One direction of a recurrent layer: x [B, T, in] -> [B, T, H]. NAME/input/weight [G H, in], NAME/hidden/weight [G H, H] ~ N(0, 1 / (3
+ * H)) (the variance of PyTorch's), NAME/{input,hidden}/bias [G H] = 0; G and what the two biases are: bm_recurrent. *last, which may be
+ * NULL, is [B, H]. `cached`: decoding, with caches NAME/h and, of an LSTM, NAME/c. */
+typedef struct bm_nn_recurrent_opts {
+    bm_cell cell;
+    int64_t width;       /* H */
+    bm_value *lengths;   /* [B] i32 or NULL */
+    int reverse, cached;
+} bm_nn_recurrent_opts;
+BM_API bm_value *bm_nn_recurrent(bm_nn *nn, const char *name, bm_value **last, bm_value *x, const bm_nn_recurrent_opts *o);
 
 typedef struct bm_nn_norm_opts {
     int rms;   /* rmsnorm, which has no bias */

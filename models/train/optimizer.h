@@ -29,7 +29,7 @@ BM_API bm_optimizer bm_optimizer_of(const bm_config *c);
  * none. */
 BM_API bm_status bm_optimizer_check(bm_config *c);
 
-#define BM_OPTIMIZER_GROUPS 2 /* tensors of rank 2 and more, which decay, and the others */
+#define BM_OPTIMIZER_GROUPS 2 /* tensors of rank 2 and more, which decay, and the others; not BM_NN_BUFFERS, which follows */
 
 /* The whole update of a step: the gradient of the penalty; the norm of the gradient before clipping, [1], an output of g; and the
  * optimizer's ops. The parameters are declared. */

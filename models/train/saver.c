@@ -149,7 +149,7 @@ bm_status bm_params_load(bm_params *p, const bm_checkpoint *from, const bm_optim
                      .scale = bm_params_scale(p, i)};
         bm_ckpt_tensor which = {at, -1, -1};
         BM_TRY(read_weight(from, &which, &l));
-        for (int s = 0; optimizer && s < optimizer->slots; s++) {
+        for (int s = 0; optimizer && t->group != BM_NN_BUFFERS && s < optimizer->slots; s++) {
             which = (bm_ckpt_tensor){at, optim, find_slot(&d->optim[optim], optimizer->slot[s])};
             if (which.slot < 0)
                 return bm_fail(BM_ERR_REFUSED, "%s: the optimizer %s has no state %s", path, optimizer->name, optimizer->slot[s]);
@@ -188,7 +188,8 @@ static void describe(bm_saver *s)
     const bm_layout *layout = bm_params_layout(s->params);
     for (int i = 0; i < bm_layout_count(layout); i++) {
         const bm_tensor *t = bm_layout_at(layout, i);
-        s->param[i] = (bm_ckpt_param){t->name, t->dtype, t->shape, bm_semantic_name(bm_params_semantic(s->params, i)), 1, NULL};
+        s->param[i] = (bm_ckpt_param){t->name, t->dtype, t->shape, bm_semantic_name(bm_params_semantic(s->params, i)),
+                                      t->group != BM_NN_BUFFERS, NULL};
     }
     for (int i = 0; i < bm_params_ties(s->params); i++) {
         const bm_nn_tie *tie = bm_params_tie_at(s->params, i);

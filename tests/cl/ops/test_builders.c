@@ -3,6 +3,20 @@
 #include "cl/optim/optim.h"
 #include "tests/lib/test.h"
 
+/* Its ops of images. */
+static bm_value *images(bm_graph *g)
+{
+    const bm_shape n = BM_SHAPE(3);
+    const bm_conv_opts conv = {.stride = {2, 1}, .pad = {1, 1}, .dilation = {1, 1}, .groups = 1};
+    const bm_pool_opts pool = bm_pool_opts_default(2);
+    bm_value *x = bm_graph_input(g, "image", BM_F32, BM_SHAPE(2, 6, 6, 2)), *w = bm_graph_param(g, "filter", BM_F32, BM_SHAPE(3, 3, 3, 2), 0);
+    bm_value *b = bm_graph_param(g, "norm", BM_F32, n, 1);
+    bm_batchnorm_opts o = bm_batchnorm_opts_default(bm_graph_param(g, "mean", BM_F32, n, 2), bm_graph_param(g, "var", BM_F32, n, 2));
+    o.training = 1;
+    x = bm_batchnorm(g, bm_conv2d(g, x, w, b, BM_ACT_TANH, &conv), b, b, &o);
+    return bm_sum(g, bm_global_avg_pool(g, bm_add(g, bm_max_pool2d(g, x, &pool), bm_avg_pool2d(g, x, &pool))));
+}
+
 /* A small net with every op of the files beside this one, and its gradients, norm and update. */
 static bm_value *net(bm_graph *g)
 {
@@ -14,7 +28,7 @@ static bm_value *net(bm_graph *g)
     h = bm_mul_scalar(g, bm_copy(g, h), s);
     h = bm_matmul(g, bm_transpose(g, h), bm_cast(g, bm_cast(g, h, BM_F16), BM_F32), 0, 0);
     h = bm_add(g, bm_sum_rows(g, h), bm_sum_last(g, h));
-    return bm_add(g, bm_sum(g, h), bm_mean(g, h));
+    return bm_add(g, bm_add(g, bm_sum(g, h), bm_mean(g, h)), images(g));
 }
 
 static bm_status build(void *arg)
@@ -51,6 +65,8 @@ END_TEST
 static bm_value *broken(int i, bm_graph *g, bm_value *x, bm_value *v)
 {
     bm_value *sum = x;
+    const bm_pool_opts pool = bm_pool_opts_default(1);
+    const bm_batchnorm_opts norm = bm_batchnorm_opts_default(v, NULL);
     switch (i) {
     case 0: return bm_add(g, x, NULL);
     case 1: return bm_sub(g, NULL, x);
@@ -71,6 +87,12 @@ static bm_value *broken(int i, bm_graph *g, bm_value *x, bm_value *v)
     case 16: return bm_matmul(g, NULL, x, 0, 0);
     case 17: return bm_layernorm(g, x, NULL, NULL, 1e-5f);
     case 18: return bm_rmsnorm(g, NULL, v, 1e-5f);
+    case 19: return bm_conv2d(g, NULL, x, NULL, BM_ACT_NONE, NULL);
+    case 20: return bm_conv2d(g, x, NULL, NULL, BM_ACT_NONE, NULL);
+    case 21: return bm_max_pool2d(g, NULL, &pool);
+    case 22: return bm_avg_pool2d(g, NULL, &pool);
+    case 23: return bm_global_avg_pool(g, NULL);
+    case 24: return bm_batchnorm(g, x, v, v, &norm);
     default: bm_add_norm(g, &sum, x, NULL, v, NULL, 1e-5f, 0); return sum;
     }
 }
@@ -93,7 +115,7 @@ int main(void)
     Suite *s = suite_create("builders");
     TCase *c = tcase_create("builders");
     tcase_add_test(c, failing_allocations_leak_nothing);
-    tcase_add_loop_test(c, a_missing_operand_makes_nothing, 0, 20);
+    tcase_add_loop_test(c, a_missing_operand_makes_nothing, 0, 26);
     suite_add_tcase(s, c);
     return test_run(s);
 }

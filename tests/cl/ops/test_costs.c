@@ -138,6 +138,47 @@ START_TEST(batched_products)
 }
 END_TEST
 
+/* x [2, 5, 4, 6], w [8, 3, 3, 6 / groups], 2 x 3 x 2 positions of y: so many windows for each output, and each gradient. */
+START_TEST(convolutions)
+{
+    const bm_conv_opts o = {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1 + _i};
+    const double k = 54 / (1 + _i), flops = 2.0 * 12 * 8 * k;
+    bm_value *x = weight("x", BM_SHAPE(2, 5, 4, 6)), *w = weight("w", BM_SHAPE(8, 3, 3, 6 / (1 + _i))), *b = weight("b", BM_SHAPE(8));
+    differentiate(kept(bm_conv2d(graph, x, w, b, BM_ACT_NONE, &o)));
+    expect("conv2d", flops + 96, flops + 96, F * (240 + 8 * k + 8 + 96));
+    expect("conv2d_dx", flops, flops, F * (240 + 8 * k + 96));
+    expect("conv2d_dw", flops, flops, F * (240 + 8 * k + 96));
+}
+END_TEST
+
+/* 2 x 2 x 2 windows of 2 x 2, 7 channels. An average is 4 terms, its gradient 1; for a maximum's an element may be compared with
+ * those of its window. */
+START_TEST(poolings)
+{
+    const bm_pool_opts o = bm_pool_opts_default(2);
+    bm_value *x = weight("x", BM_SHAPE(2, 4, 4, 7));
+    differentiate(bm_add(graph, kept(bm_max_pool2d(graph, x, &o)), kept(bm_avg_pool2d(graph, x, &o))));
+    expect("max_pool2d", 4 * 56, 4 * 56, F * (224 + 56));
+    expect("avg_pool2d", 4 * 56, 4 * 56, F * (224 + 56));
+    expect("max_pool2d_backward", 224, 5 * 224, F * (56 + 224 + 56 + 224));
+    expect("avg_pool2d_backward", 224, 224, F * (56 + 224));
+}
+END_TEST
+
+START_TEST(batch_norms)
+{
+    bm_value *v[4];
+    static const char *const names[] = {"w", "b", "mean", "var"};
+    for (int i = 0; i < 4; i++) v[i] = weight(names[i], BM_SHAPE(7));
+    bm_batchnorm_opts o = bm_batchnorm_opts_default(v[2], v[3]);
+    o.training = 1;
+    differentiate(kept(bm_batchnorm(graph, weight("x", BM_SHAPE(6, 7)), v[0], v[1], &o)));
+    expect("batchnorm", 6 * 42, 8 * 42, F * (42 + 7 + 7 + 42 + 3 * 7));
+    expect("batchnorm_running", 7 * 7, 7 * 7, F * 6 * 7);
+    expect("batchnorm_backward", 9 * 42, 12 * 42, F * (42 + 42 + 7 + 7 + 7 + 42 + 7 + 7));
+}
+END_TEST
+
 START_TEST(norms)
 {
     bm_value *x = weight("x", BM_SHAPE(6, 7)), *w = weight("w", BM_SHAPE(7)), *b = weight("b", BM_SHAPE(7));
@@ -251,6 +292,9 @@ int main(void)
     tcase_add_test(c, products);
     tcase_add_test(c, products_with_an_activation);
     tcase_add_test(c, batched_products);
+    tcase_add_loop_test(c, convolutions, 0, 2);
+    tcase_add_test(c, poolings);
+    tcase_add_test(c, batch_norms);
     tcase_add_test(c, norms);
     tcase_add_test(c, norms_of_a_sum);
     tcase_add_test(c, embeddings);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cl/ops/ops.h"
+#include "models/nn/nn.h"
 #include "tests/lib/small_gpt.h"
 #include "tests/lib/test.h"
 
@@ -104,11 +105,13 @@ START_TEST(an_update_is_penalty_norm_and_a_step_of_each_group)
     test_ok(bm_graph_create(&g, &opts));
     bm_graph_param(g, "a", BM_F32, BM_SHAPE(6, 7), 0);
     bm_graph_param(g, "b", BM_F32, BM_SHAPE(5), 1);
+    bm_graph_param(g, "not trained", BM_F32, BM_SHAPE(1000), BM_NN_BUFFERS);
     test_ok(bm_optimizer_build(&norm, g, c));
     bm_graph_each_cost(g, see, &s);
     ck_assert_int_eq(s.n, 3 + _i);
     for (int i = 0; i < s.n; i++) ck_assert_str_eq(s.nodes[i], order[i + !_i]);
     if (_i) ck_assert_double_eq(s.flops[0], 5 * 42);
+    ck_assert_double_eq(s.flops[_i], 2 * 47);
     ck_assert_double_eq(s.flops[s.n - 2] * 5, s.flops[s.n - 1] * 42);
     bm_graph_destroy(g);
     bm_config_destroy(c);

@@ -41,19 +41,75 @@ static void *read_tensor(bm_params *p, const char *name)
     return data;
 }
 
-static bm_checkpoint *saved(bm_params *p)
+static bm_checkpoint *saved(bm_params *p, const bm_optimizer *o)
 {
     bm_saver *s = NULL;
     bm_checkpoint *c = NULL;
     bm_ckpt_desc d = bm_ckpt_desc_default();
     d.config_json = d.provenance_json = "{}";
-    test_ok(bm_saver_create(&s, p, NULL));
+    test_ok(bm_saver_create(&s, p, o));
     test_ok(bm_saver_save(s, test_path("some.h5"), &d, NULL, NULL));
     test_ok(bm_saver_wait(s));
     bm_saver_destroy(s);
     test_ok(bm_checkpoint_open(&c, test_path("some.h5")));
     return c;
 }
+
+/* A model with running statistics, as bm_nn_buffer declares them. */
+static bm_params *with_buffer(bm_engine *e, int states)
+{
+    const bm_init init = {BM_INIT_NORMAL, 0.02f}, one = {BM_INIT_CONSTANT, 1};
+    bm_graph *g = NULL;
+    bm_nn *nn = NULL;
+    bm_params *p = NULL;
+    test_ok(bm_graph_create(&g, NULL));
+    test_ok(bm_nn_create(&nn, g));
+    bm_nn_weight(nn, "weight", BM_SHAPE(3, 5), init, BM_SEMANTIC_WEIGHT);
+    bm_nn_push(nn, "norm");
+    const bm_value *var = bm_nn_buffer(nn, "var", BM_SHAPE(5), one);
+    bm_nn_pop(nn);
+    ck_assert_str_eq(bm_value_name(var), "norm/var");
+    ck_assert_int_eq(bm_value_group(var), BM_NN_BUFFERS);
+    test_ok(bm_params_create(&p, e, nn, g, &(bm_params_opts){.gradients = 1, .states = states}));
+    bm_nn_destroy(nn);
+    bm_graph_destroy(g);
+    return p;
+}
+
+/* A buffer is saved as not trainable and without state, and comes back bit by bit; the other's state does too. */
+START_TEST(buffers_are_saved_without_state)
+{
+    bm_engine *e = test_engine_open();
+    const bm_optimizer o = {.name = "sgd", .slots = 1, .slot = {"m"}};
+    bm_params *p = with_buffer(e, 1), *q = with_buffer(e, 1);
+    test_ok(bm_params_init(p, 5));
+    const bm_tensor *w = bm_layout_find(bm_params_layout(p), "weight"), *v = bm_layout_find(bm_params_layout(p), "norm/var");
+    const float moved[5] = {0.1f, 2, 3.3f, 4, 5}, m[15] = {1, 2, 3};
+    float got[15], *before = read_tensor(p, "norm/var");
+    for (int i = 0; i < 5; i++) ck_assert_float_eq(before[i], 1);
+    free(before);
+    test_ok(bm_bank_write(bm_params_bank(p, BM_PLACE_WEIGHT), v, 0, moved, sizeof moved));
+    test_ok(bm_bank_write(bm_params_bank(p, BM_PLACE_STATE0), w, 0, m, sizeof m));
+    bm_checkpoint *c = saved(p, &o);
+    const bm_ckpt_desc *d = bm_checkpoint_desc(c);
+    const int64_t at = bm_checkpoint_find(c, "norm/var");
+    ck_assert_int_ge(at, 0);
+    ck_assert_int_eq(d->param[at].trainable, 0);
+    ck_assert_str_eq(d->param[at].semantic, "buffer");
+    ck_assert_int_eq(d->param[bm_checkpoint_find(c, "weight")].trainable, 1);
+    ck_assert(bm_checkpoint_entry(c, &(bm_ckpt_tensor){at, 0, 0}) == NULL);
+    test_ok(bm_params_load(q, c, &o));
+    float *after = read_tensor(q, "norm/var");
+    ck_assert_mem_eq(after, moved, sizeof moved);
+    test_ok(bm_bank_read(bm_params_bank(q, BM_PLACE_STATE0), w, 0, got, sizeof got));
+    ck_assert_mem_eq(got, m, sizeof m);
+    free(after);
+    bm_checkpoint_close(c);
+    bm_params_destroy(p);
+    bm_params_destroy(q);
+    bm_engine_close(e);
+}
+END_TEST
 
 static void check_matrix(bm_params *wide, bm_params *narrow, const char *name, int64_t rows)
 {
@@ -79,7 +135,7 @@ START_TEST(rows_are_narrowed_wherever_the_file_is_cut)
     bm_engine *e = test_engine_open();
     bm_params *wide = params(e, BM_F32), *narrow = params(e, BM_I8);
     test_ok(bm_params_init(wide, 5));
-    bm_checkpoint *c = saved(wide);
+    bm_checkpoint *c = saved(wide, NULL);
     test_ok(bm_params_load(narrow, c, NULL));
     ck_assert_int_eq(bm_params_stored(narrow), BM_I8);
     check_matrix(wide, narrow, "large", ROWS);
@@ -99,6 +155,7 @@ int main(void)
 {
     Suite *s = suite_create("models/train/saver");
     TCase *t = tcase_create("saver");
+    tcase_add_test(t, buffers_are_saved_without_state);
     tcase_add_test(t, rows_are_narrowed_wherever_the_file_is_cut);
     suite_add_tcase(s, t);
     return test_run(s);

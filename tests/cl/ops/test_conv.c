@@ -1,0 +1,205 @@
+/* ctest: oclgrind rusticl/plain */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cl/ops/ops.h"
+#include "tests/lib/optest.h"
+#include "tests/lib/test.h"
+
+typedef struct kind {
+    int64_t B, H, W, C, O, kh, kw;
+    bm_conv_opts o;
+    int bias;
+    bm_activation act;
+} kind;
+
+#define PLAIN {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1}
+#define SAME {.stride = {1, 1}, .pad = {1, 1}, .dilation = {1, 1}, .groups = 1}
+
+/* Channels and outputs around vectors of 4 and 16 and panels of 32, positions around tiles of 8, and everything that moves a
+ * window: strides, padding on either axis, dilations, kernels as large as the padded image. */
+static const kind kinds[] = {
+    {1, 1, 1, 1, 1, 1, 1, SAME, 0, BM_ACT_NONE},
+    {2, 5, 4, 3, 2, 3, 3, SAME, 1, BM_ACT_RELU},
+    {1, 6, 7, 1, 6, 5, 5, PLAIN, 1, BM_ACT_NONE},
+    {2, 5, 5, 2, 3, 2, 3, {.stride = {2, 1}, .pad = {0, 2}, .dilation = {1, 2}, .groups = 1}, 1, BM_ACT_NONE},
+    {2, 4, 4, 4, 6, 3, 3, {.stride = {1, 1}, .pad = {1, 1}, .dilation = {1, 1}, .groups = 2}, 1, BM_ACT_RELU},
+    {1, 3, 5, 3, 3, 5, 1, {.stride = {1, 2}, .pad = {1, 0}, .dilation = {1, 1}, .groups = 1}, 0, BM_ACT_NONE},
+    {2, 9, 9, 5, 33, 3, 3, {.stride = {2, 2}, .pad = {1, 1}, .dilation = {1, 1}, .groups = 1}, 1, BM_ACT_NONE},
+    {2, 8, 6, 16, 17, 3, 3, SAME, 1, BM_ACT_TANH},
+    {1, 11, 10, 19, 8, 3, 2, {.stride = {3, 2}, .pad = {2, 1}, .dilation = {2, 1}, .groups = 1}, 1, BM_ACT_NONE},
+    {3, 7, 7, 8, 8, 1, 1, {.stride = {2, 2}, .pad = {0, 0}, .dilation = {1, 1}, .groups = 1}, 1, BM_ACT_NONE},
+    {2, 6, 6, 6, 6, 3, 3, {.stride = {2, 2}, .pad = {1, 1}, .dilation = {2, 2}, .groups = 6}, 0, BM_ACT_GELU},
+    {1, 4, 4, 2, 4, 2, 2, {.stride = {2, 2}, .pad = {3, 3}, .dilation = {1, 1}, .groups = 1}, 1, BM_ACT_NONE},
+    {2, 6, 5, 7, 9, 1, 1, PLAIN, 1, BM_ACT_RELU},
+    {2, 12, 13, 32, 40, 3, 3, SAME, 1, BM_ACT_RELU},
+    {1, 13, 12, 48, 64, 3, 3, {.stride = {2, 2}, .pad = {1, 1}, .dilation = {1, 1}, .groups = 1}, 0, BM_ACT_NONE},
+};
+static int n_kinds(void) { return optest_small() ? 7 : (int)(sizeof kinds / sizeof *kinds); }
+
+static int64_t places(int64_t size, int64_t kernel, const bm_conv_opts *o, int axis)
+{
+    return (size + 2 * o->pad[axis] - o->dilation[axis] * (kernel - 1) - 1) / o->stride[axis] + 1;
+}
+
+static void build(bm_graph *g, bm_value **out, bm_value *const *in, const optest *t)
+{
+    const kind *k = t->with;
+    out[0] = bm_conv2d(g, in[0], in[1], k->bias ? in[2] : NULL, k->act, &k->o);
+}
+
+static double activated(double v, bm_activation act)
+{
+    switch (act) {
+    case BM_ACT_RELU: return v > 0 ? v : 0;
+    case BM_ACT_TANH: return tanh(v);
+    case BM_ACT_GELU: return v * erfc(-v / sqrt(2)) / 2;
+    default: return v;
+    }
+}
+
+/* One output: the sum over a window, zero outside the image. */
+static double window(const kind *k, const double *x, const double *w, const int64_t at[3])
+{
+    const int64_t n = k->C / k->o.groups, o = at[2], first = o / (k->O / k->o.groups) * n;
+    double sum = 0;
+    for (int64_t r = 0; r < k->kh; r++)
+        for (int64_t s = 0; s < k->kw; s++) {
+            const int64_t h = at[0] * k->o.stride[0] - k->o.pad[0] + r * k->o.dilation[0];
+            const int64_t v = at[1] * k->o.stride[1] - k->o.pad[1] + s * k->o.dilation[1];
+            if (h < 0 || h >= k->H || v < 0 || v >= k->W) continue;
+            for (int64_t c = 0; c < n; c++) sum += x[(h * k->W + v) * k->C + first + c] * w[((o * k->kh + r) * k->kw + s) * n + c];
+        }
+    return sum;
+}
+
+static void reference(double *const *out, const double *const *in, const optest *t)
+{
+    const kind *k = t->with;
+    const int64_t Ho = places(k->H, k->kh, &k->o, 0), Wo = places(k->W, k->kw, &k->o, 1);
+    double *y = out[0];
+    for (int64_t b = 0; b < k->B; b++)
+        for (int64_t i = 0; i < Ho; i++)
+            for (int64_t j = 0; j < Wo; j++)
+                for (int64_t o = 0; o < k->O; o++) {
+                    const double v = window(k, in[0] + b * k->H * k->W * k->C, in[1], (const int64_t[]){i, j, o});
+                    *y++ = activated(v + (k->bias ? in[2][o] : 0), k->act);
+                }
+}
+
+static optest test_of(const kind *k)
+{
+    static char name[64];
+    snprintf(name, sizeof name, "conv2d %d", (int)(k - kinds));
+    const double window = (double)(k->kh * k->kw * k->C), positions = (double)(k->B * k->H * k->W);
+    optest t = {.name = name, .n_in = 2 + k->bias, .n_out = 1, .build = build, .reference = reference, .with = k, .c = 8, .length = window,
+                .grad_c = 8, .grad_length = window + positions + (double)(k->kh * k->kw * k->O), .floor = 1};
+    t.in[0] = (optest_input){.shape = BM_SHAPE(k->B, k->H, k->W, k->C), .gradient = 1};
+    t.in[1] = (optest_input){.shape = BM_SHAPE(k->O, k->kh, k->kw, k->C / k->o.groups), .place = BM_PLACE_WEIGHT, .gradient = 1};
+    t.in[2] = (optest_input){.shape = BM_SHAPE(k->O), .place = BM_PLACE_WEIGHT, .gradient = 1};
+    return t;
+}
+
+START_TEST(a_convolution_and_its_gradients)
+{
+    if (_i >= n_kinds()) return;
+    const optest t = test_of(&kinds[_i]);
+    optest_check(&t);
+    optest_check_accumulate(&t);
+}
+END_TEST
+
+/* Weights in 16 bits beside activations in f32, as a model that only infers keeps them, come out as if they had been widened. */
+START_TEST(weights_may_have_a_type_of_their_own)
+{
+    for (int64_t groups = 1; groups <= 2; groups++)
+        EACH_FORM(form) {
+            bm_graph *g = NULL;
+            bm_plan *p = NULL;
+            bm_graph_opts opts = bm_graph_opts_with_ops();
+            bm_conv_opts o = bm_conv_opts_default();
+            o.groups = groups;
+            test_ok(bm_graph_create(&g, &opts));
+            uint16_t half[3 * 3 * 4 * 4];
+            float wide[3 * 3 * 4 * 4], x[5 * 5 * 4], y[2][3 * 3 * 4];
+            for (int i = 0; i < 100; i++) x[i] = (float)(i * 7 % 19 - 9);
+            for (int i = 0; i < 144; i++) {
+                half[i] = bm_f32_to_bf16((float)(i * 5 % 17 - 8) / 8);
+                wide[i] = bm_bf16_to_f32(half[i]);
+            }
+            const bm_shape shape = BM_SHAPE(4, 3, 3, 4 / groups);
+            bm_value *xv = bm_graph_input(g, "x", BM_F32, BM_SHAPE(1, 5, 5, 4));
+            bm_value *h = bm_graph_input(g, "h", BM_BF16, shape), *w = bm_graph_input(g, "w", BM_F32, shape);
+            bm_value *a = bm_graph_output(g, bm_conv2d(g, xv, h, NULL, BM_ACT_NONE, &o), "a");
+            bm_value *b = bm_graph_output(g, bm_conv2d(g, xv, w, NULL, BM_ACT_NONE, &o), "b");
+            test_ok(bm_graph_status(g));
+            test_ok(bm_plan_create(&p, optest_engine((bm_form)form), g, &(bm_plan_opts){0}));
+            test_ok(bm_plan_write(p, xv, x));
+            test_ok(bm_plan_write(p, h, half));
+            test_ok(bm_plan_write(p, w, wide));
+            test_ok(bm_plan_run(p));
+            test_ok(bm_plan_read(p, a, y[0]));
+            test_ok(bm_plan_read(p, b, y[1]));
+            for (int i = 0; i < 36; i++) ck_assert_float_eq_tol(y[0][i], y[1][i], 1e-5f);
+            bm_plan_destroy(p);
+            bm_graph_destroy(g);
+        }
+}
+END_TEST
+
+typedef struct refusal {
+    bm_shape x, w, b;
+    bm_conv_opts o;
+    const char *text;
+} refusal;
+
+START_TEST(operands_that_do_not_fit_are_refused)
+{
+    const bm_conv_opts plain = PLAIN;
+    bm_conv_opts stride = plain, pad = plain, dilation = plain, groups = plain, three = plain, far = plain;
+    stride.stride[0] = 0;
+    pad.pad[1] = -1;
+    dilation.dilation[1] = 0;
+    groups.groups = 0;
+    three.groups = 3;
+    far.dilation[0] = INT64_MAX;
+    const bm_shape x = BM_SHAPE(2, 5, 4, 6), w = BM_SHAPE(8, 3, 3, 6), b = BM_SHAPE(8);
+    const refusal cases[] = {
+        {BM_SHAPE(5, 4, 6), w, b, plain, "x is [5, 4, 6], not [B, H, W, C]"},
+        {BM_SHAPE(0, 5, 4, 6), w, b, plain, "x is [0, 5, 4, 6], not [B, H, W, C]"},
+        {x, BM_SHAPE(8, 54), b, plain, "w is [8, 54], not [O, kh, kw, C / groups]"},
+        {x, BM_SHAPE(8, 3, 3, 5), b, plain, "6 channels of x and 8 outputs of 5 channels of w do not fit in 1 groups"},
+        {x, BM_SHAPE(8, 3, 3, 2), b, three, "6 channels of x and 8 outputs of 2 channels of w do not fit in 3 groups"},
+        {x, w, BM_SHAPE(7), plain, "b is [7], not [8]"},
+        {x, BM_SHAPE(8, 6, 3, 6), b, plain, "the height of x, 5 with 0 of padding on both sides, is less than a kernel of 6, 1 apart"},
+        {x, BM_SHAPE(8, 3, 5, 6), b, plain, "the width of x, 4 with 0 of padding on both sides, is less than a kernel of 5, 1 apart"},
+        {x, w, b, far, "the height of x"},
+        {x, w, b, stride, "the stride of the height is 0"},
+        {x, w, b, pad, "the padding of the width is -1"},
+        {x, w, b, dilation, "the dilation of the width is 0"},
+        {x, w, b, groups, "0 groups"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bm_graph *g = NULL;
+        bm_graph_opts opts = bm_graph_opts_with_ops();
+        const refusal *c = &cases[i];
+        test_ok(bm_graph_create(&g, &opts));
+        bm_value *xv = bm_graph_input(g, "x", BM_F32, c->x), *wv = bm_graph_input(g, "w", BM_F32, c->w);
+        ck_assert(bm_conv2d(g, xv, wv, bm_graph_input(g, "b", BM_F32, c->b), BM_ACT_NONE, &c->o) == NULL);
+        test_fails(bm_graph_status(g), BM_ERR_SHAPE, c->text);
+        bm_graph_destroy(g);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("conv");
+    TCase *c = optest_tcase(s, "conv");
+    tcase_add_loop_test(c, a_convolution_and_its_gradients, 0, (int)(sizeof kinds / sizeof *kinds));
+    tcase_add_test(c, weights_may_have_a_type_of_their_own);
+    tcase_add_test(c, operands_that_do_not_fit_are_refused);
+    return test_run(s);
+}
