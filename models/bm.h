@@ -36,6 +36,12 @@
 #include "cl/sources.h"
 
 #include "io/formats/safetensors.h"
+#include "io/media/columns.h"
+#include "io/media/csv.h"
+#include "io/media/features.h"
+#include "io/media/idx.h"
+#include "io/media/picture.h"
+#include "io/media/sound.h"
 #include "io/store/batch.h"
 #include "io/store/bigrams.h"
 #include "io/store/checkpoint.h"
