@@ -65,6 +65,9 @@ typedef struct bm_samples_opts {
     int replace;
 } bm_samples_opts;
 
+/* Whether sample number `sample` of n is of the validation part that `fraction` and the seed draw: floor(fraction n) of them are. */
+BM_API int bm_samples_is_validation(int64_t n, double fraction, uint64_t seed, int64_t sample);
+
 typedef struct bm_samples_writer bm_samples_writer;
 
 /* Samples wait in unnamed files in the target's folder until commit (so the folder needs room for them twice). The options'

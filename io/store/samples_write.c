@@ -17,7 +17,6 @@ struct bm_samples_writer {
     bm_writer *writer;
     bm_spool inputs, targets, lengths;
     int64_t count, train; /* train: samples before the validation part; -1: they are drawn */
-    int64_t validation;   /* how many the drawn part has */
     void *sample;         /* room for an input or a target */
     float mean[BM_MOST_CHANNELS], std[BM_MOST_CHANNELS];
 };
@@ -118,14 +117,21 @@ int64_t bm_samples_writer_count(const bm_samples_writer *w) { return w->count; }
 
 /* ---- the parts: samples in the order in which they came, those of the training part first ---- */
 
+static int64_t drawn(int64_t n, double fraction) { return (int64_t)floor(fraction * (double)n); }
+
+int bm_samples_is_validation(int64_t n, double fraction, uint64_t seed, int64_t sample)
+{
+    const int64_t validation = drawn(n, fraction);
+    return validation && bm_permute((uint64_t)n, seed, 0, (uint64_t)sample) >= (uint64_t)(n - validation);
+}
+
 static int is_validation(const bm_samples_writer *w, int64_t sample)
 {
     if (w->train >= 0) return sample >= w->train;
-    const uint64_t n = (uint64_t)w->count;
-    return w->validation && bm_permute(n, w->opts.split_seed, 0, (uint64_t)sample) >= n - (uint64_t)w->validation;
+    return bm_samples_is_validation(w->count, w->opts.val_fraction, w->opts.split_seed, sample);
 }
 
-static int64_t train_count(const bm_samples_writer *w) { return w->train >= 0 ? w->train : w->count - w->validation; }
+static int64_t train_count(const bm_samples_writer *w) { return w->train >= 0 ? w->train : w->count - drawn(w->count, w->opts.val_fraction); }
 
 /* A spool's elements into a dataset; `each` of them are a sample, of `size` bytes each. */
 static bm_status put(bm_samples_writer *w, bm_spool *s, int64_t index, int64_t each, size_t size)
@@ -255,7 +261,6 @@ bm_status bm_samples_writer_commit(bm_content_id *id, bm_samples_writer *w)
     int64_t inputs = -1, targets = -1, lengths = -1;
     const bm_samples_opts *o = &w->opts;
     if (!w->count || !w->train) return bm_fail(BM_ERR_CONFIG, "%s: there are no samples to learn from", w->path);
-    w->validation = (int64_t)floor(o->val_fraction * (double)w->count);
     BM_TRY(describe(w, &inputs, &targets, &lengths));
     BM_TRY(bm_writer_begin(w->writer));
     BM_TRY(put(w, &w->inputs, inputs, bm_shape_elements(&o->input_shape), bm_dtype_size(o->input)));

@@ -24,7 +24,7 @@ typedef struct predictor {
     int64_t classes, each; /* logits of a choice; choices of a sample; 0: no classes are written */
     int64_t class_index;
     int32_t *choice;       /* [batch, each] */
-    float *mean, *scale;   /* of the targets of a regression, [D]; NULL: they are as they were */
+    float shift, scale;    /* of the targets of a regression as they were encoded */
     int64_t samples;
     bm_batch batch;
     void *raw;
@@ -67,21 +67,13 @@ static bm_status add_classes(predictor *p, const bm_value *logits)
     return bm_writer_dataset(&p->class_index, p->writer, "/outputs/class", BM_I32, &shape);
 }
 
-/* Numbers of a JSON list, as many as the targets have; NULL where there are none. */
-static float *read_numbers(const json_t *list, int64_t n)
-{
-    float *x = (int64_t)json_array_size(list) == n ? bm_calloc((size_t)n, sizeof *x) : NULL;
-    for (int64_t i = 0; x && i < n; i++) x[i] = (float)json_number_value(json_array_get(list, (size_t)i));
-    return x;
-}
-
-static void read_scales(predictor *p, int64_t n)
+static void read_scales(predictor *p)
 {
     json_error_t e;
     json_t *j = p->opts->encoding_json ? json_loads(p->opts->encoding_json, 0, &e) : NULL;
-    const json_t *target = json_object_get(j, "target");
-    p->mean = read_numbers(json_object_get(target, "mean"), n);
-    p->scale = read_numbers(json_object_get(target, "scale"), n);
+    const json_t *target = json_object_get(j, "target"), *scale = json_object_get(target, "scale");
+    p->shift = (float)json_number_value(json_object_get(target, "shift"));
+    p->scale = scale ? (float)json_number_value(scale) : 1.0f;
     json_decref(j);
 }
 
@@ -92,7 +84,7 @@ static bm_status add_outputs(predictor *p)
     if (p->opts->outputs) {
         BM_TRY(add_output(p, numbers ? "/outputs/values" : "/outputs/logits", io->logits));
         BM_TRY(add_classes(p, io->logits));
-        if (numbers) read_scales(p, p->out[0].each);
+        if (numbers) read_scales(p);
     }
     if (p->opts->hidden) BM_TRY(add_output(p, "/outputs/hidden", io->hidden));
     return BM_OK;
@@ -109,9 +101,8 @@ static void choose(predictor *p, const float *logits, int64_t n)
 
 static void undo_scales(const predictor *p, float *x, int64_t n)
 {
-    const int64_t each = p->out[0].each;
-    if (!p->mean || !p->scale) return;
-    for (int64_t i = 0; i < n * each; i++) x[i] = x[i] * p->scale[i % each] + p->mean[i % each];
+    if (p->network.io.objective != BM_OBJECTIVE_REGRESSION) return;
+    for (int64_t i = 0; i < n * p->out[0].each; i++) x[i] = x[i] * p->scale + p->shift;
 }
 
 static bm_status read_batch(predictor *p, int64_t first, int64_t n)
@@ -193,8 +184,6 @@ done:
     bm_batch_finish(&p.batch);
     for (int i = 0; i < 2; i++) bm_free(p.out[i].data);
     bm_free(p.choice);
-    bm_free(p.mean);
-    bm_free(p.scale);
     bm_free(p.raw);
     return status;
 }

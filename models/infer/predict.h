@@ -23,7 +23,7 @@ typedef struct bm_predict_opts {
 
 /* Every sample of a data set in file order, all parts. With `outputs`, of token data the whole windows, S of W tokens:
  * /outputs/logits f32 [S, W, V]. Of regression /outputs/values f32 [N, D], in the units of the targets before they were standardised
- * (the encoding's target has mean and scale). Of classes /outputs/logits f32 [N, C] and /outputs/class i32 [N], the largest (two
+ * (the encoding's target has shift and scale). Of classes /outputs/logits f32 [N, C] and /outputs/class i32 [N], the largest (two
  * classes by one logit: C = 1, and class 1 where it is above 0); at each place [N, T, C] and [N, T]. With `hidden`, what the head
  * reads, /outputs/hidden f32. Everything handed in is borrowed. */
 BM_API bm_status bm_predict(bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params, const bm_data *data,

@@ -1,0 +1,83 @@
+#include "tools/samples_out.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "core/base/json_priv.h"
+#include "core/base/mem.h"
+#include "io/store/checkpoint.h"
+#include "io/store/data.h"
+#include "io/text/utf8.h"
+#include "tools/out.h"
+
+bm_status bm_samples_about(char **out, char *const *sources, int n, const char *licence)
+{
+    int bad = 0;
+    *out = NULL;
+    if (licence && !bm_utf8_valid(licence, strlen(licence))) return bm_fail(BM_ERR_USAGE, "--licence is not UTF-8");
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++) bad |= json_array_append_new(list, bm_json_shown(sources[i]));
+    json_t *about = json_pack("{s:o, s:s?}", "source", list, "licence", licence);
+    bm_status status = bm_json_text(out, bad ? NULL : about, 0);
+    json_decref(about);
+    return status;
+}
+
+static bm_status of_checkpoint(char **out, const char *path)
+{
+    bm_checkpoint *c;
+    BM_TRY(bm_checkpoint_open(&c, path));
+    const char *text = bm_checkpoint_desc(c)->encoding_json;
+    *out = text ? bm_strdup(text) : NULL;
+    bm_checkpoint_close(c);
+    return !text ? bm_fail(BM_ERR_REFUSED, "%s has no encoding: it has learned from tokens", path) : *out ? BM_OK : BM_ERR_MEMORY;
+}
+
+bm_status bm_samples_encoding_of(char **out, const char *path)
+{
+    bm_data *d;
+    *out = NULL;
+    if (bm_data_open(&d, path)) return of_checkpoint(out, path);
+    const char *text = bm_data_encoding(d);
+    *out = *text ? bm_strdup(text) : NULL;
+    bm_status status = !*text ? bm_fail(BM_ERR_REFUSED, "%s has no encoding", path) : *out ? BM_OK : BM_ERR_MEMORY;
+    bm_data_close(d);
+    return status;
+}
+
+static void say(const char *path, const bm_data *d, int64_t train, int64_t val)
+{
+    char a[BM_OUT_NUMBER], b[BM_OUT_NUMBER], n[BM_OUT_NUMBER], text[BM_SAMPLE_TEXT];
+    const bm_sample_form f = bm_data_form(d, 0);
+    bm_out_note("%s: %s samples %s; %s to learn from, %s for validation", path, bm_out_count(n, bm_data_count(d)), bm_sample_text(&f, text),
+                bm_out_count(a, train), bm_out_count(b, val));
+}
+
+static json_t *shape_json(const bm_shape *s)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < s->rank; i++) json_array_append_new(list, json_integer(s->dim[i]));
+    return list;
+}
+
+bm_status bm_samples_report(const char *path, const bm_content_id *id, int json)
+{
+    bm_data *d;
+    char hex[65];
+    bm_status status;
+    int64_t train = 0, val = 0;
+    BM_TRY(bm_data_open(&d, path));
+    BM_GO(bm_data_part(&train, d, "train", 0));
+    if (bm_data_has_part(d, "val")) BM_GO(bm_data_part(&val, d, "val", 0));
+    bm_content_id_hex(hex, id);
+    const bm_sample_form f = bm_data_form(d, 0);
+    if (json)
+        bm_out_json(json_pack("{s:i, s:o, s:s, s:I, s:o, s:o, s:o, s:I, s:I, s:s}", "schema", 1, "output", bm_json_shown(path), "holds",
+                              bm_data_kind(d), "samples", (json_int_t)bm_data_count(d), "input", shape_json(&f.input_shape), "target",
+                              shape_json(&f.target_shape), "classes", f.classes ? json_integer(f.classes) : json_null(), "train_samples",
+                              (json_int_t)train, "val_samples", (json_int_t)val, "content_id", hex));
+    say(path, d, train, val);
+done:
+    bm_data_close(d);
+    return status;
+}
