@@ -23,11 +23,16 @@ enum { DW_DY, DW_X, DW_ACC, N_DW };
 
 /* ---- the product of some images ---- */
 
-enum product { FORWARD, DX, DW };
-
 static int is_cpu(bm_launcher *l, const bm_limits *limits)
 {
     return (l && bm_launcher_engine(l) ? bm_launcher_form(l) : bm_limits_form(limits)) == BM_FORM_CPU;
+}
+
+/* Its kernels have one type for x and y. */
+static int is_direct(const bm_node *n, bm_launcher *l, const bm_limits *limits, enum bm_conv_product what)
+{
+    const bm_conv *c = n->attrs;
+    return is_cpu(l, limits) && (what != BM_CONV_DX || c->type == n->inputs[DX_DY]->dtype) && bm_conv_direct_takes(c, what, limits);
 }
 
 static int64_t positions(const bm_conv *c) { return c->Ho * c->Wo; }
@@ -44,36 +49,42 @@ static int64_t rows_bytes(const bm_conv *c, bm_launcher *l, const bm_limits *lim
     return bm_round_up(4 * images_at_once(c, l, limits) * positions(c) * bm_conv_window(c), limits->align_bytes);
 }
 
-static bm_gemm_desc product_desc(const bm_node *n, enum product what, int64_t image, int64_t images)
+static int keeps_pre(const bm_node *n) { return n->n_outputs > OUT_PRE && n->outputs[OUT_PRE]->used; }
+
+static bm_gemm_desc product_desc(const bm_node *n, enum bm_conv_product what, int64_t image, int64_t images)
 {
     const bm_conv *c = n->attrs;
     const int64_t rows = images * positions(c), offset = image * positions(c) * c->O, window = bm_conv_window(c);
-    bm_gemm_desc d = what == FORWARD ? bm_gemm_desc_default(rows, c->O, window)
-                     : what == DX    ? bm_gemm_desc_default(rows, window, c->O)
+    bm_gemm_desc d = what == BM_CONV_FORWARD ? bm_gemm_desc_default(rows, c->O, window)
+                     : what == BM_CONV_DX    ? bm_gemm_desc_default(rows, window, c->O)
                                      : bm_gemm_desc_default(c->O, window, rows);
     d.type_a = n->inputs[0]->dtype;
     d.type_b = n->inputs[1]->dtype;
-    d.type_d = what == DX ? BM_F32 : c->type;
-    if (what == FORWARD) {
+    d.type_d = what == BM_CONV_DX ? BM_F32 : c->type;
+    if (what == BM_CONV_FORWARD) {
         d.trans_b = 1;
         d.offset_d = offset;
         d.has_bias = n->inputs[IN_B] != NULL;
         d.act = c->act;
-        d.has_pre = n->n_outputs > OUT_PRE && n->outputs[OUT_PRE]->used;
+        d.has_pre = keeps_pre(n);
     } else {
         d.offset_a = offset;
-        d.trans_a = what == DW;
-        d.beta = what == DW && (image || n->inputs[DW_ACC]) ? 1.0f : 0.0f;
+        d.trans_a = what == BM_CONV_DW;
+        d.beta = what == BM_CONV_DW && (image || n->inputs[DW_ACC]) ? 1.0f : 0.0f;
     }
     return d;
 }
 
 /* Both a full share of the images and the last one's. */
-static bm_status scratch_product(int64_t *bytes, bm_launcher *l, const bm_node *n, const bm_limits *limits, enum product what)
+static bm_status scratch_product(int64_t *bytes, bm_launcher *l, const bm_node *n, const bm_limits *limits, enum bm_conv_product what)
 {
     const bm_conv *c = n->attrs;
     *bytes = 0;
     if (c->o.groups > 1) return BM_OK;
+    if (is_direct(n, l, limits, what)) {
+        *bytes = bm_conv_direct_scratch(c, what, limits);
+        return BM_OK;
+    }
     const int64_t images = images_at_once(c, l, limits), last = c->B % images;
     const int64_t shares[] = {images, last};
     for (int i = 0; i < 2; i++) {
@@ -125,31 +136,53 @@ static void launch_unfold(bm_launcher *l, const bm_conv *c, const bm_value *x, c
                                       images * positions(c) * bm_conv_window(c)});
 }
 
+static void launch_direct(bm_launcher *l, const bm_node *n, enum bm_conv_product what)
+{
+    bm_conv_args a = {.c = n->attrs, .x_type = n->inputs[0]->dtype, .w_type = n->inputs[1]->dtype};
+    a.x = bm_launcher_mem(l, n->inputs[0]);
+    a.w = bm_launcher_mem(l, n->inputs[1]);
+    a.y = bm_launcher_mem(l, n->outputs[0]);
+    if (what == BM_CONV_FORWARD) {
+        a.bias = bm_launcher_mem(l, n->inputs[IN_B]);
+        a.pre = keeps_pre(n) ? bm_launcher_mem(l, n->outputs[OUT_PRE]) : NULL;
+        bm_conv_direct_forward(l, &a);
+    } else if (what == BM_CONV_DX) {
+        bm_conv_direct_dx(l, &a);
+    } else {
+        a = (bm_conv_args){.c = n->attrs, .x_type = a.x_type, .w_type = a.c->type, .x = a.w, .w = a.y, .y = a.x};
+        bm_conv_direct_dw(l, &a, n->inputs[DW_ACC] != NULL);
+    }
+}
+
 /* Share by share of the images; the windows lie at the beginning of the scratch. */
-static bm_status launch_products(bm_launcher *l, const bm_node *n, enum product what)
+static bm_status launch_products(bm_launcher *l, const bm_node *n, enum bm_conv_product what)
 {
     const bm_conv *c = n->attrs;
     const bm_limits *limits = bm_launcher_limits(l);
+    if (is_direct(n, l, limits, what)) {
+        launch_direct(l, n, what);
+        return bm_launcher_status(l);
+    }
     const int64_t most = images_at_once(c, l, limits), behind = rows_bytes(c, l, limits);
     const cl_mem rows = bm_launcher_scratch(l, 0, behind), in = bm_launcher_mem(l, n->inputs[0]), out = bm_launcher_mem(l, n->outputs[0]);
     for (int64_t image = 0; image < c->B; image += most) {
         const int64_t images = c->B - image < most ? c->B - image : most;
         const bm_gemm_desc d = product_desc(n, what, image, images);
         bm_gemm_args args = {.a = in, .b = rows, .d = out};
-        if (what == FORWARD) {
+        if (what == BM_CONV_FORWARD) {
             args.a = rows;
             args.b = bm_launcher_mem(l, n->inputs[IN_W]);
             args.bias = bm_launcher_mem(l, n->inputs[IN_B]);
             args.pre = d.has_pre ? bm_launcher_mem(l, n->outputs[OUT_PRE]) : NULL;
             launch_unfold(l, c, n->inputs[IN_X], rows, image, images);
-        } else if (what == DX) {
+        } else if (what == BM_CONV_DX) {
             args.b = bm_launcher_mem(l, n->inputs[DX_W]);
             args.d = rows;
         } else {
             launch_unfold(l, c, n->inputs[DW_X], rows, image, images);
         }
         bm_gemm_launch(l, &d, &args, behind);
-        if (what == DX)
+        if (what == BM_CONV_DX)
             launch_movement(l, c, &(movement){"fold", rows, out, c->type, image, images, images * c->H * c->W * c->C});
     }
     return bm_launcher_status(l);
@@ -198,17 +231,17 @@ static bm_cost cost_gradient(const bm_node *n) { return cost_product(n, 0); }
 
 static bm_status scratch_dx(int64_t *bytes, bm_launcher *l, const bm_node *n, const bm_limits *limits)
 {
-    return scratch_product(bytes, l, n, limits, DX);
+    return scratch_product(bytes, l, n, limits, BM_CONV_DX);
 }
 
 static bm_status scratch_dw(int64_t *bytes, bm_launcher *l, const bm_node *n, const bm_limits *limits)
 {
-    return scratch_product(bytes, l, n, limits, DW);
+    return scratch_product(bytes, l, n, limits, BM_CONV_DW);
 }
 
 static bm_status launch_dx(bm_launcher *l, const bm_node *n)
 {
-    if (((const bm_conv *)n->attrs)->o.groups == 1) return launch_products(l, n, DX);
+    if (((const bm_conv *)n->attrs)->o.groups == 1) return launch_products(l, n, BM_CONV_DX);
     bm_arg args[3 + N_SIZES] = {bm_arg_mem(bm_launcher_mem(l, n->inputs[DX_DY])), bm_arg_mem(bm_launcher_mem(l, n->inputs[DX_W])),
                                 bm_arg_mem(bm_launcher_mem(l, n->outputs[0]))};
     return launch_group(l, n, "group_dx", args, 3);
@@ -216,7 +249,7 @@ static bm_status launch_dx(bm_launcher *l, const bm_node *n)
 
 static bm_status launch_dw(bm_launcher *l, const bm_node *n)
 {
-    if (((const bm_conv *)n->attrs)->o.groups == 1) return launch_products(l, n, DW);
+    if (((const bm_conv *)n->attrs)->o.groups == 1) return launch_products(l, n, BM_CONV_DW);
     bm_arg args[4 + N_SIZES] = {bm_arg_mem(bm_launcher_mem(l, n->inputs[DW_DY])), bm_arg_mem(bm_launcher_mem(l, n->inputs[DW_X])),
                                 bm_arg_mem(bm_launcher_mem(l, n->outputs[0])), bm_arg_i32(n->inputs[DW_ACC] != NULL)};
     return launch_group(l, n, "group_dw", args, 4);
@@ -245,16 +278,15 @@ static bm_cost cost(const bm_node *n)
 
 static bm_status scratch(int64_t *bytes, bm_launcher *l, const bm_node *n, const bm_limits *limits)
 {
-    return scratch_product(bytes, l, n, limits, FORWARD);
+    return scratch_product(bytes, l, n, limits, BM_CONV_FORWARD);
 }
 
 static bm_status launch(bm_launcher *l, const bm_node *n)
 {
-    if (((const bm_conv *)n->attrs)->o.groups == 1) return launch_products(l, n, FORWARD);
-    const int has_pre = n->n_outputs > OUT_PRE && n->outputs[OUT_PRE]->used;
+    if (((const bm_conv *)n->attrs)->o.groups == 1) return launch_products(l, n, BM_CONV_FORWARD);
     bm_arg args[5 + N_SIZES] = {bm_arg_mem(bm_launcher_mem(l, n->inputs[IN_X])), bm_arg_mem(bm_launcher_mem(l, n->inputs[IN_W])),
                                 bm_arg_mem(bm_launcher_mem(l, n->inputs[IN_B])), bm_arg_mem(bm_launcher_mem(l, n->outputs[OUT_Y])),
-                                bm_arg_mem(has_pre ? bm_launcher_mem(l, n->outputs[OUT_PRE]) : NULL)};
+                                bm_arg_mem(keeps_pre(n) ? bm_launcher_mem(l, n->outputs[OUT_PRE]) : NULL)};
     return launch_group(l, n, "group_forward", args, 5);
 }
 

@@ -15,11 +15,23 @@ typedef struct bm_conv {
 /* Elements of a row of w: of one output's window. */
 static inline int64_t bm_conv_window(const bm_conv *c) { return c->kh * c->kw * (c->C / c->o.groups); }
 
-/* Memory of one of the three products; `bias`, `pre` may be NULL. */
+enum bm_conv_product { BM_CONV_FORWARD, BM_CONV_DX, BM_CONV_DW };
+
+/* ---- the form for CPU devices (conv_direct.c) ---- */
+
+/* What a product reads and makes: y of x and w; with dy for x and dx for y, dx; with dy for y and dw for w, dw. `bias`, `pre` may be
+ * NULL. */
 typedef struct bm_conv_args {
     const bm_conv *c;
-    bm_dtype x_type, w_type; /* of x or dy, and of w or dw */
+    bm_dtype x_type, w_type; /* x and y have one type */
     cl_mem x, w, bias, y, pre;
 } bm_conv_args;
+
+/* Whether it does this product on a CPU device of these limits, and the bytes of scratch it needs from the first on. */
+int bm_conv_direct_takes(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits);
+int64_t bm_conv_direct_scratch(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits);
+void bm_conv_direct_forward(bm_launcher *l, const bm_conv_args *a);
+void bm_conv_direct_dx(bm_launcher *l, const bm_conv_args *a);
+void bm_conv_direct_dw(bm_launcher *l, const bm_conv_args *a, int add); /* add: to what dw holds */
 
 #endif

@@ -86,7 +86,10 @@ void bench_end(bench_run *r)
     bm_graph_destroy(r->graph);
 }
 
-void bench_reset(bench_run *r) { r->best_s[0] = r->best_s[1] = 1e9; }
+void bench_reset(bench_run *r)
+{
+    for (int i = 0; i < BENCH_OPS; i++) r->best_s[i] = 1e9;
+}
 
 void bench_measure(bench_run *r)
 {
@@ -99,6 +102,6 @@ void bench_measure(bench_run *r)
     bench_must(bm_queue_finish(q));
     bench_must(bm_queue_profile(q, &row, &n));
     for (int i = 0; i < n; i++)
-        for (int k = 0; k < 2 && r->op[k]; k++)
+        for (int k = 0; k < BENCH_OPS && r->op[k]; k++)
             if (!strcmp(row[i].what, r->op[k]) && row[i].seconds < r->best_s[k]) r->best_s[k] = row[i].seconds;
 }

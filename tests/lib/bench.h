@@ -12,6 +12,8 @@ void bench_must(bm_status s);
 /* The device SPEC with profiling, kernels from BM_CL_DIR where that is set. Closed by the caller. */
 bm_engine *bench_open(const char *spec);
 
+enum { BENCH_OPS = 3 };
+
 typedef struct bench_run {
     bm_engine *engine;
     bm_graph *graph;
@@ -19,8 +21,8 @@ typedef struct bench_run {
     bm_bank *banks[4]; /* weights, gradients and two states, where the graph has parameters */
     int n_banks;
     bm_plan *plan;
-    const char *op[2]; /* the names of the ops that are timed; NULL: none */
-    double best_s[2];
+    const char *op[BENCH_OPS]; /* the names of the ops that are timed; NULL ends them */
+    double best_s[BENCH_OPS];
 } bench_run;
 
 /* An empty graph on e, to be built upon. */

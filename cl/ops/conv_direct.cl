@@ -1,0 +1,236 @@
+/* Convolutions on devices that run one work-item at full speed (CPUs): no windows are written down. A work-item copies a strip of an
+ * image into local memory, as f32 and with its padding, where the window of a position is kh runs of kw C elements (of C elements,
+ * kh kw of them, with a dilation along the width). ROWS positions meet COLS outputs in registers, as in cl/gemm/packed.cl.
+ *
+ *     convolve          y[b, out(i, j), n] = act(bias[n] + sum over r, s, c of
+ *                                               x[b, i sh - ph + r dh, j sw - pw + s dw, c] panels[n / COLS, r, s, c, n % COLS])
+ *                       for positions (i, j) of [Ho, Wo]; out = (oh + i th, ow + j tw) in [OH, OW]. pre is the value before act.
+ *                       Global (strips of an image, images). The gradient of x is one too: of dy, and w with its taps from last to
+ *                       first; with a stride, one for each remainder of the pixels by it, which some taps reach (oh, ow, th, tw).
+ *     pack_weights      panels[n / COLS, r, s, c, n % COLS] = w[first + n ld_n + r ld_r + s ld_s + c ld_c], 0 from N on;
+ *                       global (panels, taps)
+ *     convolve_weights  part[p, n, r, s, c] = the sum over the positions of the strips p, p + parts, ... of all images of
+ *                       dy[b, i, j, n] x[b, i sh - ph + r dh, j sw - pw + s dw, c]; global (parts)
+ *
+ * x [B, H, W, C], y, dy [B, .., N]. A strip is `rows` rows of positions, image rows of Wp pixels. Local size 1; local memory: a strip
+ * and COLS floats. Options: STORAGE (of x, dy, y; types.clh), WSTORAGE (of w), ACT (act.clh), WIDTH 16 or 8, lanes of a vector. */
+
+#include "act.clh"
+
+#ifndef WSTORAGE
+#define WSTORAGE 0
+#endif
+#ifndef WIDTH
+#define WIDTH 16
+#endif
+
+#define VEC PASTE(float, WIDTH)
+#define VLOAD PASTE(vload, WIDTH)
+#define VSTORE PASTE(vstore, WIDTH)
+#define LOADV(p, i) PASTE(load, WIDTH)(p, i)
+#define STOREV(v, p, i) PASTE(store, WIDTH)(v, p, i)
+#define ACTV PASTE(act, WIDTH)
+#define COLS (2 * WIDTH)
+#if WIDTH == 16
+#define ROWS 8
+#define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#else
+#define ROWS 6
+#define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5)
+#endif
+
+#define WALK                                                                                                           \
+    const long H, const long W, const long C, const long N, const long kh, const long kw, const long ph, const long pw, \
+        const long sh, const long sw, const long dh, const long dw, const long Ho, const long Wo, const long rows,     \
+        const long Wp
+
+/* Runs of a window along a row of the image, and the elements of each. */
+#define RUNS (dw == 1 ? (kw > 0 ? 1 : 0) : kw)
+#define RUN_LENGTH (dw == 1 ? kw * C : C)
+
+__kernel void pack_weights(__global const STORED(WSTORAGE) *w, __global float *panels, const long N, const long taps, const long kw,
+                           const long C, const long first, const long ld_n, const long ld_r, const long ld_s, const long ld_c)
+{
+    const long panel = get_group_id(0), tap = get_group_id(1), n0 = panel * COLS;
+    __global float *const to = panels + (panel * taps + tap) * C * COLS;
+    w += first + tap / kw * ld_r + tap % kw * ld_s + n0 * ld_n;
+    for (long c = 0; c < C; c++)
+        for (long n = 0; n < COLS; n++) to[c * COLS + n] = n0 + n < N ? LOAD1(WSTORAGE, w, n * ld_n + c * ld_c) : 0.0f;
+}
+
+FN void put_zeros(__local float *to, long n)
+{
+    long i = 0;
+    for (; i + WIDTH <= n; i += WIDTH) VSTORE((VEC)(0.0f), 0, to + i);
+    for (; i < n; i++) to[i] = 0.0f;
+}
+
+/* Image rows [top, top + lines) of x, one image, Wp pixels from `left` on, and COLS floats that vectors may run over. */
+FN void fill_strip(__local float *strip, __global const stored *x, long H, long W, long C, long top, long left, long lines, long Wp)
+{
+    const long from = clamp(-left, 0l, Wp), to = clamp(W - left, from, Wp), n = (to - from) * C;
+    for (long y = 0; y < lines; y++, strip += Wp * C) {
+        const long h = top + y;
+        if (h < 0 || h >= H) {
+            put_zeros(strip, Wp * C);
+            continue;
+        }
+        const size_t at = (h * W + left + from) * C;
+        __local float *const inner = strip + from * C;
+        long i = 0;
+        put_zeros(strip, from * C);
+        for (; i + WIDTH <= n; i += WIDTH) VSTORE(LOADV(x, at + i), 0, inner + i);
+        for (; i < n; i++) inner[i] = load1(x, at + i);
+        put_zeros(inner + n, (Wp - to) * C);
+    }
+    put_zeros(strip, COLS);
+}
+
+/* Where a tile goes: rows of N outputs. */
+typedef struct target {
+    __global stored *y, *pre;
+    __global const stored *bias;
+    size_t at[ROWS];
+} target;
+
+FN void finish(const target *t, VEC v, size_t at, long n, long cols)
+{
+    if (cols >= WIDTH) {
+        if (t->bias) v += LOADV(t->bias, n);
+        if (t->pre) STOREV(v, t->pre, at + n);
+        STOREV(ACTV(v), t->y, at + n);
+        return;
+    }
+    float lanes[WIDTH];
+    VSTORE(v, 0, lanes);
+    for (long i = 0; i < cols; i++) {
+        const float one = lanes[i] + (t->bias ? load1(t->bias, n + i) : 0.0f);
+        if (t->pre) store1(one, t->pre, at + n + i);
+        store1(act1(one), t->y, at + n + i);
+    }
+}
+
+/* The windows at ROWS places of the strip times a panel; `two`: all COLS of it, else half. */
+FN __attribute__((always_inline)) void multiply(const target *t, __local const float *strip, const long *from,
+                                                __global const float *panel, long lines, long step, long runs, long run_step,
+                                                long length, long count, long n, long cols, const int two)
+{
+#define ZERO(i) VEC lo##i = (VEC)(0.0f), hi##i = (VEC)(0.0f);
+    EACH_ROW(ZERO)
+    for (long r = 0; r < lines; r++)
+        for (long s = 0; s < runs; s++) {
+            __local const float *const run = strip + r * step + s * run_step;
+#define RUN(i) __local const float *const a##i = run + from[i];
+            EACH_ROW(RUN)
+            for (long k = 0; k < length; k++, panel += COLS) {
+                const VEC b0 = VLOAD(0, panel), b1 = two ? VLOAD(1, panel) : b0;
+#define STEP(i)                                                                                                        \
+    {                                                                                                                  \
+        const VEC x = (VEC)(a##i[k]);                                                                                  \
+        lo##i = FMA(x, b0, lo##i);                                                                                     \
+        if (two) hi##i = FMA(x, b1, hi##i);                                                                            \
+    }
+                EACH_ROW(STEP)
+            }
+        }
+#define FINISH(i)                                                                                                      \
+    if (i < count) {                                                                                                   \
+        finish(t, lo##i, t->at[i], n, cols);                                                                           \
+        if (two) finish(t, hi##i, t->at[i], n + WIDTH, cols - WIDTH);                                                  \
+    }
+    EACH_ROW(FINISH)
+}
+
+__kernel void convolve(__global const stored *x, __global const float *panels, __global const stored *bias, __global stored *y,
+                       __global stored *pre, __local float *strip, WALK, const long OH, const long OW, const long oh, const long ow,
+                       const long th, const long tw)
+{
+    const long row0 = (long)get_group_id(0) * rows, lines = min(rows, Ho - row0), b = get_group_id(1);
+    const long reach = kh > 0 ? (kh - 1) * dh : 0, length = RUN_LENGTH, places = lines * Wo;
+    target t;
+    t.y = y;
+    t.pre = pre;
+    t.bias = bias;
+    fill_strip(strip, x + b * H * W * C, H, W, C, row0 * sh - ph, -pw, (lines - 1) * sh + reach + 1, Wp);
+    for (long n = 0; n < N; n += COLS) {
+        __global const float *const panel = panels + n * kh * kw * C;
+        long i = 0, j = 0; /* the next place */
+        for (long p = 0; p < places; p += ROWS) {
+            long from[ROWS];
+            for (long q = 0; q < ROWS; q++) { /* places behind the last repeat it; they are not stored */
+                from[q] = (i * sh * Wp + j * sw) * C;
+                t.at[q] = ((b * OH + oh + (row0 + i) * th) * OW + ow + j * tw) * N;
+                if (p + q + 1 >= places) continue;
+                if (++j == Wo) j = 0, i++;
+            }
+            if (N - n > WIDTH)
+                multiply(&t, strip, from, panel, kh, dh * Wp * C, RUNS, dw * C, length, places - p, n, N - n, 1);
+            else
+                multiply(&t, strip, from, panel, kh, dh * Wp * C, RUNS, dw * C, length, places - p, n, N - n, 0);
+        }
+    }
+}
+
+/* The sums of ROWS outputs n and COLS elements of a run over the positions of a strip: into `to`, rows ld apart, added with `add`. */
+FN __attribute__((always_inline)) void gather(__global float *to, long ld, __global const stored *dy, __local const float *strip,
+                                              long N, long lines, long Wo, long line_step, long step, long outs, long cols, int add,
+                                              const int full, const int two)
+{
+#define OLD(i)                                                                                                         \
+    VEC lo##i = (VEC)(0.0f), hi##i = (VEC)(0.0f);
+    EACH_ROW(OLD)
+    for (long r = 0; r < lines; r++) {
+        __local const float *x = strip + r * line_step;
+        for (long j = 0; j < Wo; j++, x += step, dy += N) {
+            const VEC b0 = VLOAD(0, x), b1 = two ? VLOAD(1, x) : b0;
+#define GATHER(i)                                                                                                      \
+    {                                                                                                                  \
+        const VEC d = (VEC)(load1(dy, full ? i : min((long)i, outs - 1)));                                             \
+        lo##i = FMA(d, b0, lo##i);                                                                                     \
+        if (two) hi##i = FMA(d, b1, hi##i);                                                                            \
+    }
+            EACH_ROW(GATHER)
+        }
+    }
+    float lanes[COLS];
+#define KEEP_HALF(v, first)                                                                                            \
+    if (cols >= first + WIDTH) {                                                                                       \
+        VSTORE(add ? v + VLOAD(0, row + first) : v, 0, row + first);                                                   \
+    } else {                                                                                                           \
+        VSTORE(v, 0, lanes);                                                                                           \
+        for (long k = first; k < cols; k++) row[k] = add ? row[k] + lanes[k - first] : lanes[k - first];               \
+    }
+#define KEEP(i)                                                                                                        \
+    if (i < outs) {                                                                                                    \
+        __global float *const row = to + i * ld;                                                                       \
+        KEEP_HALF(lo##i, 0)                                                                                            \
+        if (two) KEEP_HALF(hi##i, WIDTH)                                                                               \
+    }
+    EACH_ROW(KEEP)
+}
+
+__kernel void convolve_weights(__global const stored *dy, __global const stored *x, __global float *part, __local float *strip, WALK,
+                               const long B)
+{
+    const long strips = (Ho + rows - 1) / rows, length = RUN_LENGTH, window = kh * kw * C;
+    part += get_group_id(0) * N * window;
+    int add = 0;
+    for (long u = get_group_id(0); u < B * strips; u += get_num_groups(0), add = 1) {
+        const long b = u / strips, row0 = u % strips * rows, lines = min(rows, Ho - row0);
+        fill_strip(strip, x + b * H * W * C, H, W, C, row0 * sh - ph, -pw, (lines - 1) * sh + (kh - 1) * dh + 1, Wp);
+        for (long n = 0; n < N; n += ROWS)
+            for (long r = 0; r < kh; r++)
+                for (long s = 0; s < RUNS; s++)
+                    for (long k = 0; k < length; k += COLS) {
+                        __global float *const to = part + n * window + (r * kw + s) * C + k;
+                        __global const stored *const d = dy + (b * Ho + row0) * Wo * N + n;
+                        __local const float *const from = strip + (r * dh * Wp + s * dw) * C + k;
+#define GATHER_WITH(full, two)                                                                                         \
+    gather(to, window, d, from, N, lines, Wo, sh * Wp * C, sw * C, N - n, length - k, add, full, two)
+                        if (N - n >= ROWS && length - k > WIDTH) GATHER_WITH(1, 1);
+                        else if (N - n >= ROWS) GATHER_WITH(1, 0);
+                        else if (length - k > WIDTH) GATHER_WITH(0, 1);
+                        else GATHER_WITH(0, 0);
+                    }
+    }
+}
