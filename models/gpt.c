@@ -196,7 +196,7 @@ static bm_status build(bm_model_io *io, bm_nn *nn, const bm_config *c, const bm_
     } else {
         io->targets = bm_graph_input(m.g, "targets", BM_I32, BM_SHAPE(r->batch, r->window));
         io->logits = bm_linear(m.g, bm_reshape(m.g, io->hidden, BM_SHAPE(rows, m.width)), head, NULL, BM_ACT_NONE);
-        io->loss = bm_softmax_xent(m.g, &io->rows, io->logits, bm_reshape(m.g, io->targets, BM_SHAPE(rows)));
+        io->loss = bm_softmax_xent(m.g, &io->rows, io->logits, bm_reshape(m.g, io->targets, BM_SHAPE(rows)), NULL, NULL);
     }
     bm_graph_scope_pop(m.g);
     return bm_graph_status(m.g);

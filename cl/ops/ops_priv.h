@@ -66,6 +66,18 @@ int bm_ops_ends_gradient(bm_graph *g, const bm_value *v);
 /* dL/d(x) += the sum of d over all leading dimensions; x [N]. */
 void bm_ops_grad_rows(bm_graph *g, bm_value *x, bm_value *d);
 
+/* ---- losses (cl/ops/loss.c): of a node whose first input is what was predicted ---- */
+
+enum { BM_OPS_LOSS, BM_OPS_LOSS_ROWS, BM_OPS_LOSS_DX }; /* its outputs */
+/* Declares them: [1] and [rows] f32, and the gradient, which may take the memory of the input. */
+bm_status bm_ops_loss_outputs(bm_graph *g, bm_node *n, int64_t rows);
+/* Its gradient rule. */
+void bm_ops_loss_gradient(bm_graph *g, bm_node *n);
+/* The last launch: the loss from those of the rows. */
+void bm_ops_launch_loss_sum(bm_launcher *l, const bm_node *n);
+/* What its builder returns, n NULL if it failed; *rows (may be NULL) gets the losses of the rows. */
+bm_value *bm_ops_loss_of(bm_node *n, bm_value **rows);
+
 /* ---- sums ---- */
 
 /* How many partial sums the first stage of a sum of n elements makes. */
