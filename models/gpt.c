@@ -68,7 +68,7 @@ static bm_status check(const bm_config *c)
             "or a smaller width",
             bm_config_where(c, "model.heads", where, sizeof where), (long long)heads, (long long)width,
             (long long)(width / heads), BM_ATTENTION_MOST_HEAD);
-    return BM_OK;
+    return bm_loss_check(c, BM_OBJECTIVE_LM);
 }
 
 static bm_status fit(bm_config *c, const bm_sample_form *f)

@@ -34,6 +34,7 @@ static const bm_config_key keys[] = {
     {"embedding", BM_CONFIG_I64, "null", "[1, 1048576]", "size of an id's vector; null: width"},
     {"vocab", BM_CONFIG_I64, "null", "[1, 2147483647]", "ids known; null: the data set's, none where it has frames"},
     {"features", BM_CONFIG_I64, "null", "[1, 16777216]", "numbers of a frame; null: the data set's, none where it has ids"},
+    {"labels", BM_CONFIG_I64, "null", "[1, 16777216]", "places of a sequence of tags; null: the data set's"},
     {"lengths", BM_CONFIG_BOOL, "null", NULL, "sequences are of unequal length; null: as the data set's are"},
 };
 
@@ -60,6 +61,16 @@ static bm_status fit_number(bm_config *c, const char *key, int64_t need, int may
                    (long long)need);
 }
 
+/* A class at each place, or with ctc fewer. */
+static bm_status fit_labels(bm_config *c, const bm_sample_form *f)
+{
+    const int64_t labels = f->target_shape.dim[0], places = bm_sample_places(f);
+    const int ctc = !bm_config_is_null(c, "train.loss") && !strcmp(bm_config_string(c, "train.loss"), "ctc");
+    if (!ctc && labels != places)
+        return bm_fail(BM_ERR_CONFIG, "train.loss: %lld classes stand for %lld places: that is for ctc", (long long)labels, (long long)places);
+    return fit_number(c, "model.labels", labels, 0);
+}
+
 static bm_status fit(bm_config *c, const bm_sample_form *f)
 {
     char text[BM_SAMPLE_TEXT];
@@ -73,6 +84,7 @@ static bm_status fit(bm_config *c, const bm_sample_form *f)
         BM_TRY(bm_model_need(c, "model.vocab"));
     }
     BM_TRY(bm_ends_fit(c, f));
+    if (f && bm_objective_of(c) == BM_OBJECTIVE_TAGS) BM_TRY(fit_labels(c, f));
     return check(c);
 }
 

@@ -141,11 +141,34 @@ BM_API bm_value *bm_recurrent_cached(bm_graph *g, bm_cell cell, bm_value *x, bm_
 /* ---- cl/ops/softmax.c ---- */
 BM_API bm_value *bm_softmax(bm_graph *g, bm_value *x); /* over the last dimension */
 
-/* ---- cl/ops/xent.c: softmax + cross-entropy, logits [R, V], targets [R] i32 -> loss [1] f32 = the run-time scalar
- * BM_RT_LOSS_SCALE times the sum over rows of (logsumexp(row) - row[target]); rows whose target is negative do not count. The
- * gradient replaces the logits where they lie: [R, V] is never kept twice. `rows` (may be NULL) gets the loss of each row,
- * [R] f32. ---- */
-BM_API bm_value *bm_softmax_xent(bm_graph *g, bm_value **rows, bm_value *logits, bm_value *targets);
+/* ---- losses. Each returns the loss, [1] f32: the run-time scalar BM_RT_LOSS_SCALE times the sum of the losses of rows, which
+ * `rows` (may be NULL) gets, [R] f32. The gradient takes the memory of what was predicted where nothing reads that later: it is
+ * never kept twice. BM_ERR_SHAPE for operands that do not fit. ---- */
+
+/* cl/ops/xent.c: softmax and cross-entropy; logits [R, C], targets [R] i32: logsumexp(row) - row[target]. Rows whose target is
+ * negative do not count. As PyTorch has them: a row counts class_weights[target] times, [C] f32, which may be NULL; and
+ * label_smoothing e in [0, 1] makes the target's share 1 - e and adds e / C of the loss of every class, weights and all (Szegedy et
+ * al. 2016, "Rethinking the Inception Architecture"). opts may be NULL: no smoothing. */
+typedef struct bm_xent_opts {
+    float label_smoothing;
+} bm_xent_opts;
+BM_API bm_value *bm_softmax_xent(bm_graph *g, bm_value **rows, bm_value *logits, bm_value *targets, bm_value *class_weights,
+                                 const bm_xent_opts *opts);
+
+/* cl/ops/loss.c. x and targets [R, D], targets f32; those that are NaN do not count. e = x - target; a row's loss is the sum over
+ * its D of: */
+BM_API bm_value *bm_mse(bm_graph *g, bm_value **rows, bm_value *x, bm_value *targets); /* e^2 */
+BM_API bm_value *bm_mae(bm_graph *g, bm_value **rows, bm_value *x, bm_value *targets); /* |e|, whose slope at 0 is 0 */
+/* Huber 1964: e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2). */
+BM_API bm_value *bm_huber(bm_graph *g, bm_value **rows, bm_value *x, bm_value *targets, float delta);
+/* Binary cross-entropy of logits x [R] or [R, 1]; targets [R] i32, 0 or 1, negative: does not count. */
+BM_API bm_value *bm_bce_logits(bm_graph *g, bm_value **rows, bm_value *x, bm_value *targets);
+
+/* cl/ops/ctc.c: connectionist temporal classification (Graves et al. 2006). logits [B, T, C], class 0 the blank; targets [B, L]
+ * i32, labels 1 to C - 1, what is negative at the end of a row is padding; lengths [B] i32: how many of the T steps count, NULL: all.
+ * A row is a sequence: -log of the probability of its target. Without steps and without a target it counts for nothing; a sequence
+ * too short for its target has an infinite loss and a gradient of NaN. */
+BM_API bm_value *bm_ctc(bm_graph *g, bm_value **rows, bm_value *logits, bm_value *targets, bm_value *lengths);
 
 /* ---- cl/ops/dropout.c: x * mask / (1 - p); the mask is Philox of (seed, stream, BM_RT_RNG_STEP, element), never kept.
  * p = 0 returns x. Srivastava et al. 2014. ---- */

@@ -68,6 +68,18 @@ void bm_ops_grad_rows(bm_graph *g, bm_value *x, bm_value *d);
 /* dL/d(w) += d^T x over all leading dimensions; w [N, K], d [.., N], x [.., K]. */
 void bm_ops_grad_matrix(bm_graph *g, bm_value *w, bm_value *d, bm_value *x);
 
+/* ---- losses (cl/ops/loss.c): of a node whose first input is what was predicted ---- */
+
+enum { BM_OPS_LOSS, BM_OPS_LOSS_ROWS, BM_OPS_LOSS_DX }; /* its outputs */
+/* Declares them: [1] and [rows] f32, and the gradient, which may take the memory of the input. */
+bm_status bm_ops_loss_outputs(bm_graph *g, bm_node *n, int64_t rows);
+/* Its gradient rule. */
+void bm_ops_loss_gradient(bm_graph *g, bm_node *n);
+/* The last launch: the loss from those of the rows. */
+void bm_ops_launch_loss_sum(bm_launcher *l, const bm_node *n);
+/* What its builder returns, n NULL if it failed; *rows (may be NULL) gets the losses of the rows. */
+bm_value *bm_ops_loss_of(bm_node *n, bm_value **rows);
+
 /* ---- sums ---- */
 
 /* How many partial sums the first stage of a sum of n elements makes. */

@@ -20,10 +20,42 @@ static const struct {
 
 /* ---- losses: the choices of train.loss ---- */
 
-static bm_value *cross_entropy(bm_model_io *io, bm_graph *g, bm_value *x, bm_value *targets, const bm_config *c)
+static bm_value *mse(bm_model_io *io, bm_graph *g, bm_value *x, bm_value *targets, const bm_config *c)
 {
     (void)c;
-    return bm_softmax_xent(g, &io->rows, x, targets);
+    return bm_mse(g, &io->rows, x, targets);
+}
+
+static bm_value *mae(bm_model_io *io, bm_graph *g, bm_value *x, bm_value *targets, const bm_config *c)
+{
+    (void)c;
+    return bm_mae(g, &io->rows, x, targets);
+}
+
+static bm_value *huber(bm_model_io *io, bm_graph *g, bm_value *x, bm_value *targets, const bm_config *c)
+{
+    return bm_huber(g, &io->rows, x, targets, (float)bm_config_f64(c, "train.huber_delta"));
+}
+
+static bm_value *bce(bm_model_io *io, bm_graph *g, bm_value *x, bm_value *targets, const bm_config *c)
+{
+    (void)c;
+    return bm_bce_logits(g, &io->rows, x, targets);
+}
+
+static bm_value *cross_entropy(bm_model_io *io, bm_graph *g, bm_value *x, bm_value *targets, const bm_config *c)
+{
+    const bm_xent_opts o = {.label_smoothing = (float)bm_config_f64(c, "train.label_smoothing")};
+    const int64_t rows = bm_shape_rows(bm_value_shape(x));
+    return bm_softmax_xent(g, &io->rows, x, bm_reshape(g, targets, BM_SHAPE(rows)), NULL, &o);
+}
+
+static bm_value *ctc(bm_model_io *io, bm_graph *g, bm_value *x, bm_value *targets, const bm_config *c)
+{
+    const bm_shape *s = bm_value_shape(x);
+    const int64_t batch = bm_value_shape(targets)->dim[0];
+    (void)c;
+    return bm_ctc(g, &io->rows, bm_reshape(g, x, BM_SHAPE(batch, s->dim[0] / batch, s->dim[1])), targets, io->lengths);
 }
 
 #define FOR(objective) (1u << BM_OBJECTIVE_##objective)
@@ -32,7 +64,12 @@ static const struct loss {
     unsigned objectives; /* that it is a loss of */
     bm_value *(*build)(bm_model_io *io, bm_graph *g, bm_value *x, bm_value *targets, const bm_config *c);
 } losses[] = {
+    {"mse", FOR(REGRESSION), mse},
+    {"mae", FOR(REGRESSION), mae},
+    {"huber", FOR(REGRESSION), huber},
+    {"bce", FOR(BINARY), bce},
     {"cross_entropy", FOR(CLASSES) | FOR(LM) | FOR(TAGS), cross_entropy},
+    {"ctc", FOR(TAGS), ctc},
 };
 #define LOSSES (sizeof losses / sizeof losses[0])
 
@@ -59,15 +96,18 @@ const char *bm_objective_name(bm_objective o)
     return objectives[o].name;
 }
 
-bm_status bm_ends_check(const bm_config *c)
+bm_status bm_loss_check(const bm_config *c, bm_objective o)
 {
     char where[256];
-    if (bm_config_is_null(c, "model.task") || bm_config_is_null(c, "train.loss")) return BM_OK;
-    const bm_objective o = bm_objective_of(c);
     if (loss_of(c, o)->objectives & 1u << o) return BM_OK;
     return bm_fail(BM_ERR_CONFIG, "%strain.loss: %s is no loss of model.task %s: null is %s",
                    bm_config_where(c, "train.loss", where, sizeof where), bm_config_string(c, "train.loss"), objectives[o].name,
                    objectives[o].loss);
+}
+
+bm_status bm_ends_check(const bm_config *c)
+{
+    return bm_config_is_null(c, "model.task") ? BM_OK : bm_loss_check(c, bm_objective_of(c));
 }
 
 static bm_status fit_input(bm_config *c, const bm_sample_form *f)
@@ -150,11 +190,10 @@ void bm_nn_loss(bm_model_io *io, bm_nn *nn, bm_value *logits, const bm_config *c
     const int numbers = objectives[io->objective].numbers, sequence = objectives[io->objective].sequence;
     io->logits = logits;
     if (!logits) return;
-    const int64_t rows = bm_shape_rows(bm_value_shape(logits));
-    const bm_shape shape = numbers ? *bm_value_shape(logits) : sequence ? BM_SHAPE(r->batch, r->window) : BM_SHAPE(r->batch);
+    const int64_t places = bm_config_has(c, "model.labels") && !bm_config_is_null(c, "model.labels") ? bm_config_i64(c, "model.labels") : r->window;
+    const bm_shape shape = numbers ? *bm_value_shape(logits) : sequence ? BM_SHAPE(r->batch, places) : BM_SHAPE(r->batch);
     io->targets = bm_graph_input(g, "targets", numbers ? BM_F32 : BM_I32, shape);
-    bm_value *targets = sequence ? bm_reshape(g, io->targets, BM_SHAPE(rows)) : io->targets;
-    io->loss = loss_of(c, io->objective)->build(io, g, logits, targets, c);
+    io->loss = loss_of(c, io->objective)->build(io, g, logits, io->targets, c);
 }
 
 void bm_nn_head(bm_model_io *io, bm_nn *nn, bm_value *x, const bm_config *c, const bm_model_request *r)

@@ -20,6 +20,8 @@ extern "C" {
 BM_API bm_objective bm_objective_of(const bm_config *c);
 BM_API const char *bm_objective_name(bm_objective o); /* "regression", ... */
 
+/* Whether train.loss is a loss of the objective: BM_ERR_CONFIG. */
+BM_API bm_status bm_loss_check(const bm_config *c, bm_objective o);
 /* Whether the keys fit together, as bm_model.check and .fit have it. */
 BM_API bm_status bm_ends_check(const bm_config *c);
 BM_API bm_status bm_ends_fit(bm_config *c, const bm_sample_form *form);

@@ -97,10 +97,32 @@ static void build_xent(bm_graph *g, const subject *s)
     const int64_t V = 50257, R = rows * WIDTH / V;
     bm_value *x = bm_graph_input(g, "x", BM_F32, BM_SHAPE(R, V)), *loss;
     if (s->act) bm_graph_want_gradient(g, x);
-    loss = bm_softmax_xent(g, NULL, x, bm_graph_input(g, "ids", BM_I32, BM_SHAPE(R)));
+    loss = bm_softmax_xent(g, NULL, x, bm_graph_input(g, "ids", BM_I32, BM_SHAPE(R)), NULL, NULL);
     keep(g, loss);
     if (!s->act) return;
     bench_must(bm_graph_gradients(g, loss));
+    keep(g, bm_graph_gradient(g, x));
+}
+/* With the gradient; act: huber. */
+static void build_numbers(bm_graph *g, const subject *s)
+{
+    bm_value *x = tensor(g, "x"), *y = tensor(g, "y");
+    bm_graph_want_gradient(g, x);
+    bench_must(bm_graph_gradients(g, s->act ? bm_huber(g, NULL, x, y, 1) : bm_mse(g, NULL, x, y)));
+    keep(g, bm_graph_gradient(g, x));
+}
+/* Steps of 32 classes, as many as a tensor has room for, in sequences of 512 with 64 labels. With the gradient. */
+static void build_ctc(bm_graph *g, const subject *s)
+{
+    const int64_t T = 512, C = 32, L = 64, B = rows * WIDTH / (T * C);
+    bm_value *x = bm_graph_input(g, "x", BM_F32, BM_SHAPE(B, T, C));
+    int32_t *labels = malloc((size_t)(B * L) * sizeof *labels);
+    (void)s;
+    if (!labels) bench_must(bm_fail(BM_ERR_MEMORY, "no memory for labels"));
+    for (int64_t i = 0; i < B * L; i++) labels[i] = (int32_t)(1 + i * 7919 % (C - 1));
+    bm_graph_want_gradient(g, x);
+    bench_must(bm_graph_gradients(g, bm_ctc(g, NULL, x, bm_graph_constant(g, "labels", BM_I32, BM_SHAPE(B, L), labels), NULL)));
+    free(labels);
     keep(g, bm_graph_gradient(g, x));
 }
 /* Rows of a table as large as the result; act: the gradient, which reads and writes rows of the table. */
@@ -149,6 +171,9 @@ static const subject subjects[] = {
     {"softmax, backward", "softmax_backward", 3, build_softmax_backward, 0, 0.5},
     {"xent", "softmax_xent", 1, build_xent, 0, 0},
     {"xent with gradient", "softmax_xent", 2, build_xent, 1, 0},
+    {"mse with gradient", "mse", 3, build_numbers, 0, 0},
+    {"huber with gradient", "huber", 3, build_numbers, 1, 0},
+    {"ctc with gradient", "ctc", 2, build_ctc, 0, 0},
     {"dropout", "dropout", 2, build_dropout, 0, 0},
     {"embedding", "embedding", 2, build_embedding, 0, 0},
     {"embedding, backward", "scatter", 3, build_embedding, 1, 0},

@@ -248,10 +248,47 @@ END_TEST
 
 START_TEST(cross_entropy)
 {
-    bm_value *loss = kept(bm_softmax_xent(graph, NULL, weight("x", BM_SHAPE(6, 7)), ids(BM_SHAPE(6))));
+    bm_value *loss = kept(bm_softmax_xent(graph, NULL, weight("x", BM_SHAPE(6, 7)), ids(BM_SHAPE(6)), NULL, NULL));
     expect("softmax_xent", 3 * 42, 24 * 42, F * (42 + 6 + 6 + 1));
     test_ok(bm_graph_gradients(graph, loss));
     expect("softmax_xent", 6 * 42, 44 * 42, F * (42 + 6 + 6 + 1 + 42));
+}
+END_TEST
+
+START_TEST(weighted_cross_entropy)
+{
+    bm_value *loss = kept(bm_softmax_xent(graph, NULL, weight("x", BM_SHAPE(6, 7)), ids(BM_SHAPE(6)), in("w", BM_SHAPE(7)),
+                                          &(bm_xent_opts){.label_smoothing = 0.1f}));
+    test_ok(bm_graph_gradients(graph, loss));
+    expect("softmax_xent", 10 * 42, 48 * 42, F * (42 + 6 + 7 + 6 + 1 + 42));
+}
+END_TEST
+
+/* Without the gradient, then with it: a difference, its square and a sum; the slope and its factor. */
+START_TEST(losses_of_numbers)
+{
+    bm_value *x = weight("x", BM_SHAPE(6, 7)), *y = in("y", BM_SHAPE(6, 7));
+    kept(bm_mse(graph, NULL, in("z", BM_SHAPE(6, 7)), y));
+    expect("mse", 3 * 42, 5 * 42, F * (2 * 42 + 6 + 1));
+    test_ok(bm_graph_gradients(graph, bm_add(graph, bm_mae(graph, NULL, x, y), bm_huber(graph, NULL, x, y, 1))));
+    expect("mae", 4 * 42, 8 * 42, F * (3 * 42 + 6 + 1));
+    expect("huber", 4 * 42, 12 * 42, F * (3 * 42 + 6 + 1));
+}
+END_TEST
+
+START_TEST(binary_cross_entropy)
+{
+    test_ok(bm_graph_gradients(graph, bm_bce_logits(graph, NULL, weight("x", BM_SHAPE(6, 1)), ids(BM_SHAPE(6)))));
+    expect("bce_logits", 8 * 6, 40 * 6, F * (6 + 6 + 1 + 6 + 6));
+}
+END_TEST
+
+/* 2 sequences of 5 steps, 7 classes, 3 labels: 7 states. An exp for each class, three and a logarithm for each state; both twice. */
+START_TEST(ctc)
+{
+    bm_value *x = weight("x", BM_SHAPE(2, 5, 7));
+    test_ok(bm_graph_gradients(graph, bm_ctc(graph, NULL, x, ids(BM_SHAPE(2, 3)), NULL)));
+    expect("ctc", 10 * 2 * 70 + 10 * 2 * 4 * 7, 10 * 2 * 70 + 10 * 2 * 60 * 7, F * (70 + 6 + 1 + 2 + 70));
 }
 END_TEST
 
@@ -303,6 +340,10 @@ int main(void)
     tcase_add_test(c, attention_over_caches);
     tcase_add_test(c, softmax);
     tcase_add_test(c, cross_entropy);
+    tcase_add_test(c, weighted_cross_entropy);
+    tcase_add_test(c, losses_of_numbers);
+    tcase_add_test(c, binary_cross_entropy);
+    tcase_add_test(c, ctc);
     tcase_add_test(c, dropout);
     tcase_add_test(c, updates);
     suite_add_tcase(s, c);

@@ -199,7 +199,7 @@ START_TEST(cross_entropy_and_its_gradient)
         work w = start("xent", form);
         int64_t rows = h5fixture_dim(fixture, "/xent/logits", 0), v = h5fixture_dim(fixture, "/xent/logits", 1);
         bm_value *logits = f32(&w, "logits", BM_SHAPE(rows, v)), *each = NULL;
-        bm_value *loss = bm_softmax_xent(w.graph, &each, logits, i32(&w, "targets", BM_SHAPE(rows)));
+        bm_value *loss = bm_softmax_xent(w.graph, &each, logits, i32(&w, "targets", BM_SHAPE(rows)), NULL, NULL);
         w.loss_scale = (float)h5fixture_attr(fixture, "/xent", "scale");
         bm_graph_output(w.graph, loss, "loss");
         bm_graph_output(w.graph, each, "rows");

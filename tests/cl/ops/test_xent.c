@@ -28,7 +28,7 @@ static void prepare(bm_plan *p, const optest *t)
 static void build_loss(bm_graph *g, bm_value **out, bm_value *const *in, const optest *t)
 {
     (void)t;
-    out[0] = bm_softmax_xent(g, NULL, in[0], in[1]);
+    out[0] = bm_softmax_xent(g, NULL, in[0], in[1], NULL, NULL);
 }
 
 static void reference_loss(double *const *out, const double *const *in, const optest *t)
@@ -41,7 +41,7 @@ static void reference_loss(double *const *out, const double *const *in, const op
 
 static void build_rows(bm_graph *g, bm_value **out, bm_value *const *in, const optest *t)
 {
-    out[0] = bm_softmax_xent(g, &out[1], in[0], in[1]);
+    out[0] = bm_softmax_xent(g, &out[1], in[0], in[1], NULL, NULL);
     (void)t;
 }
 
@@ -93,6 +93,75 @@ START_TEST(xent_takes_gpt2s_vocabulary)
 }
 END_TEST
 
+/* ---- weights of classes, label smoothing ---- */
+
+static void build_weighted(bm_graph *g, bm_value **out, bm_value *const *in, const optest *t)
+{
+    bm_value **rows = t->n_out > 1 ? &out[1] : NULL;
+    out[0] = bm_softmax_xent(g, rows, in[0], in[1], t->n_in > 2 ? in[2] : NULL, t->with);
+}
+
+/* (1 - e) w[target] (-log p[target]) + e / n times the sum over k of w[k] (-log p[k]). */
+static void reference_weighted(double *const *out, const double *const *in, const optest *t)
+{
+    const int64_t rows = t->in[0].shape.dim[0], n = t->in[0].shape.dim[1];
+    const double e = (double)((const bm_xent_opts *)t->with)->label_smoothing;
+    out[0][0] = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        const double *x = in[0] + r * n;
+        double lse, sum = 0;
+        for (int64_t k = 0; k < n; k++) sum += (t->n_in > 2 ? in[2][k] : 1) * row_loss(x, n, (double)k, &lse);
+        const double weight = t->n_in > 2 && in[1][r] >= 0 ? in[2][(int64_t)in[1][r]] : 1;
+        const double loss = in[1][r] < 0 ? 0 : (1 - e) * weight * row_loss(x, n, in[1][r], &lse) + e / (double)n * sum;
+        out[0][0] += (double)SCALE * loss;
+        if (t->n_out > 1) out[1][r] = loss;
+    }
+}
+
+static void check_weighted(const char *name, int64_t rows, int64_t n, float smoothing, int weighted)
+{
+    const bm_xent_opts opts = {smoothing};
+    optest t = {.name = name, .n_in = weighted ? 3 : 2, .n_out = 1, .build = build_weighted, .reference = reference_weighted,
+                .prepare = prepare, .with = &opts};
+    t.in[0] = (optest_input){.shape = BM_SHAPE(rows, n), .fill = OPTEST_UNIFORM, .low = -5, .high = 5, .gradient = rows > 0};
+    t.in[1] = (optest_input){.shape = BM_SHAPE(rows), .fill = OPTEST_INDEX, .low = -1, .high = (double)n};
+    t.in[2] = (optest_input){.shape = BM_SHAPE(n), .fill = OPTEST_UNIFORM, .low = 0, .high = 2, .f32 = 1};
+    t.c = 8;
+    t.floor = (double)SCALE;
+    t.length = sqrt((double)n * (double)(rows ? rows : 1));
+    optest_check(&t);
+    t.n_out = 2;
+    t.in[0].gradient = 0;
+    optest_check(&t);
+}
+
+START_TEST(weights_and_smoothing_are_the_formula)
+{
+    check_weighted("weights", optest_small() ? 5 : 67, 13, 0, 1);
+    check_weighted("smoothing", optest_small() ? 5 : 67, 17, 0.1f, 0);
+    check_weighted("both", 3, optest_small() ? 33 : 1009, 0.25f, 1);
+    check_weighted("nothing but smoothing", 2, 20, 1, 1);
+    check_weighted("no rows", 0, 5, 0.1f, 1);
+}
+END_TEST
+
+START_TEST(options_that_do_not_fit_are_refused)
+{
+    static const float smoothing[] = {-0.1f, 1.1f, NAN, 0, 0};
+    static const bm_dtype types[] = {BM_F32, BM_F32, BM_F32, BM_F32, BM_BF16};
+    static const int64_t classes[] = {5, 5, 5, 4, 5};
+    bm_graph_opts opts = bm_graph_opts_with_ops();
+    bm_graph *g = NULL;
+    test_ok(bm_graph_create(&g, &opts));
+    bm_value *x = bm_graph_input(g, "x", BM_F32, BM_SHAPE(4, 5)), *y = bm_graph_input(g, "y", BM_I32, BM_SHAPE(4)), *rows = x;
+    bm_value *w = bm_graph_input(g, "w", types[_i], BM_SHAPE(classes[_i]));
+    ck_assert_ptr_null(bm_softmax_xent(g, &rows, x, y, w, &(bm_xent_opts){smoothing[_i]}));
+    ck_assert_ptr_null(rows);
+    ck_assert_int_eq(bm_graph_status(g), _i < 3 ? BM_ERR_USAGE : BM_ERR_SHAPE);
+    bm_graph_destroy(g);
+}
+END_TEST
+
 /* A graph whose logits are a temporary: x [rows, n] + b [n], with the gradient of both. */
 typedef struct chain {
     bm_graph *g;
@@ -110,7 +179,7 @@ static chain chain_build(int64_t rows, int64_t n, int keep_dx)
     c.targets = bm_graph_input(c.g, "targets", BM_I32, BM_SHAPE(rows));
     bm_graph_want_gradient(c.g, c.b);
     if (keep_dx) bm_graph_want_gradient(c.g, c.x);
-    c.loss = bm_softmax_xent(c.g, &c.rows, bm_add_bias(c.g, c.x, c.b), c.targets);
+    c.loss = bm_softmax_xent(c.g, &c.rows, bm_add_bias(c.g, c.x, c.b), c.targets, NULL, NULL);
     bm_graph_output(c.g, c.loss, "loss");
     bm_graph_output(c.g, c.rows, "rows");
     test_ok(bm_graph_gradients(c.g, c.loss));
@@ -212,7 +281,7 @@ START_TEST(shapes_that_do_not_fit_are_refused)
         test_ok(bm_graph_create(&g, &opts));
         bm_value *x = bm_graph_input(g, "x", BM_F32, logits[i]), *y = bm_graph_input(g, "y", BM_I32, targets[i]);
         bm_value *rows = x;
-        ck_assert_ptr_null(bm_softmax_xent(g, &rows, x, y));
+        ck_assert_ptr_null(bm_softmax_xent(g, &rows, x, y, NULL, NULL));
         ck_assert_ptr_null(rows);
         ck_assert_int_eq(bm_graph_status(g), BM_ERR_SHAPE);
         bm_graph_destroy(g);
@@ -226,6 +295,8 @@ int main(void)
     TCase *c = optest_tcase(s, "xent");
     tcase_add_test(c, xent_is_the_formula);
     tcase_add_test(c, xent_takes_gpt2s_vocabulary);
+    tcase_add_test(c, weights_and_smoothing_are_the_formula);
+    tcase_add_loop_test(c, options_that_do_not_fit_are_refused, 0, 5);
     tcase_add_test(c, the_gradient_lies_where_the_logits_lay);
     tcase_add_test(c, the_gradient_is_softmax_less_onehot);
     tcase_add_test(c, a_target_outside_the_classes_is_seen_in_the_loss);
