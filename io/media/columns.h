@@ -61,7 +61,8 @@ BM_API bm_columns_opts bm_columns_opts_default(void);
 
 typedef struct bm_columns bm_columns;
 
-/* One pass over the file. BM_ERR_CONFIG too for a target with one class only, and for a column or file without values. */
+/* One pass over the file. BM_ERR_CONFIG too for a target with one class only, and for a file without rows. A column without any
+ * value is left out with a warning, or BM_ERR_CONFIG where it was asked for. */
 BM_API bm_status bm_columns_fit(bm_columns **out, const char *path, const bm_columns_opts *opts);
 BM_API void bm_columns_destroy(bm_columns *t);
 /* The columns as JSON ({"format": "bm-columns", "version": 1, ...}; bm_free) and back: BM_ERR_REFUSED names what is wrong with

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/base/log.h"
 #include "io/media/columns_priv.h"
-
-enum { SAMPLE_BYTES = 80 };
+#include "io/media/csv_priv.h"
 
 /* A column on the way: what was seen of it. */
 typedef struct finding {
@@ -17,7 +17,7 @@ typedef struct finding {
     bm_column_kind kind; /* AUTO until a value tells */
     int told;           /* by the options or the file, not by a value */
     int standardize, is_target;
-    char sample[SAMPLE_BYTES]; /* the value that told, and its line */
+    char sample[BM_CSV_EXCERPT]; /* the value that told, and its line */
     int64_t sample_line;
     int64_t count, missing, missing_line;
     int64_t weighed; /* numbers in rows that count */
@@ -36,8 +36,11 @@ typedef struct fit {
 
 bm_columns_opts bm_columns_opts_default(void) { return (bm_columns_opts){.most_categories = 1000}; }
 
-#define fail_at(f, line, fmt, ...)                                                                                         \
-    bm_fail(BM_ERR_CONFIG, "%s:%lld: column \"%.200s\": " fmt, bm_csv_path((f)->csv), (long long)(line), __VA_ARGS__)
+#define fail_at(f, line, c, fmt, ...)                                                                                      \
+    bm_fail(BM_ERR_CONFIG, "%s:%lld: column \"%.200s\": " fmt, bm_csv_path((f)->csv), (long long)(line), (c)->from->name,   \
+            __VA_ARGS__)
+#define fail_column(f, c, fmt, ...)                                                                                        \
+    bm_fail(BM_ERR_CONFIG, "%s: column \"%.200s\" " fmt, bm_csv_path((f)->csv), (c)->from->name, __VA_ARGS__)
 
 /* ---- which columns ---- */
 
@@ -46,7 +49,7 @@ static bm_status choose_column(fit *f, int64_t source, int is_target)
     finding *c = &f->found[f->n];
     for (int64_t i = 0; i < f->n; i++)
         if (f->found[i].source == source)
-            return bm_fail(BM_ERR_CONFIG, "%s: the column \"%.200s\" is asked for twice", bm_csv_path(f->csv), f->found[i].from->name);
+            return fail_column(f, &f->found[i], "%s", "is asked for twice");
     f->n++;
     c->source = source;
     c->from = bm_csv_column_at(f->csv, source);
@@ -101,12 +104,13 @@ static int64_t place_of(const finding *c, const char *text, int *there)
 
 static bm_status add_category(const fit *f, finding *c, const char *text)
 {
+    char shown[BM_CSV_EXCERPT];
     int there;
     const int64_t at = place_of(c, text, &there);
     if (there) return BM_OK;
     if (c->n_texts >= f->opts->most_categories)
-        return fail_at(f, bm_csv_line(f->csv), "\"%.80s\" is one category more than the %lld allowed; does it name single rows?",
-                       c->from->name, text, (long long)f->opts->most_categories);
+        return fail_at(f, bm_csv_line(f->csv), c, "\"%s\" is one category more than the %lld allowed; does it name single rows?",
+                       bm_csv_excerpt(shown, text), (long long)f->opts->most_categories);
     if (c->n_texts == c->texts_room) {
         int64_t room = c->texts_room ? 2 * c->texts_room : 8;
         char **texts = bm_realloc(c->texts, (size_t)room, sizeof *texts);
@@ -125,20 +129,20 @@ static bm_status add_category(const fit *f, finding *c, const char *text)
 /* What looks like 1,5: a decimal comma, which bm does not read and no category is meant by. */
 static int has_decimal_comma(const char *text)
 {
-    const char *comma = strchr(text, ',');
-    return comma && comma[1 + strspn(comma + 1, "0123456789eE+-")] == '\0' && strspn(text, "+-0123456789") == (size_t)(comma - text) &&
-           comma > text && comma[1];
+    static const char digits[] = "0123456789";
+    const char *whole = text + strspn(text, "+-"), *comma = whole + strspn(whole, digits);
+    return comma > whole && comma[0] == ',' && comma[1] && comma[1 + strspn(comma + 1, digits)] == '\0';
 }
 
+/* The text that stands between numbers, whichever came first. */
 static bm_status wrong_kind(const fit *f, const finding *c, const char *text, int is_number)
 {
-    if (!is_number && c->told)
-        return fail_at(f, bm_csv_line(f->csv), "\"%.80s\" is not a number", c->from->name, text);
-    if (!is_number)
-        return fail_at(f, bm_csv_line(f->csv), "\"%.80s\" is not a number, as \"%s\" in line %lld is (a column of categories must "
-                       "be named as one)", c->from->name, text, c->sample, (long long)c->sample_line);
-    return fail_at(f, c->sample_line, "\"%s\" is not a number, as \"%.80s\" in line %lld is (a column of categories must be named "
-                   "as one)", c->from->name, c->sample, text, (long long)bm_csv_line(f->csv));
+    char shown[BM_CSV_EXCERPT];
+    const int64_t line = bm_csv_line(f->csv);
+    const char *no = is_number ? c->sample : bm_csv_excerpt(shown, text), *yes = is_number ? bm_csv_excerpt(shown, text) : c->sample;
+    if (c->told) return fail_at(f, line, c, "\"%s\" is not a number", no);
+    return fail_at(f, is_number ? c->sample_line : line, c, "\"%s\" is not a number, as \"%s\" in line %lld is (a column of "
+                   "categories must be named as one)", no, yes, (long long)(is_number ? line : c->sample_line));
 }
 
 static bm_status add_value(const fit *f, finding *c, const char *text, int counts)
@@ -148,12 +152,12 @@ static bm_status add_value(const fit *f, finding *c, const char *text, int count
     if (c->kind == BM_COLUMN_AUTO) {
         c->kind = is_number ? BM_COLUMN_NUMBER : BM_COLUMN_CATEGORY;
         c->sample_line = bm_csv_line(f->csv);
-        snprintf(c->sample, sizeof c->sample, "%s", text);
+        bm_csv_excerpt(c->sample, text);
     }
     c->count++;
     if (!c->told && is_number != (c->kind == BM_COLUMN_NUMBER)) return wrong_kind(f, c, text, is_number);
     if (c->kind == BM_COLUMN_CATEGORY && !c->told && has_decimal_comma(text))
-        return fail_at(f, bm_csv_line(f->csv), "\"%.80s\" has a decimal comma: write a point", c->from->name, text);
+        return fail_at(f, bm_csv_line(f->csv), c, "\"%.60s\" has a decimal comma: write a point", text);
     if (c->kind == BM_COLUMN_CATEGORY) return add_category(f, c, text);
     if (!is_number) return wrong_kind(f, c, text, 0);
     if (counts) {
@@ -167,7 +171,7 @@ static bm_status add_value(const fit *f, finding *c, const char *text, int count
 static bm_status add_missing(const fit *f, finding *c)
 {
     if (c->is_target || f->opts->refuse_missing)
-        return fail_at(f, bm_csv_line(f->csv), "%s is missing", c->from->name, c->is_target ? "the target" : "a value");
+        return fail_at(f, bm_csv_line(f->csv), c, "%s is missing", c->is_target ? "the target" : "a value");
     if (c->missing++ == 0) c->missing_line = bm_csv_line(f->csv);
     return BM_OK;
 }
@@ -218,8 +222,7 @@ static bm_status order_categories(const fit *f, finding *c)
     qsort(c->texts, (size_t)c->n_texts, sizeof *c->texts, by_size);
     for (int64_t i = 1; i < c->n_texts; i++)
         if (by_size(&c->texts[i - 1], &c->texts[i]) == 0)
-            return bm_fail(BM_ERR_CONFIG, "%s: column \"%.200s\": the categories \"%s\" and \"%s\" are one number", bm_csv_path(f->csv),
-                           c->from->name, c->texts[i - 1], c->texts[i]);
+            return fail_column(f, c, "has the categories \"%.60s\" and \"%.60s\", which are one number", c->texts[i - 1], c->texts[i]);
     return BM_OK;
 }
 
@@ -233,10 +236,8 @@ static int is_constant(double variance, double mean, double n)
 static bm_status finish_number(const fit *f, bm_column *column, const finding *c)
 {
     const double variance = c->weighed ? c->squares / (double)c->weighed : 0;
-    if (!c->weighed)
-        return bm_fail(BM_ERR_CONFIG, "%s: column \"%.200s\" has no value in the rows that count", bm_csv_path(f->csv), c->from->name);
-    if (!isfinite(c->mean) || !isfinite(variance))
-        return bm_fail(BM_ERR_CONFIG, "%s: column \"%.200s\": its numbers are too large to average", bm_csv_path(f->csv), c->from->name);
+    if (!c->weighed) return fail_column(f, c, "%s", "has no value in the rows that count");
+    if (!isfinite(c->mean) || !isfinite(variance)) return fail_column(f, c, "%s", "has numbers too large to average");
     column->mean = c->mean;
     column->std = sqrt(variance);
     if (!c->standardize) return BM_OK;
@@ -248,8 +249,6 @@ static bm_status finish_number(const fit *f, bm_column *column, const finding *c
 static bm_status finish_column(const fit *f, bm_column_slot *s, finding *c)
 {
     bm_column *column = &s->column;
-    if (c->count == 0)
-        return bm_fail(BM_ERR_CONFIG, "%s: column \"%.200s\" has no value in any row", bm_csv_path(f->csv), c->from->name);
     BM_TRY(bm_column_slot_name(s, c->from->name));
     column->kind = c->kind;
     column->count = c->count;
@@ -258,10 +257,26 @@ static bm_status finish_column(const fit *f, bm_column_slot *s, finding *c)
     column->indicator = c->missing > 0;
     if (c->kind == BM_COLUMN_NUMBER) return finish_number(f, column, c);
     if (c->is_target && c->n_texts < 2)
-        return bm_fail(BM_ERR_CONFIG, "%s: the target \"%.200s\" has one class only, \"%.80s\": there is nothing to learn",
-                       bm_csv_path(f->csv), c->from->name, c->texts[0]);
+        return fail_column(f, c, "is the target and has one class only, \"%.60s\": there is nothing to learn", c->texts[0]);
     BM_TRY(order_categories(f, c));
     return bm_column_slot_categories(s, (const char *const *)c->texts, c->n_texts);
+}
+
+/* Leaves out features without any value, unless they were asked for by name. */
+static bm_status drop_empty(fit *f)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < f->n; i++) {
+        finding *c = &f->found[i];
+        if (c->count == 0 && (f->opts->features || c->is_target)) return fail_column(f, c, "%s", "has no value in any row");
+        if (c->count == 0)
+            bm_log(BM_LOG_WARN, "%s: column \"%.200s\" has no value in any row and is left out", bm_csv_path(f->csv), c->from->name);
+        else
+            f->found[kept++] = *c;
+    }
+    f->n_features -= f->n - kept;
+    f->n = kept;
+    return f->n_features ? BM_OK : bm_fail(BM_ERR_CONFIG, "%s: no column has a value", bm_csv_path(f->csv));
 }
 
 static bm_status fit_file(fit *f, const char *path)
@@ -269,6 +284,7 @@ static bm_status fit_file(fit *f, const char *path)
     BM_TRY(bm_csv_open(&f->csv, path, &f->opts->csv));
     BM_TRY(choose_columns(f));
     BM_TRY(read_rows(f));
+    BM_TRY(drop_empty(f));
     BM_TRY(bm_columns_create(&f->columns, f->n_features, f->n > f->n_features));
     f->columns->rows = f->rows;
     f->columns->named = bm_csv_named(f->csv);

@@ -14,6 +14,12 @@ bm_csv_opts bm_csv_opts_default(void) { return (bm_csv_opts){0, BM_CSV_HEADER_AU
 
 /* ---- the grammar ---- */
 
+/* Whether a field ends before this byte. */
+static int is_end(const bm_csv *c, int byte)
+{
+    return byte < 0 || byte == '\n' || byte == c->opts.delimiter || (byte == '\t' && c->opts.delimiter == ' ');
+}
+
 static bm_status read_quoted(bm_csv *c)
 {
     const int64_t began = c->line;
@@ -26,9 +32,8 @@ static bm_status read_quoted(bm_csv *c)
         if (byte == '"') bm_csv_take(c);
         BM_TRY(bm_csv_put(c, byte));
     }
-    bm_csv_skip_blanks(c);
-    int next = bm_csv_peek(c);
-    if (next >= 0 && next != '\n' && next != c->opts.delimiter)
+    if (c->opts.delimiter != ' ') bm_csv_skip_blanks(c);
+    if (!is_end(c, bm_csv_peek(c)))
         return bm_csv_fail(c, c->line, "field %lld has text behind its closing quote", (long long)c->n);
     return bm_csv_field_end(c);
 }
@@ -36,21 +41,28 @@ static bm_status read_quoted(bm_csv *c)
 static bm_status read_plain(bm_csv *c)
 {
     BM_TRY(bm_csv_field_begin(c, 0));
-    for (int byte = bm_csv_peek(c); byte >= 0 && byte != '\n' && byte != c->opts.delimiter; byte = bm_csv_peek(c))
-        BM_TRY(bm_csv_put(c, bm_csv_take(c)));
+    while (!is_end(c, bm_csv_peek(c))) BM_TRY(bm_csv_put(c, bm_csv_take(c)));
     return bm_csv_field_end(c);
+}
+
+/* Goes over the delimiter or the end of the line; whether another field follows. */
+static int go_on(bm_csv *c)
+{
+    if (c->opts.delimiter != ' ') return bm_csv_take(c) == c->opts.delimiter;
+    bm_csv_skip_blanks(c);
+    const int byte = bm_csv_peek(c);
+    if (byte == '\n') bm_csv_take(c);
+    return byte >= 0 && byte != '\n';
 }
 
 /* One line's fields. */
 static bm_status read_line(bm_csv *c)
 {
-    int byte;
     bm_csv_begin(c);
     do {
         bm_csv_skip_blanks(c);
         BM_TRY(bm_csv_peek(c) == '"' ? read_quoted(c) : read_plain(c));
-        byte = bm_csv_take(c);
-    } while (byte == c->opts.delimiter);
+    } while (go_on(c));
     return BM_OK;
 }
 
@@ -81,8 +93,8 @@ static bm_status restart(bm_csv *c)
     return c->in->status;
 }
 
-/* Counts what could be a delimiter outside the quotes of the first line that has anything. */
-static bm_status find_delimiter(bm_csv *c)
+/* Counts what could be a delimiter outside the quotes of the first line that has anything; 0 when there is none of it. */
+static bm_status count_delimiters(bm_csv *c)
 {
     static const char candidates[] = ",;\t";
     int64_t count[3] = {0, 0, 0};
@@ -103,16 +115,29 @@ static bm_status find_delimiter(bm_csv *c)
     BM_TRY(c->in->status);
     for (int i = 1; i < 3; i++)
         if (count[i] > count[best]) best = i;
-    c->opts.delimiter = candidates[best];
-    return BM_OK;
+    c->opts.delimiter = count[best] ? candidates[best] : 0;
+    return restart(c);
 }
 
-static int any_number(const bm_csv *c)
+static int count_numbers(const bm_csv *c)
 {
+    int n = 0;
     double x;
-    for (int64_t i = 0; i < c->n; i++)
-        if (bm_csv_number(&x, c->fields[i].text)) return 1;
-    return 0;
+    for (int64_t i = 0; i < c->n; i++) n += bm_csv_number(&x, c->fields[i].text);
+    return n;
+}
+
+/* The blank is one when the second record is two numbers or more, as many as the first has words; else the comma it is. */
+static bm_status find_delimiter(bm_csv *c)
+{
+    BM_TRY(count_delimiters(c));
+    if (c->opts.delimiter) return BM_OK;
+    c->opts.delimiter = ' ';
+    BM_TRY(read_record(c));
+    const int64_t n = c->n;
+    BM_TRY(read_record(c));
+    if (n < 2 || c->n != n || count_numbers(c) != n) c->opts.delimiter = ',';
+    return restart(c);
 }
 
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
@@ -146,12 +171,12 @@ static bm_status find_header(bm_csv *c)
     int names = 0;
     BM_TRY(read_record(c));
     c->opts.header = BM_CSV_HEADER_NO;
-    if (c->n == 0 || any_number(c)) return BM_OK;
+    if (c->n == 0 || count_numbers(c)) return BM_OK;
     BM_TRY(are_names(&names, c));
     for (int i = 0; i < RECORDS_LOOKED_AT; i++) {
         BM_TRY(read_record(c));
         if (c->n == 0) break;
-        if (!any_number(c)) continue;
+        if (!count_numbers(c)) continue;
         names = 1;
         break;
     }
@@ -209,12 +234,9 @@ static bm_status start(bm_csv *c)
         BM_TRY(bm_arff_header(c));
         return check_names(c);
     }
-    if (c->opts.delimiter && !strchr(",;\t", c->opts.delimiter))
-        return bm_fail(BM_ERR_USAGE, "%s: the delimiter is a comma, a semicolon or a tab", c->path);
-    if (!c->opts.delimiter) {
-        BM_TRY(find_delimiter(c));
-        BM_TRY(restart(c));
-    }
+    if (c->opts.delimiter && !strchr(",;\t ", c->opts.delimiter))
+        return bm_fail(BM_ERR_USAGE, "%s: the delimiter is a comma, a semicolon, a tab or a blank", c->path);
+    if (!c->opts.delimiter) BM_TRY(find_delimiter(c));
     if (c->opts.header == BM_CSV_HEADER_AUTO) {
         BM_TRY(find_header(c));
         BM_TRY(restart(c));
@@ -258,10 +280,12 @@ void bm_csv_close(bm_csv *c)
 
 static bm_status check_nominal(const bm_csv *c, const bm_csv_column *column, const bm_csv_field *f)
 {
+    char shown[BM_CSV_EXCERPT];
     if (f->missing) return BM_OK;
     for (int64_t k = 0; k < column->n_values; k++)
         if (strcmp(column->values[k], f->text) == 0) return BM_OK;
-    return bm_csv_fail(c, c->record, "column %s: \"%.80s\" is none of the values declared", column->name, f->text);
+    return bm_csv_fail(c, c->record, "column \"%.200s\": \"%s\" is none of the values declared", column->name,
+                       bm_csv_excerpt(shown, f->text));
 }
 
 bm_status bm_csv_next(bm_csv *c, const bm_csv_field **fields)

@@ -2,8 +2,9 @@
  *
  * CSV as RFC 4180 has it: fields in double quotes hold delimiters, line ends and quotes (doubled). Beyond it: LF and CR end
  * lines too; a byte order mark is skipped; blanks around fields and around quotes do not count; lines without any character
- * are skipped; a quote inside an unquoted field is a letter. The delimiter is the comma, the semicolon or the tab: the one
- * that the first record has most of (the comma when none), or the one given. A header is what the first record is when none
+ * are skipped; a quote inside an unquoted field is a letter. The delimiter is the comma, the semicolon or the tab, the one
+ * that the first record has most of; where it has none of them, blanks, when the second record is two numbers or more and as
+ * many as the first has words; or the one given. A header is what the first record is when none
  * of its fields is a number and, among the next 100 records, some field is; where no field is a number at all, when its
  * fields are all there and all different; or what the caller says. Columns without a name are called by their number, from 1.
  *
@@ -31,7 +32,7 @@ extern "C" {
 typedef enum bm_csv_header { BM_CSV_HEADER_AUTO, BM_CSV_HEADER_NO, BM_CSV_HEADER_YES } bm_csv_header;
 
 typedef struct bm_csv_opts {
-    char delimiter;       /* ',' ';' '\t'; 0: found out */
+    char delimiter;       /* ',' ';' '\t' or ' ' (any number of blanks and tabs); 0: found out */
     bm_csv_header header;
 } bm_csv_opts;
 BM_API bm_csv_opts bm_csv_opts_default(void);

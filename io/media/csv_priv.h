@@ -35,6 +35,10 @@ struct bm_csv {
 #define bm_csv_fail(c, line, fmt, ...)                                                                                     \
     bm_fail(BM_ERR_CONFIG, "%s:%lld: " fmt, (c)->path, (long long)(line), __VA_ARGS__)
 
+/* The beginning of a text as messages show it: on one line, no character cut in two; returns buf. */
+#define BM_CSV_EXCERPT 64
+const char *bm_csv_excerpt(char buf[BM_CSV_EXCERPT], const char *text);
+
 /* Begins a record; a field of it; one byte of the field; takes blanks from the end of the field and ends it. */
 void bm_csv_begin(bm_csv *c);
 bm_status bm_csv_field_begin(bm_csv *c, int quoted);
@@ -46,7 +50,8 @@ bm_status bm_csv_record_end(bm_csv *c);
 /* Takes the next byte, counting lines: CR, LF and CR LF are one '\n'. -1: the end, or a failure of the input. */
 int bm_csv_take(bm_csv *c);
 int bm_csv_peek(bm_csv *c);
-void bm_csv_skip_blanks(bm_csv *c); /* and tabs, unless they are the delimiter */
+int bm_csv_is_blank(const bm_csv *c, int byte); /* a blank or a tab, unless it is the delimiter */
+void bm_csv_skip_blanks(bm_csv *c);
 
 /* A column with a copy of the name; BM_ERR_CONFIG when there is one of that name. */
 bm_status bm_csv_add_column(bm_csv *c, const char *name, bm_csv_kind kind);

@@ -102,10 +102,29 @@ int bm_csv_peek(bm_csv *c)
     return byte == '\r' ? '\n' : byte;
 }
 
+/* With the blank as the delimiter, any number of blanks and tabs is one, and skipped. */
+int bm_csv_is_blank(const bm_csv *c, int byte)
+{
+    return (byte == ' ' || byte == '\t') && (byte != c->opts.delimiter || byte == ' ');
+}
+
 void bm_csv_skip_blanks(bm_csv *c)
 {
-    for (int byte = bm_csv_peek(c); (byte == ' ' || byte == '\t') && byte != c->opts.delimiter; byte = bm_csv_peek(c))
-        bm_csv_take(c);
+    while (bm_csv_is_blank(c, bm_csv_peek(c))) bm_csv_take(c);
+}
+
+const char *bm_csv_excerpt(char buf[BM_CSV_EXCERPT], const char *text)
+{
+    const size_t most = BM_CSV_EXCERPT - 4;
+    size_t n = strlen(text);
+    const int cut = n > most;
+    if (cut) {
+        n = most;
+        while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80) n--; /* to where a character of UTF-8 begins */
+    }
+    for (size_t i = 0; i < n; i++) buf[i] = (unsigned char)text[i] < 0x20 ? ' ' : text[i];
+    strcpy(buf + n, cut ? "..." : "");
+    return buf;
 }
 
 int bm_csv_number(double *out, const char *text)

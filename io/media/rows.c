@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "io/media/columns_priv.h"
+#include "io/media/csv_priv.h"
 
 struct bm_rows {
     const bm_columns *columns;
@@ -55,20 +56,23 @@ void bm_rows_close(bm_rows *r)
 
 static bm_status encode_number(float *out, const bm_rows *r, const bm_column *c, const bm_csv_field *value)
 {
+    char shown[BM_CSV_EXCERPT];
     double x = c->mean;
-    if (!value->missing && !bm_csv_number(&x, value->text)) return fail_here(r, c, "\"%.80s\" is not a number", value->text);
+    if (!value->missing && !bm_csv_number(&x, value->text))
+        return fail_here(r, c, "\"%s\" is not a number", bm_csv_excerpt(shown, value->text));
     *out = (float)((x - c->shift) / c->scale);
     return isfinite(*out) ? BM_OK : fail_here(r, c, "%g is too large for f32", x);
 }
 
 static bm_status find_category(int32_t *out, const bm_rows *r, const bm_column_slot *s, const char *text)
 {
+    char shown[BM_CSV_EXCERPT];
     const bm_column *c = &s->column;
     *out = bm_column_slot_find(s, text);
     if (*out >= 0) return BM_OK;
     const char *near = bm_nearest(text, c->categories, (size_t)c->n_categories);
-    return fail_here(r, c, "\"%.80s\" is none of the %lld categories known%s%.80s%s", text, (long long)c->n_categories,
-                     near ? "; is it \"" : "", near ? near : "", near ? "\"?" : "");
+    return fail_here(r, c, "\"%s\" is none of the %lld categories known%s%.80s%s", bm_csv_excerpt(shown, text),
+                     (long long)c->n_categories, near ? "; is it \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
 static bm_status encode_feature(float *row, const bm_rows *r, const bm_column_slot *s, const bm_csv_field *x)

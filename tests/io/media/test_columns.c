@@ -217,6 +217,37 @@ START_TEST(another_file_is_encoded_alike)
 }
 END_TEST
 
+START_TEST(empty_columns_are_left_out)
+{
+    static const char *const features[] = {"age", "x"};
+    const char *path = text_file("empty.csv", "age,x,owns\n1,,a\n2,?,b\n");
+    bm_columns_opts o = bm_columns_opts_default();
+    bm_columns *t;
+    o.target = "owns";
+    test_listen();
+    t = fit(path, &o);
+    ck_assert_int_eq(bm_columns_width(t), 1);
+    ck_assert_str_eq(bm_columns_target(t)->categories[1], "b");
+    ck_assert_int_eq(test_times_said, 1);
+    test_text_holds(test_said, "column \"x\" has no value in any row and is left out");
+    bm_columns_destroy(t);
+    o.features = features;
+    o.n_features = 2;
+    test_fails(bm_columns_fit(&t, path, &o), BM_ERR_CONFIG, "column \"x\" has no value in any row");
+}
+END_TEST
+
+START_TEST(messages_are_one_line)
+{
+    bm_columns_opts o = bm_columns_opts_default();
+    bm_columns *t;
+    o.most_categories = 1;
+    test_fails(bm_columns_fit(&t, text_file("long.csv", "a,b\n1,x\n2,\"two\nlines, and an \xc3\xa4 that "
+               "the end of what is shown falls in\xc3\xa4 something\"\n"), &o), BM_ERR_CONFIG,
+               "\"two lines, and an \xc3\xa4 that the end of what is shown falls in...\" is one category more");
+}
+END_TEST
+
 static const struct {
     const char *text, *target;
     int refuse_missing;
@@ -229,11 +260,11 @@ static const struct {
     {"age,owns\nold,1\n2,3\n", "owns", 0, "bad.csv:2: column \"age\": \"old\" is not a number, as \"2\" in line 3 is"},
     {"age,owns\n1,a\nNaN,b\n", "owns", 1, "bad.csv:3: column \"age\": a value is missing"},
     {"age,owns\n1,a\n2,\n", "owns", 0, "bad.csv:3: column \"owns\": the target is missing"},
-    {"age,owns\n1,a\n2,a\n", "owns", 0, "the target \"owns\" has one class only, \"a\""},
-    {"age,x,owns\n1,,a\n2,,b\n", "owns", 0, "column \"x\" has no value in any row"},
+    {"age,owns\n1,a\n2,a\n", "owns", 0, "column \"owns\" is the target and has one class only, \"a\""},
+    {"x,owns\n,a\n,b\n", "owns", 0, "no column has a value"},
     {"age;x\n1;2,5\n1;3,5\n", NULL, 0, "bad.csv:2: column \"x\": \"2,5\" has a decimal comma"},
     {"age,x\n1,inf\n2,3\n", NULL, 0, "bad.csv:2: column \"x\": \"inf\" is not a number, as \"3\" in line 3 is"},
-    {"age,x\n1,1e300\n2,-1e300\n", NULL, 0, "column \"x\": its numbers are too large to average"},
+    {"age,x\n1,1e300\n2,-1e300\n", NULL, 0, "column \"x\" has numbers too large to average"},
     {"owns\n1\n", "owns", 0, "no column is left for the inputs"},
     {"", NULL, 0, "no column is left for the inputs"},
 };
@@ -257,17 +288,17 @@ START_TEST(what_was_asked_for_is_checked)
     bm_columns *t;
     o.features = twice;
     o.n_features = 2;
-    test_fails(bm_columns_fit(&t, path, &o), BM_ERR_CONFIG, "the column \"age\" is asked for twice");
+    test_fails(bm_columns_fit(&t, path, &o), BM_ERR_CONFIG, "column \"age\" is asked for twice");
     o.features = target;
     o.n_features = 1;
     o.target = "owns";
-    test_fails(bm_columns_fit(&t, path, &o), BM_ERR_CONFIG, "the column \"owns\" is asked for twice");
+    test_fails(bm_columns_fit(&t, path, &o), BM_ERR_CONFIG, "column \"owns\" is asked for twice");
     o = bm_columns_opts_default();
     o.most_categories = 2;
     test_fails(bm_columns_fit(&t, path, &o), BM_ERR_CONFIG, "people.csv:5: column \"city\": \"Bern\" is one category more than the 2");
     o.target = "code";
     o.target_kind = BM_COLUMN_CATEGORY;
-    test_fails(bm_columns_fit(&t, text_file("codes.csv", "x,code\n1,1\n2,01\n"), &o), BM_ERR_CONFIG, "are one number");
+    test_fails(bm_columns_fit(&t, text_file("codes.csv", "x,code\n1,1\n2,01\n"), &o), BM_ERR_CONFIG, "which are one number");
     o.target_kind = BM_COLUMN_NUMBER;
     test_fails(bm_columns_fit(&t, text_file("codes.csv", "x,code\n1,a\n"), &o), BM_ERR_CONFIG, "codes.csv:2: column \"code\": \"a\" is not a");
     test_ok(bm_columns_fit(&t, text_file("huge.csv", "x\n1e60\n1e61\n"), NULL));
@@ -349,6 +380,8 @@ int main(void)
     tcase_add_test(t, kinds_can_be_given);
     tcase_add_test(t, declared_kinds_count);
     tcase_add_test(t, another_file_is_encoded_alike);
+    tcase_add_test(t, empty_columns_are_left_out);
+    tcase_add_test(t, messages_are_one_line);
     tcase_add_loop_test(t, bad_input_is_named, 0, sizeof bad / sizeof *bad);
     tcase_add_test(t, what_was_asked_for_is_checked);
     tcase_add_loop_test(t, stored_tables_are_checked, 0, sizeof bad_json / sizeof *bad_json);
