@@ -9,8 +9,8 @@ static const char help[] =
     "\n"
     "usage: bmtool data info D.h5 [--bigrams] [--json]\n"
     "\n"
-    "Tokens, documents, splits, vocabulary, tokenizer and content id of a dataset. Does not read the tokens\n"
-    "(bmtool data verify does).\n"
+    "Samples or tokens, parts, classes, columns, vocabulary, tokenizer and content id of a dataset. Does not read the\n"
+    "samples (bmtool data verify does), but for the classes of each.\n"
     "\n"
     "  --bigrams  also the entropy of a token when the one before it is known: reads the tokens\n"
     "  --json     {\"schema\", \"kind\", \"tokens\", \"documents\", \"vocab_size\", \"eot_id\", \"splits\", ...}\n";

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "core/base/mem.h"
-#include "io/store/dataset.h"
+#include "io/store/data.h"
 #include "tools/out.h"
 #include "tools/view.h"
 
@@ -13,7 +13,8 @@ static const char help[] =
     "\n"
     "usage: bmtool data verify D.h5... [--json]\n"
     "\n"
-    "Checks every byte of datasets against the manifest in each file, then that every token lies in the vocabulary.\n"
+    "Checks every byte of datasets against the manifest in each file, then that every token lies in the vocabulary, or that\n"
+    "every sample has a class that there is.\n"
     "\n"
     "  --json    {\"schema\", \"sound\", \"files\": [{\"path\", \"sound\", \"tokens\", \"error\", \"damage\": "
     "[...]}]}\n"
@@ -34,27 +35,52 @@ static bm_status check_ids(const bm_tokens *t)
     return status;
 }
 
+/* Every sample as it is read for training: its classes, ids and length. */
+static bm_status check_samples(const bm_samples *s)
+{
+    bm_batch b;
+    const bm_sample_form f = bm_samples_form(s);
+    bm_status status = bm_batch_create(&b, &f, 1);
+    void *raw = status ? NULL : bm_alloc(bm_samples_raw_bytes(s));
+    if (!status && !raw) status = BM_ERR_MEMORY;
+    for (int64_t i = 0; i < bm_samples_count(s) && !status; i++) {
+        status = bm_samples_read(s, raw, i);
+        if (!status) status = bm_samples_decode(s, &b, 0, raw, i, NULL, 0);
+    }
+    bm_free(raw);
+    bm_batch_finish(&b);
+    return status;
+}
+
+static void say_sound(const char *path, const bm_data *d)
+{
+    char size[BM_OUT_NUMBER], count[BM_OUT_NUMBER];
+    const bm_sample_form f = bm_data_form(d, 1);
+    printf("%s: sound: %s, %s %s", path, bm_out_bytes(size, bm_store_bytes(bm_data_store(d))), bm_out_count(count, bm_data_count(d)),
+           bm_data_tokens(d) ? "tokens" : "samples");
+    if (bm_data_tokens(d)) printf(", all inside the vocabulary of %" PRId64 "\n", f.vocab);
+    else if (f.classes) printf(", all of %" PRId64 " classes\n", f.classes);
+    else printf("\n");
+}
+
 static bm_status verify_file(json_t *files, const char *path)
 {
-    bm_tokens *t = NULL;
+    bm_data *d = NULL;
     json_t *damage = files ? json_array() : NULL;
-    bm_status status = bm_tokens_open(&t, path), ids = BM_OK;
-    if (!status) status = bm_view_verify(bm_tokens_store(t), damage, files != NULL);
-    if (!status) status = ids = check_ids(t);
+    bm_status status = bm_data_open(&d, path), inside = BM_OK;
+    if (!status) status = bm_view_verify(bm_data_store(d), damage, files != NULL);
+    if (!status) status = inside = bm_data_tokens(d) ? check_ids(bm_data_tokens(d)) : check_samples(bm_data_samples(d));
     if (files) {
         json_array_append_new(
             files, json_pack("{s:o, s:b, s:o, s:o, s:o}", "path", bm_json_shown(path), "sound", status == BM_OK,
-                             "tokens", t ? json_integer(bm_tokens_count(t)) : json_null(), "error",
+                             d && bm_data_samples(d) ? "samples" : "tokens", d ? json_integer(bm_data_count(d)) : json_null(), "error",
                              status ? bm_json_shown(bm_error_text(status)) : json_null(), "damage", damage));
     } else if (!status) {
-        char size[BM_OUT_NUMBER], count[BM_OUT_NUMBER];
-        printf("%s: sound: %s, %s tokens, all inside the vocabulary of %" PRId64 "\n", path,
-               bm_out_bytes(size, bm_store_bytes(bm_tokens_store(t))), bm_out_count(count, bm_tokens_count(t)),
-               bm_tokens_vocab(t));
-    } else if (!t || ids) {
+        say_sound(path, d);
+    } else if (!d || inside) {
         bm_out_error(status); /* what is damaged inside was printed already */
     }
-    bm_tokens_close(t);
+    bm_data_close(d);
     return status;
 }
 

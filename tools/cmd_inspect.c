@@ -282,7 +282,7 @@ static int inspect_dataset(const bm_store *s, int no_verify, int as_json)
     bm_status status = no_verify ? BM_OK : bm_view_verify(s, NULL, as_json);
     if (status && status != BM_ERR_DAMAGED) return bm_out_error(status);
     int sound = no_verify ? -1 : status == BM_OK;
-    int code = bm_store_find(s, "/tokens/ids") ? bm_view_dataset(bm_store_path(s), sound, 0, as_json)
+    int code = bm_store_find(s, "/tokens/ids") || bm_samples_is(s) ? bm_view_dataset(bm_store_path(s), sound, 0, as_json)
                                                : bm_view_arrays(s, sound, as_json);
     return code ? code : bm_status_exit_code(status);
 }

@@ -206,6 +206,13 @@ bm_status bm_view_verify(const bm_store *s, json_t *damage, int quiet)
     return status;
 }
 
+static void add_list(bm_str *s, const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        bm_str_addf(s, "%s%" JSON_INTEGER_FORMAT, i ? ", " : "[", json_integer_value(json_array_get(list, i)));
+    bm_str_add(s, "]");
+}
+
 void bm_view_add_members(bm_str *s, const json_t *object)
 {
     const char *key;
@@ -214,11 +221,13 @@ void bm_view_add_members(bm_str *s, const json_t *object)
     int first = 1;
     json_object_foreach((json_t *)object, key, value)
     {
-        if (json_is_null(value) || json_is_object(value) || json_is_array(value)) continue;
+        if (json_is_null(value) || json_is_object(value) || (json_is_array(value) && !json_is_integer(json_array_get(value, 0)))) continue;
         bm_str_add(s, first ? "" : ", ");
         bm_str_add_shown(s, key, strlen(key));
         bm_str_add(s, " ");
-        if (json_is_string(value))
+        if (json_is_array(value))
+            add_list(s, value);
+        else if (json_is_string(value))
             bm_str_add_shown(s, json_string_value(value), json_string_length(value));
         else if (json_is_integer(value))
             bm_str_addf(s, "%" JSON_INTEGER_FORMAT, json_integer_value(value));

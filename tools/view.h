@@ -8,6 +8,7 @@
 #include "core/base/status.h"
 #include "core/base/str.h"
 #include "io/store/checkpoint.h"
+#include "io/store/data.h"
 #include "io/store/store.h"
 #include "tools/opt.h"
 
@@ -44,16 +45,21 @@ void bm_view_groups_free(bm_view_group *groups, int64_t n);
  * quiet, to stdout. */
 bm_status bm_view_verify(const bm_store *s, json_t *damage, int quiet);
 
-/* Appends " key value" for each member of a JSON object that is no container: "layers 6, heads 6"; nulls are left out.
- */
+/* Appends " key value" for each member of a JSON object that is a number, a word or a list of integers: "layers 6, widths [64, 64]";
+ * nulls are left out. */
 void bm_view_add_members(bm_str *s, const json_t *object);
 
 /* [12, 384] as a JSON array; NULL: no memory. */
 json_t *bm_view_shape(const bm_shape *shape);
 
-/* What tells of a dataset file: tokens, splits, tokenizer, for `inspect` and `data info`. `sound` is 1, 0, or -1: not
- * verified. With `bigrams` every token is read for their entropy. */
+/* What tells of a dataset file, for `inspect` and `data info`. `sound` is 1, 0, or -1: not verified. With `bigrams` every token is
+ * read for their entropy. */
 int bm_view_dataset(const char *path, int sound, int bigrams, int as_json);
+/* The part of it that is about samples (bm_samples), and what the two kinds share. */
+int bm_view_samples(const bm_data *d, int sound, int as_json);
+void bm_view_title(const char *path, const char *what, int sound);
+json_t *bm_view_splits(const bm_store *s);
+void bm_view_print_splits(const bm_store *s, const char *unit);
 /* The same of a dataset file without tokens, such as predict writes: its arrays. */
 int bm_view_arrays(const bm_store *s, int sound, int as_json);
 

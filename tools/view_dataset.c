@@ -11,14 +11,23 @@
 /* What a script finds in the object of a checkpoint, and a dataset has not. */
 #define NO_MODEL "model", "step", "parameters", "gemm"
 
-static json_t *splits_json(const bm_tokens *t)
+/* Start and count of the part that a group is, if it is one. */
+static int part_of(int64_t *start, int64_t *count, const bm_store *s, const char *group)
 {
-    const bm_store *s = bm_tokens_store(t);
+    uint64_t a, n;
+    if (strncmp(group, "/splits/", 8) || bm_store_attr_u64(&a, s, group, "start") || bm_store_attr_u64(&n, s, group, "count")) return 0;
+    *start = (int64_t)a;
+    *count = (int64_t)n;
+    return 1;
+}
+
+json_t *bm_view_splits(const bm_store *s)
+{
     json_t *splits = json_object();
     for (int64_t i = 0; i < bm_store_group_count(s); i++) {
         const char *group = bm_store_group_at(s, i);
         int64_t start, count;
-        if (strncmp(group, "/splits/", 8) || bm_tokens_split(&start, &count, t, group + 8)) continue;
+        if (!part_of(&start, &count, s, group)) continue;
         json_object_set_new(splits, group + 8,
                             json_pack("{s:I, s:I}", "start", (json_int_t)start, "count", (json_int_t)count));
     }
@@ -41,12 +50,12 @@ static json_t *dataset_json(const bm_tokens *t, int sound, double bigrams)
         "schema", BM_VIEW_SCHEMA, "kind", "dataset", "path", bm_json_shown(bm_store_path(s)), "holds", "tokens",
         NO_MODEL, "tokens", (json_int_t)bm_tokens_count(t), "documents", (json_int_t)bm_tokens_documents(t),
         "vocab_size", (json_int_t)bm_tokens_vocab(t), "eot_id", eot, "dtype",
-        bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype), "splits", splits_json(t), "tokenizer", type, "meta",
+        bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype), "splits", bm_view_splits(s), "tokenizer", type, "meta",
         meta, "content_id", id, "uuid", bm_store_uuid(s), "bytes", (json_int_t)bm_store_bytes(s), "sound",
         sound < 0 ? json_null() : json_boolean(sound), "bigram_entropy", bm_json_real(bigrams));
 }
 
-static void print_title(const char *path, const char *what, int sound)
+void bm_view_title(const char *path, const char *what, int sound)
 {
     printf("%s%s%s: dataset of %s, %s\n", bm_out_style(stdout, BM_BOLD), path, bm_out_style(stdout, BM_PLAIN), what,
            sound < 0 ? "not verified"
@@ -54,16 +63,15 @@ static void print_title(const char *path, const char *what, int sound)
                      : "DAMAGED");
 }
 
-static void print_splits(const bm_tokens *t)
+void bm_view_print_splits(const bm_store *s, const char *unit)
 {
-    const bm_store *s = bm_tokens_store(t);
     for (int64_t i = 0; i < bm_store_group_count(s); i++) {
         const char *group = bm_store_group_at(s, i);
         char label[40], text[120], number[BM_OUT_NUMBER];
         int64_t start, count;
-        if (strncmp(group, "/splits/", 8) || bm_tokens_split(&start, &count, t, group + 8)) continue;
+        if (!part_of(&start, &count, s, group)) continue;
         snprintf(label, sizeof label, "%.30s", group + 8);
-        snprintf(text, sizeof text, "%s tokens, from %" PRId64 " on", bm_out_count(number, count), start);
+        snprintf(text, sizeof text, "%s %s, from %" PRId64 " on", bm_out_count(number, count), unit, start);
         bm_out_field(label, text);
     }
 }
@@ -73,11 +81,11 @@ static void print_dataset(const bm_tokens *t, int sound, double bigrams)
     const bm_store *s = bm_tokens_store(t);
     char text[400], a[BM_OUT_NUMBER], b[BM_OUT_NUMBER], id[65];
     const char *created = "";
-    print_title(bm_store_path(s), "tokens", sound);
+    bm_view_title(bm_store_path(s), "tokens", sound);
     snprintf(text, sizeof text, "%" PRId64 " as %s, in %s documents", bm_tokens_count(t),
              bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype), bm_out_count(b, bm_tokens_documents(t)));
     bm_out_field("tokens", text);
-    print_splits(t);
+    bm_view_print_splits(s, "tokens");
     if (bm_tokens_eot(t) >= 0)
         snprintf(text, sizeof text, "%" PRId64 ", end of text %" PRId64, bm_tokens_vocab(t), bm_tokens_eot(t));
     else
@@ -105,18 +113,23 @@ static void print_dataset(const bm_tokens *t, int sound, double bigrams)
     bm_out_field("content id", id);
 }
 
+static int view_tokens(const bm_tokens *t, int sound, int bigrams, int as_json)
+{
+    double entropy = NAN;
+    bm_status status = bigrams ? bm_bigram_entropy(&entropy, t) : BM_OK;
+    if (status) return bm_out_error(status);
+    if (as_json) return bm_out_json(dataset_json(t, sound, entropy));
+    print_dataset(t, sound, entropy);
+    return 0;
+}
+
 int bm_view_dataset(const char *path, int sound, int bigrams, int as_json)
 {
-    bm_tokens *t;
-    double entropy = NAN;
-    bm_status status = bm_tokens_open(&t, path);
-    if (!status && bigrams) status = bm_bigram_entropy(&entropy, t);
-    int code = bm_out_error(status);
-    if (!status && as_json)
-        code = bm_out_json(dataset_json(t, sound, entropy));
-    else if (!status)
-        print_dataset(t, sound, entropy);
-    bm_tokens_close(t);
+    bm_data *d;
+    bm_status status = bm_data_open(&d, path);
+    if (status) return bm_out_error(status);
+    int code = bm_data_tokens(d) ? view_tokens(bm_data_tokens(d), sound, bigrams, as_json) : bm_view_samples(d, sound, as_json);
+    bm_data_close(d);
     return code;
 }
 
@@ -150,7 +163,7 @@ int bm_view_arrays(const bm_store *s, int sound, int as_json)
     char what[64], shape[BM_SHAPE_TEXT], a[BM_OUT_NUMBER], text[200], id[65];
     if (as_json) return bm_out_json(arrays_json(s, sound));
     holds(what, sizeof what, s);
-    print_title(bm_store_path(s), what, sound);
+    bm_view_title(bm_store_path(s), what, sound);
     for (int64_t i = 0; i < bm_store_count(s); i++) {
         const bm_entry *e = bm_store_at(s, i);
         snprintf(text, sizeof text, "%s %s, %s", bm_dtype_name(e->dtype), bm_shape_text(&e->shape, shape, sizeof shape),
