@@ -39,8 +39,8 @@ static int64_t positions(const bm_conv *c) { return c->Ho * c->Wo; }
 
 static int64_t images_at_once(const bm_conv *c, bm_launcher *l, const bm_limits *limits)
 {
-    const int64_t most = is_cpu(l, limits) ? ROWS_BYTES_CPU : ROWS_BYTES;
-    const int64_t n = most / (4 * positions(c) * bm_conv_window(c));
+    const int64_t wanted = is_cpu(l, limits) ? ROWS_BYTES_CPU : ROWS_BYTES, fits = limits->max_alloc_bytes / 2;
+    const int64_t n = (wanted < fits ? wanted : fits) / (4 * positions(c) * bm_conv_window(c));
     return n < 1 ? 1 : n < c->B ? n : c->B;
 }
 

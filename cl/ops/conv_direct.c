@@ -92,7 +92,8 @@ static int64_t panels(const walk *w, const bm_limits *limits) { return bm_ceil_d
 static int64_t parts_of(const walk *w, const bm_limits *limits)
 {
     const int64_t units = w->B * bm_ceil_div(w->places[0], w->rows), bytes = 4 * w->N * w->taps[0] * w->taps[1] * w->C;
-    return least(least(units, PARTS_PER_UNIT * (int64_t)most(limits->compute_units, 1)), most(1, PARTS_BYTES / bytes));
+    const int64_t fit = most(1, least(PARTS_BYTES, limits->max_alloc_bytes / 4) / bytes);
+    return least(least(units, PARTS_PER_UNIT * (int64_t)most(limits->compute_units, 1)), fit);
 }
 
 int64_t bm_conv_direct_scratch(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits)
@@ -118,8 +119,8 @@ static int add_walk(bm_arg *args, const walk *w)
 
 static const char *options(char buf[BM_OPS_OPTIONS], const bm_launcher *l, const bm_conv_args *a)
 {
-    return bm_ops_options_with(buf, l, a->x_type, " -DWSTORAGE=%d -DACT=%d -DWIDTH=%d", (int)a->w_type, (int)a->c->act,
-                               vector_width(bm_launcher_limits(l)));
+    return bm_ops_options_with(buf, l, a->x_type, " -DWSTORAGE=%d -DACT=%d -DHAS_PRE=%d -DWIDTH=%d", (int)a->w_type,
+                               (int)a->c->act, a->pre != NULL, vector_width(bm_launcher_limits(l)));
 }
 
 static void launch(bm_launcher *l, const bm_conv_args *a, const char *kernel, const size_t global[2], const bm_arg *args, int n_args)

@@ -13,12 +13,16 @@
  *                       dy[b, i, j, n] x[b, i sh - ph + r dh, j sw - pw + s dw, c]; global (parts)
  *
  * x [B, H, W, C], y, dy [B, .., N]. A strip is `rows` rows of positions, image rows of Wp pixels. Local size 1; local memory: a strip
- * and COLS floats. Options: STORAGE (of x, dy, y; types.clh), WSTORAGE (of w), ACT (act.clh), WIDTH 16 or 8, lanes of a vector. */
+ * and COLS floats. Options: STORAGE (of x, dy, y; types.clh), WSTORAGE (of w), ACT (act.clh), HAS_PRE, WIDTH 16 or 8, lanes of a
+ * vector. */
 
 #include "act.clh"
 
 #ifndef WSTORAGE
 #define WSTORAGE 0
+#endif
+#ifndef HAS_PRE
+#define HAS_PRE 0
 #endif
 #ifndef WIDTH
 #define WIDTH 16
@@ -97,7 +101,7 @@ FN void finish(const target *t, VEC v, size_t at, long n, long cols)
 {
     if (cols >= WIDTH) {
         if (t->bias) v += LOADV(t->bias, n);
-        if (t->pre) STOREV(v, t->pre, at + n);
+        if (HAS_PRE) STOREV(v, t->pre, at + n);
         STOREV(ACTV(v), t->y, at + n);
         return;
     }
@@ -105,7 +109,7 @@ FN void finish(const target *t, VEC v, size_t at, long n, long cols)
     VSTORE(v, 0, lanes);
     for (long i = 0; i < cols; i++) {
         const float one = lanes[i] + (t->bias ? load1(t->bias, n + i) : 0.0f);
-        if (t->pre) store1(one, t->pre, at + n + i);
+        if (HAS_PRE) store1(one, t->pre, at + n + i);
         store1(act1(one), t->y, at + n + i);
     }
 }
@@ -204,7 +208,7 @@ FN __attribute__((always_inline)) void gather(__global float *to, long ld, __glo
     if (i < outs) {                                                                                                    \
         __global float *const row = to + i * ld;                                                                       \
         KEEP_HALF(lo##i, 0)                                                                                            \
-        if (two) KEEP_HALF(hi##i, WIDTH)                                                                               \
+        if (two) { KEEP_HALF(hi##i, WIDTH) }                                                                             \
     }
     EACH_ROW(KEEP)
 }
