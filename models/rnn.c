@@ -32,8 +32,8 @@ static const bm_config_key keys[] = {
     {"bidirectional", BM_CONFIG_BOOL, "false", NULL, "each layer runs both ways"},
     {"dropout", BM_CONFIG_F64, "0.0", "[0, 1)", "share of activations after a layer set to 0 while training"},
     {"embedding", BM_CONFIG_I64, "null", "[1, 1048576]", "size of an id's vector; null: width"},
-    {"vocab", BM_CONFIG_I64, "null", "[1, 2147483647]", "ids known; null: the data set's, none where it has frames"},
-    {"features", BM_CONFIG_I64, "null", "[1, 16777216]", "numbers of a frame; null: the data set's, none where it has ids"},
+    {"vocab", BM_CONFIG_I64, "null", "[1, 2147483647]", "ids known; null: the data set's"},
+    {"features", BM_CONFIG_I64, "null", "[1, 16777216]", "numbers of a frame; null: the data set's"},
     {"labels", BM_CONFIG_I64, "null", "[1, 16777216]", "places of a sequence of tags; null: the data set's"},
     {"lengths", BM_CONFIG_BOOL, "null", NULL, "sequences are of unequal length; null: as the data set's are"},
 };

@@ -63,7 +63,8 @@ bm_value *bm_copy(bm_graph *g, bm_value *a)
 static bm_status infer_cast(bm_graph *g, bm_node *n)
 {
     BM_TRY(bm_ops_want_float(n->inputs[0]));
-    BM_TRY(bm_ops_want_float(bm_node_output(g, n, *(const bm_dtype *)n->attrs, n->inputs[0]->shape)));
+    const bm_value *y = bm_node_output(g, n, *(const bm_dtype *)n->attrs, n->inputs[0]->shape);
+    if (y) BM_TRY(bm_ops_want_float(y));
     return bm_graph_status(g);
 }
 

@@ -11,7 +11,7 @@ extern "C" {
 
 /* `tasks` are the choices of model.task. */
 #define BM_ENDS_KEYS(tasks)                                                                                                     \
-    {"task", BM_CONFIG_CHOICE, "null", tasks, "what is learned; null: what the data set's targets are"},                        \
+    {"task", BM_CONFIG_CHOICE, "null", tasks, "what is learned; null: as the data has it"},                        \
     {"outputs", BM_CONFIG_I64, "null", "[1, 16777216]", "numbers told, or classes; null: the data set's"}
 /* Of families that take samples of one shape. */
 #define BM_INPUT_KEY {"input", BM_CONFIG_LIST, "null", "[1, 16777216]", "shape of a sample; null: the data set's"}

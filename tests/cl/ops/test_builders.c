@@ -28,6 +28,9 @@ static bm_value *net(bm_graph *g)
     h = bm_mul_scalar(g, bm_copy(g, h), s);
     h = bm_matmul(g, bm_transpose(g, h), bm_cast(g, bm_cast(g, h, BM_F16), BM_F32), 0, 0);
     h = bm_add(g, bm_sum_rows(g, h), bm_sum_last(g, h));
+    bm_value *u = bm_graph_param(g, "u", BM_F32, BM_SHAPE(6, 2), 0);
+    h = bm_recurrent(g, &sum, BM_CELL_GRU, bm_reshape(g, h, BM_SHAPE(1, 1, 6)), u, b, NULL, 0);
+    h = bm_add(g, bm_reshape(g, h, BM_SHAPE(2)), bm_reshape(g, sum, BM_SHAPE(2)));
     return bm_add(g, bm_add(g, bm_sum(g, h), bm_mean(g, h)), images(g));
 }
 
@@ -98,6 +101,8 @@ static bm_value *broken(int i, bm_graph *g, bm_value *x, bm_value *v)
     case 27: return bm_bce_logits(g, NULL, NULL, v);
     case 28: return bm_ctc(g, NULL, NULL, x, NULL);
     case 29: return bm_concat(g, x, NULL);
+    case 30: bm_recurrent(g, &sum, BM_CELL_RNN, x, NULL, NULL, NULL, 0); return sum;
+    case 31: return bm_recurrent_cached(g, BM_CELL_RNN, x, x, NULL, NULL, NULL);
     default: bm_add_norm(g, &sum, x, NULL, v, NULL, 1e-5f, 0); return sum;
     }
 }
@@ -120,7 +125,7 @@ int main(void)
     Suite *s = suite_create("builders");
     TCase *c = tcase_create("builders");
     tcase_add_test(c, failing_allocations_leak_nothing);
-    tcase_add_loop_test(c, a_missing_operand_makes_nothing, 0, 31);
+    tcase_add_loop_test(c, a_missing_operand_makes_nothing, 0, 33);
     suite_add_tcase(s, c);
     return test_run(s);
 }

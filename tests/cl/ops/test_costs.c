@@ -238,6 +238,28 @@ START_TEST(attention_over_caches)
 }
 END_TEST
 
+/* 2 sequences of 3 steps, 4 gates of 5: a product of 5 x 20 for each step that has a state before it. y, gates and cells are written;
+ * backward all of them and dy are read, the gradient of the gates and the states before are written. */
+START_TEST(recurrent)
+{
+    bm_value *x = weight("x", BM_SHAPE(2, 3, 20)), *w = weight("w", BM_SHAPE(20, 5)), *b = weight("b", BM_SHAPE(20));
+    differentiate(kept(bm_recurrent(graph, NULL, BM_CELL_LSTM, x, w, b, NULL, 0)));
+    const double steps = 2 * 2 * 2 * 100;
+    expect("recurrent", steps + 30 * 40, steps + 30 * 80, F * (120 + 100 + 20 + 30 + 120 + 30));
+    expect("recurrent_backward", steps + 30 * 30, steps + 30 * 50, F * (30 + 100 + 30 + 120 + 30 + 120 + 30));
+    expect("matmul", 2 * 6 * 100, 2 * 6 * 100, F * (120 + 30 + 100));
+}
+END_TEST
+
+/* Two steps, both with a state before them. */
+START_TEST(recurrent_with_states)
+{
+    bm_value *h = bm_graph_cache(graph, "h", BM_F32, BM_SHAPE(2, 5));
+    kept(bm_recurrent_cached(graph, BM_CELL_GRU, in("x", BM_SHAPE(2, 2, 15)), in("w", BM_SHAPE(15, 5)), NULL, h, NULL));
+    expect("recurrent_cached", 2 * 4 * 75 + 20 * 30, 2 * 4 * 75 + 20 * 60, F * (60 + 75 + 10 + 20 + 10));
+}
+END_TEST
+
 START_TEST(softmax)
 {
     differentiate(kept(bm_softmax(graph, weight("x", BM_SHAPE(6, 7)))));
@@ -338,6 +360,8 @@ int main(void)
     tcase_add_test(c, embeddings_with_positions);
     tcase_add_test(c, attention);
     tcase_add_test(c, attention_over_caches);
+    tcase_add_test(c, recurrent);
+    tcase_add_test(c, recurrent_with_states);
     tcase_add_test(c, softmax);
     tcase_add_test(c, cross_entropy);
     tcase_add_test(c, weighted_cross_entropy);

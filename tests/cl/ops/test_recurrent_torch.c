@@ -51,7 +51,8 @@ static bm_value *add(work *w, bm_value *v, const char *name, void *data)
 static bm_value *input(work *w, bm_dtype t, bm_shape shape, const char *name)
 {
     int64_t n;
-    void *data = t == BM_I32 ? (void *)h5fixture_i32(fixture, path(w, name), &n) : (void *)h5fixture_f32(fixture, path(w, name), &n);
+    void *data = t == BM_I32 ? (void *)h5fixture_i32(fixture, path(w, name), &n)
+                             : (void *)h5fixture_f32(fixture, path(w, name), &n);
     ck_assert_int_eq(n, bm_shape_elements(&shape));
     bm_value *v = bm_graph_input(w->graph, name, t, shape);
     bm_graph_want_gradient(w->graph, v);

@@ -157,7 +157,7 @@ static const struct { const char *text; const char *words;
     {"model: {family: gpt}\nlr: 3\n", "t.yaml:2: lr: no such key (did you mean train.lr?)"},
     {"model: {family: gpt}\nzzzzzz: 3\n", "t.yaml:2: zzzzzz: no such key (there are model, data, train, device, init)"},
     {"train: {learning_rate: 3}\n",
-     "t.yaml:1: train.learning_rate: no such key (there are steps, batch, micro_batch, "},
+     "t.yaml:1: train.learning_rate: no such key (there are steps, epochs, batch, micro_batch, "},
     {"model: {family: gpt}\nmodel.layers: 3\n",
      "t.yaml:2: model.layers: a dot is for the command line; in a file write "
      "model: {layers: ...}"},
@@ -430,7 +430,7 @@ END_TEST
 
 static const struct { const char *text; const char *words; } json_faults[] = {
     {"{\"train\": {\"lr\": 1, \"lr\": 2}}", "duplicate"},
-    {"{\"train\": {\"lr\": [1]}}", "expected a value"},
+    {"{\"train\": {\"lr\": [1]}}", "a list, but it takes one value"},
     {"{\"train\": {\"lr\": \"1\"}}", "/config/json: train.lr: \"1\": expected a number"},
     {"{\"train\": {\"steps\": 1.5}}", "train.steps: 1.5: expected an integer"},
     {"{\"train\": {\"stesp\": 1}}", "did you mean train.steps?"},
