@@ -53,6 +53,7 @@
 #include "models/infer/generator.h"
 #include "models/infer/predict.h"
 #include "models/infer/sampler.h"
+#include "models/infer/transcript.h"
 #include "models/nn/model.h"
 #include "models/nn/nn.h"
 #include "models/nn/params.h"
@@ -64,6 +65,7 @@
 #include "models/train/optimizer.h"
 #include "models/train/saver.h"
 #include "models/train/schedule.h"
+#include "models/train/scores.h"
 #include "models/train/task.h"
 #include "models/train/trainer.h"
 
