@@ -62,6 +62,7 @@
 #include "models/infer/generator.h"
 #include "models/infer/predict.h"
 #include "models/infer/sampler.h"
+#include "models/infer/transcript.h"
 #include "models/nn/ends.h"
 #include "models/nn/model.h"
 #include "models/nn/nn.h"
@@ -74,6 +75,7 @@
 #include "models/train/optimizer.h"
 #include "models/train/saver.h"
 #include "models/train/schedule.h"
+#include "models/train/scores.h"
 #include "models/train/task.h"
 #include "models/train/trainer.h"
 

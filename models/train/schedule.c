@@ -18,10 +18,16 @@ static double passed(const position *p)
     return (double)(p->n - p->warmup) / (double)(p->steps - p->warmup);
 }
 
-static double cosine(const position *p)
+/* From `from` to `to` along half a cosine, at a share of the way. */
+static double anneal(double from, double to, double share)
 {
     const double pi = 3.14159265358979323846;
-    return p->min_lr + (p->lr - p->min_lr) * (1 + cos(pi * passed(p))) / 2;
+    return to + (from - to) * (1 + cos(pi * share)) / 2;
+}
+
+static double cosine(const position *p)
+{
+    return anneal(p->lr, p->min_lr, passed(p));
 }
 
 static double linear(const position *p)
@@ -47,17 +53,29 @@ static double wsd(const position *p)
     return into <= 0 ? p->lr : p->min_lr + (p->lr - p->min_lr) * (1 - sqrt((double)into / (double)decay));
 }
 
+/* Steps count from 0 here; the peak may lie between two of them. */
+static double one_cycle(const position *p)
+{
+    const double first = p->lr / bm_config_f64(p->config, "train.div_factor");
+    const double last = first / bm_config_f64(p->config, "train.final_div_factor");
+    const double peak = bm_config_f64(p->config, "train.pct_start") * (double)p->steps - 1, at = (double)(p->n - 1);
+    if (at <= peak) return anneal(first, p->lr, peak > 0 ? at / peak : 1);
+    return anneal(p->lr, last, (at - peak) / ((double)(p->steps - 1) - peak));
+}
+
 /* The names are the choices of train.schedule. */
 static const struct schedule {
     const char *name;
     double (*at)(const position *p);
-    const char *keys[2]; /* that it alone reads */
+    const char *keys[3]; /* that it alone reads */
+    int rises;           /* by itself: there is no warm-up before it */
 } schedules[] = {
-    {"cosine", cosine, {NULL}},
-    {"linear", linear, {NULL}},
-    {"constant", constant, {NULL}},
-    {"step", step, {"train.gamma", "train.step_every"}},
-    {"wsd", wsd, {"train.decay_steps"}},
+    {"cosine", cosine, {NULL}, 0},
+    {"linear", linear, {NULL}, 0},
+    {"constant", constant, {NULL}, 0},
+    {"step", step, {"train.gamma", "train.step_every"}, 0},
+    {"wsd", wsd, {"train.decay_steps"}, 0},
+    {"one_cycle", one_cycle, {"train.pct_start", "train.div_factor", "train.final_div_factor"}, 1},
 };
 
 static const struct schedule *schedule_of(const bm_config *c)
@@ -70,9 +88,10 @@ static const struct schedule *schedule_of(const bm_config *c)
 
 double bm_schedule_lr(const bm_config *c, int64_t n)
 {
+    const struct schedule *s = schedule_of(c);
     const position p = {.config = c, .lr = bm_config_f64(c, "train.lr"), .min_lr = bm_config_f64(c, "train.min_lr"), .n = n,
-                        .warmup = bm_config_i64(c, "train.warmup"), .steps = bm_config_i64(c, "train.steps")};
-    return n <= p.warmup ? p.lr * (double)n / (double)p.warmup : schedule_of(c)->at(&p);
+                        .warmup = s->rises ? 0 : bm_config_i64(c, "train.warmup"), .steps = bm_config_i64(c, "train.steps")};
+    return n <= p.warmup ? p.lr * (double)n / (double)p.warmup : s->at(&p);
 }
 
 bm_status bm_schedule_to_json(char **out, const bm_config *c)
@@ -83,7 +102,7 @@ bm_status bm_schedule_to_json(char **out, const bm_config *c)
                           "steps", (json_int_t)bm_config_i64(c, "train.steps"));
     const struct schedule *s = schedule_of(c);
     int failed = 0;
-    for (int i = 0; i < 2 && s->keys[i]; i++)
+    for (int i = 0; i < 3 && s->keys[i]; i++)
         failed |= json_object_set_new(j, strchr(s->keys[i], '.') + 1, json_real(bm_config_number(c, s->keys[i])));
     bm_status status = bm_json_text(out, failed ? NULL : j, JSON_INDENT(1) | JSON_SORT_KEYS);
     json_decref(j);

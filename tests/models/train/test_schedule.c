@@ -76,11 +76,34 @@ START_TEST(wsd_stays_and_then_falls_to_min_lr)
 }
 END_TEST
 
+/* What PyTorch 1.13 gives: torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.5, total_steps=10), then with pct_start=0.25,
+ * div_factor=10, final_div_factor=100, 7 steps. */
+START_TEST(one_cycle_is_that_of_pytorch)
+{
+    static const double whole[] = {0.02000000000000002, 0.26, 0.5, 0.4752423160067368, 0.4058728269748815, 0.3056310109681447,
+                                    0.1943709890318554, 0.09412917302511849, 0.02475968399326314, 2e-06};
+    static const double other[] = {0.04999999999999999, 0.4972104988497258, 0.4333297049894991, 0.3058246032555895,
+                                    0.1590060791644928, 0.04389686611458033, 0.0005};
+    bm_config *c = small_gpt_config((const char *[]){"train.schedule=one_cycle", "train.lr=0.5", "train.steps=10", NULL});
+    for (int n = 1; n <= 10; n++) ck_assert_double_eq_tol(bm_schedule_lr(c, n), whole[n - 1], 1e-14);
+    test_ok(bm_config_set(c, "train.pct_start=0.25"));
+    test_ok(bm_config_set(c, "train.div_factor=10"));
+    test_ok(bm_config_set(c, "train.final_div_factor=100"));
+    test_ok(bm_config_set(c, "train.steps=7"));
+    for (int n = 1; n <= 7; n++) ck_assert_double_eq_tol(bm_schedule_lr(c, n), other[n - 1], 1e-14);
+    test_ok(bm_config_set(c, "train.pct_start=0.01")); /* the peak lies before the first step */
+    test_ok(bm_config_set(c, "train.steps=1"));
+    ck_assert_double_eq_tol(bm_schedule_lr(c, 1), 5e-4, 1e-14);
+    bm_config_destroy(c);
+}
+END_TEST
+
 START_TEST(a_checkpoint_tells_what_the_schedule_reads)
 {
     static const struct { const char *schedule, *words; } want[] = {
         {"train.schedule=cosine", "\"type\": \"cosine\""}, {"train.schedule=step", "\"step_every\": 100"},
         {"train.schedule=step", "\"gamma\": 0.1"},           {"train.schedule=wsd", "\"decay_steps\": 100"},
+        {"train.schedule=one_cycle", "\"final_div_factor\": 10000.0"},
     };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         bm_config *c = small_gpt_config((const char *[]){want[i].schedule, NULL});
@@ -104,6 +127,7 @@ int main(void)
     tcase_add_test(t, a_warmup_longer_than_the_run_only_rises);
     tcase_add_test(t, step_falls_by_gamma_every_so_many_steps);
     tcase_add_test(t, wsd_stays_and_then_falls_to_min_lr);
+    tcase_add_test(t, one_cycle_is_that_of_pytorch);
     tcase_add_test(t, a_checkpoint_tells_what_the_schedule_reads);
     suite_add_tcase(s, t);
     return test_run(s);
