@@ -154,7 +154,7 @@ static bm_status finish(bm_folder *f)
 {
     int64_t at = 0;
     BM_TRY(sort_classes(f));
-    qsort(f->entries, (size_t)f->n, sizeof *f->entries, by_label);
+    if (f->n) qsort(f->entries, (size_t)f->n, sizeof *f->entries, by_label);
     if (f->n_classes == 0) return bm_fail(BM_ERR_CONFIG, "%s: no classes in it", f->path);
     if (f->n_classes == 1)
         return bm_fail(BM_ERR_CONFIG, "%s: one class only, \"%.200s\": there is nothing to learn", f->path, f->classes[0]);

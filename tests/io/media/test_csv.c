@@ -63,6 +63,8 @@ static const struct {
     {"a.csv", "a b\n 5  162 \n\n\"2\" 110", "[a|b|] 2:5|162| 4:2|110|"},
     {"a.csv", "1.5\t2\n3\t4 5\n", "(1|2|) 1:1.5|2| 2:3|4 5|"},
     {"a.csv", "one column\n1\n2\n", "[one column|] 2:1| 3:2|"},
+    {"a.csv", "one column\n1 2 x\n2\n", "[one column|] 2:1 2 x| 3:2|"},
+    {"a.csv", "x\n1\n2 3\n", "[x|] 2:1| 3:2 3|"},
     {"a.csv", "one column\nx 2\n2\n", "[one column|] 2:x 2| 3:2|"},
     /* a header or not */
     {"a.csv", "p,x\np,y\n", "[p|x|] 2:p|y|"},
