@@ -39,6 +39,7 @@
 #include "io/media/columns.h"
 #include "io/media/csv.h"
 #include "io/media/features.h"
+#include "io/media/folder.h"
 #include "io/media/idx.h"
 #include "io/media/picture.h"
 #include "io/media/sound.h"

@@ -56,7 +56,11 @@ bm_status bm_column_slot_name(bm_column_slot *s, const char *name)
     return s->column.name ? BM_OK : BM_ERR_MEMORY;
 }
 
-static int by_text(const void *a, const void *b) { return strcmp(((const bm_column_lookup *)a)->text, ((const bm_column_lookup *)b)->text); }
+static int by_text(const void *a, const void *b)
+{
+    const bm_column_lookup *x = a, *y = b;
+    return strcmp(x->text, y->text);
+}
 
 bm_status bm_column_slot_categories(bm_column_slot *s, const char *const *texts, int64_t n)
 {

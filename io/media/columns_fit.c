@@ -139,7 +139,8 @@ static bm_status wrong_kind(const fit *f, const finding *c, const char *text, in
 {
     char shown[BM_CSV_EXCERPT];
     const int64_t line = bm_csv_line(f->csv);
-    const char *no = is_number ? c->sample : bm_csv_excerpt(shown, text), *yes = is_number ? bm_csv_excerpt(shown, text) : c->sample;
+    bm_csv_excerpt(shown, text);
+    const char *no = is_number ? c->sample : shown, *yes = is_number ? shown : c->sample;
     if (c->told) return fail_at(f, line, c, "\"%s\" is not a number", no);
     return fail_at(f, is_number ? c->sample_line : line, c, "\"%s\" is not a number, as \"%s\" in line %lld is (a column of "
                    "categories must be named as one)", no, yes, (long long)(is_number ? line : c->sample_line));
@@ -222,7 +223,8 @@ static bm_status order_categories(const fit *f, finding *c)
     qsort(c->texts, (size_t)c->n_texts, sizeof *c->texts, by_size);
     for (int64_t i = 1; i < c->n_texts; i++)
         if (by_size(&c->texts[i - 1], &c->texts[i]) == 0)
-            return fail_column(f, c, "has the categories \"%.60s\" and \"%.60s\", which are one number", c->texts[i - 1], c->texts[i]);
+            return fail_column(f, c, "has the categories \"%.60s\" and \"%.60s\", which are one number", c->texts[i - 1],
+                               c->texts[i]);
     return BM_OK;
 }
 
@@ -270,7 +272,8 @@ static bm_status drop_empty(fit *f)
         finding *c = &f->found[i];
         if (c->count == 0 && (f->opts->features || c->is_target)) return fail_column(f, c, "%s", "has no value in any row");
         if (c->count == 0)
-            bm_log(BM_LOG_WARN, "%s: column \"%.200s\" has no value in any row and is left out", bm_csv_path(f->csv), c->from->name);
+            bm_log(BM_LOG_WARN, "%s: column \"%.200s\" has no value in any row and is left out", bm_csv_path(f->csv),
+                   c->from->name);
         else
             f->found[kept++] = *c;
     }

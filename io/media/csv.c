@@ -27,7 +27,8 @@ static bm_status read_quoted(bm_csv *c)
     BM_TRY(bm_csv_field_begin(c, 1));
     for (;;) {
         int byte = bm_csv_take(c);
-        if (byte < 0) return c->in->status ? c->in->status : bm_csv_fail(c, began, "%s", "the quote that begins here is never closed");
+        BM_TRY(c->in->status);
+        if (byte < 0) return bm_csv_fail(c, began, "%s", "the quote that begins here is never closed");
         if (byte == '"' && bm_csv_peek(c) != '"') break;
         if (byte == '"') bm_csv_take(c);
         BM_TRY(bm_csv_put(c, byte));
@@ -294,7 +295,7 @@ bm_status bm_csv_next(bm_csv *c, const bm_csv_field **fields)
     BM_TRY(c->arff ? bm_arff_record(c) : read_record(c));
     if (c->n == 0) return BM_OK;
     if (c->n != c->n_columns)
-        return bm_csv_fail(c, c->record, "%lld fields, where %s %lld", (long long)c->n,
+        return bm_csv_fail(c, c->record, "%lld field%s, where %s %lld", (long long)c->n, c->n == 1 ? "" : "s",
                            c->arff ? "the attributes declared are" : "the first record has", (long long)c->n_columns);
     for (int64_t i = 0; i < c->n; i++)
         if (c->columns[i].kind == BM_CSV_NOMINAL) BM_TRY(check_nominal(c, &c->columns[i], &c->fields[i]));

@@ -77,7 +77,8 @@ bm_status bm_csv_record_end(bm_csv *c)
         const char *text = c->text + s->start;
         const size_t length = (i + 1 < c->n ? c->spans[i + 1].start : c->length) - s->start - 1;
         if (memchr(text, '\0', length))
-            return bm_csv_fail(c, c->record, "a NUL in field %lld: no text, or one in UTF-16 (save it as UTF-8)", (long long)i + 1);
+            return bm_csv_fail(c, c->record, "a NUL in field %lld: no text, or one in UTF-16 (save it as UTF-8)",
+                               (long long)i + 1);
         if (!bm_utf8_valid(text, length))
             return bm_csv_fail(c, c->record, "field %lld is not UTF-8: save the file as UTF-8", (long long)i + 1);
         c->fields[i] = (bm_csv_field){text, length, is_missing(c, text, length, s->quoted)};

@@ -119,12 +119,13 @@ static bm_status check(bm_features_opts *o)
 {
     if (o->high == 0) o->high = o->rate / 2.0;
     if (o->n_fft < 2 || o->n_fft > MOST_FFT || o->n_fft % 2 || o->window < 1 || o->window > o->n_fft || o->hop < 1)
-        return bm_fail(BM_ERR_USAGE, "a window of %d in %d samples every %d: n_fft is even and at most %d, the window not longer", o->window,
-                       o->n_fft, o->hop, MOST_FFT);
+        return bm_fail(BM_ERR_USAGE, "a window of %d in %d samples every %d: n_fft is even and at most %d, the window not longer",
+                       o->window, o->n_fft, o->hop, MOST_FFT);
     if (o->mels < 1 || o->mels > MOST_MELS || o->mfcc < 0 || o->mfcc > o->mels)
         return bm_fail(BM_ERR_USAGE, "%d coefficients of %d mels", o->mfcc, o->mels);
     if (!(o->low >= 0) || !(o->high > o->low) || !(o->high <= o->rate / 2.0))
-        return bm_fail(BM_ERR_USAGE, "mels from %g to %g Hz: they rise from 0 to at most half the rate of %d Hz", o->low, o->high, o->rate);
+        return bm_fail(BM_ERR_USAGE, "mels from %g to %g Hz: they rise from 0 to at most half the rate of %d Hz", o->low, o->high,
+                       o->rate);
     return BM_OK;
 }
 

@@ -54,7 +54,8 @@ static bm_status read_head(bm_idx *x)
     if (have >= 0) { /* neither product nor sum can overflow: 2^32 items of 2^30 bytes */
         const int64_t want = 4 + 4 * x->shape.rank + x->left * x->item;
         if (have != want)
-            return bm_fail(BM_ERR_DAMAGED, "%s: %lld bytes, where its sizes ask for %lld", x->path, (long long)have, (long long)want);
+            return bm_fail(BM_ERR_DAMAGED, "%s: %lld bytes, where its sizes ask for %lld", x->path, (long long)have,
+                           (long long)want);
     }
     return BM_OK;
 }

@@ -20,8 +20,8 @@ void bm_picture_finish(bm_picture *p)
 bm_status bm_picture_start(bm_picture *out, const bm_picture_source *s, int64_t height, int64_t width, int colour)
 {
     if (height < 1 || width < 1 || height > s->opts.most_pixels / width)
-        return bm_fail(BM_ERR_REFUSED, "%s: %lld x %lld pixels; at most %lld are read", s->name, (long long)width, (long long)height,
-                       (long long)s->opts.most_pixels);
+        return bm_fail(BM_ERR_REFUSED, "%s: %lld x %lld pixels; at most %lld are read", s->name, (long long)width,
+                       (long long)height, (long long)s->opts.most_pixels);
     out->height = height;
     out->width = width;
     out->channels = s->opts.channels ? s->opts.channels : colour ? 3 : 1;
@@ -51,7 +51,8 @@ void bm_picture_row(bm_picture *out, int64_t y, const unsigned char *row, int ch
     }
 }
 
-bm_status bm_picture_decode(bm_picture *out, const void *data, size_t bytes, const char *name, const bm_picture_opts *opts)
+bm_status bm_picture_decode(bm_picture *out, const void *data, size_t bytes, const char *name,
+                            const bm_picture_opts *opts)
 {
     static const unsigned char png[] = {0x89, 'P', 'N', 'G'}, jpeg[] = {0xff, 0xd8, 0xff};
     const bm_picture_source s = {data, bytes, name, opts ? *opts : bm_picture_opts_default()};

@@ -34,7 +34,8 @@ BM_API bm_picture_opts bm_picture_opts_default(void);
 /* Reads a file whole; opts NULL: the defaults. On failure *out is empty. */
 BM_API bm_status bm_picture_read(bm_picture *out, const char *path, const bm_picture_opts *opts);
 /* The same from the file's bytes; `name` is what messages call it. */
-BM_API bm_status bm_picture_decode(bm_picture *out, const void *data, size_t bytes, const char *name, const bm_picture_opts *opts);
+BM_API bm_status bm_picture_decode(bm_picture *out, const void *data, size_t bytes, const char *name,
+                                   const bm_picture_opts *opts);
 BM_API void bm_picture_finish(bm_picture *p);
 
 /* A picture of another size: the triangle filter, as wide as a pixel of the smaller of the two (antialiased bilinear:

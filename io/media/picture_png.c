@@ -63,10 +63,10 @@ static int set_transforms(reader *r)
 static void decode(reader *r)
 {
     bm_picture *out = r->out;
-    bm_status status;
     png_read_info(r->png, r->info);
-    int colour = (png_get_color_type(r->png, r->info) & PNG_COLOR_MASK_COLOR) != 0;
-    status = bm_picture_start(out, r->source, png_get_image_height(r->png, r->info), png_get_image_width(r->png, r->info), colour);
+    const int64_t height = png_get_image_height(r->png, r->info), width = png_get_image_width(r->png, r->info);
+    const int colour = (png_get_color_type(r->png, r->info) & PNG_COLOR_MASK_COLOR) != 0;
+    const bm_status status = bm_picture_start(out, r->source, height, width, colour);
     if (status) leave(r, status);
     const int passes = set_transforms(r), channels = png_get_channels(r->png, r->info);
     const size_t bytes = png_get_rowbytes(r->png, r->info);

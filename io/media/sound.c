@@ -28,14 +28,15 @@ static bm_status check_riff(int fd, int64_t bytes, const char *path)
     if (memcmp(h, "RIFF", 4) != 0 || memcmp(h + 8, "WAVE", 4) != 0) return BM_OK;
     const int64_t said = (int64_t)h[4] | (int64_t)h[5] << 8 | (int64_t)h[6] << 16 | (int64_t)h[7] << 24;
     if (said == 0 || said == UINT32_MAX || said + 8 <= bytes) return BM_OK;
-    return bm_fail(BM_ERR_DAMAGED, "%s: cut off: %lld bytes, where its header says %lld", path, (long long)bytes, (long long)said + 8);
+    return bm_fail(BM_ERR_DAMAGED, "%s: cut off: %lld bytes, where its header says %lld", path, (long long)bytes,
+                   (long long)said + 8);
 }
 
 static bm_status check_info(const SF_INFO *info, const bm_sound_opts *opts, const char *path)
 {
     if (info->channels < 1 || info->channels > MOST_CHANNELS || info->samplerate < 1 || info->samplerate > MOST_RATE)
-        return bm_fail(BM_ERR_REFUSED, "%s: %d channels at %d Hz (at most %d at %d are read)", path, info->channels, info->samplerate,
-                       MOST_CHANNELS, MOST_RATE);
+        return bm_fail(BM_ERR_REFUSED, "%s: %d channels at %d Hz (at most %d at %d are read)", path, info->channels,
+                       info->samplerate, MOST_CHANNELS, MOST_RATE);
     if (info->frames < 1) return bm_fail(BM_ERR_DAMAGED, "%s: no sound in it", path);
     if ((double)info->frames > opts->most_s * info->samplerate)
         return bm_fail(BM_ERR_REFUSED, "%s: %.1f s; at most %.1f s are read", path, (double)info->frames / info->samplerate,
@@ -112,7 +113,8 @@ bm_status bm_sound_resample(bm_sound *out, const bm_sound *in, int rate)
     if (rate < 1 || rate > MOST_RATE || ratio > MOST_RATIO || ratio * MOST_RATIO < 1)
         return bm_fail(BM_ERR_USAGE, "from %d Hz to %d Hz: not a rate, or more than %d times", in->rate, rate, MOST_RATIO);
     const int64_t count = (in->count * rate + in->rate - 1) / in->rate;
-    if (in->count > INT32_MAX || count > INT32_MAX) return bm_fail(BM_ERR_REFUSED, "%lld samples are too many to resample", (long long)count);
+    if (in->count > INT32_MAX || count > INT32_MAX)
+        return bm_fail(BM_ERR_REFUSED, "%lld samples are too many to resample", (long long)in->count);
     out->samples = bm_calloc((size_t)count + 1, sizeof *out->samples); /* what the filter does not reach stays 0 */
     if (!out->samples) return BM_ERR_MEMORY;
     d.data_out = out->samples;

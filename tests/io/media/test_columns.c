@@ -212,6 +212,9 @@ START_TEST(another_file_is_encoded_alike)
     t = fit(text_file("bare.csv", "1,a\n2,b\n"), &o);
     ck_assert_int_eq(read_rows(got, NULL, t, text_file("new.csv", "5,b\n"), 2, 1), 1);
     ck_assert(got[0] == 5 && got[1] == 0 && got[2] == 1);
+    bm_columns_destroy(t);
+    t = fit(text_file("bare.csv", "p,p\nq,r\n"), &o);
+    ck_assert_int_eq(read_rows(got, NULL, t, text_file("new.csv", "q,p\n"), 2, 1), 1); /* no header, though it could be one */
     test_fails(bm_rows_open(&r, t, path, NULL, 1), BM_ERR_USAGE, "no target among");
     bm_columns_destroy(t);
 }

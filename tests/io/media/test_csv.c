@@ -63,6 +63,8 @@ static const struct {
     {"a.csv", "a b\n 5  162 \n\n\"2\" 110", "[a|b|] 2:5|162| 4:2|110|"},
     {"a.csv", "1.5\t2\n3\t4 5\n", "(1|2|) 1:1.5|2| 2:3|4 5|"},
     {"a.csv", "one column\n1\n2\n", "[one column|] 2:1| 3:2|"},
+    {"a.csv", "one column\n1 2 x\n2\n", "[one column|] 2:1 2 x| 3:2|"},
+    {"a.csv", "x\n1\n2 3\n", "[x|] 2:1| 3:2 3|"},
     {"a.csv", "one column\nx 2\n2\n", "[one column|] 2:x 2| 3:2|"},
     /* a header or not */
     {"a.csv", "p,x\np,y\n", "[p|x|] 2:p|y|"},
@@ -92,7 +94,7 @@ static const struct {
     bm_status code;
     const char *words;
 } bad[] = {
-    {"b.csv", "a,b\n1,2\n3\n", BM_ERR_CONFIG, "b.csv:3: 1 fields, where the first record has 2"},
+    {"b.csv", "a,b\n1,2\n3\n", BM_ERR_CONFIG, "b.csv:3: 1 field, where the first record has 2"},
     {"b.csv", "a,b\n\"1\n\",2\n3,4,5\n", BM_ERR_CONFIG, "b.csv:4: 3 fields"},
     {"b.csv", "a,b\n1,2\n3,\"4\n5,6\n7,8\n", BM_ERR_CONFIG, "b.csv:3: the quote that begins here is never closed"},
     {"b.csv", "a,b\n1,\"2\" 3\n", BM_ERR_CONFIG, "b.csv:2: field 2 has text behind its closing quote"},
@@ -108,7 +110,7 @@ static const struct {
     {"b.arff", "@attribute 'a numeric\n@data\nx\n", BM_ERR_CONFIG, "b.arff:1: a quote (') that begins here is never closed"},
     {"b.arff", "@attribute a string\n@attribute b string\n@data\n'x' y,z\n", BM_ERR_CONFIG, "b.arff:4: value 1 has text behind"},
     {"b.arff", "@attribute a numeric\n@attribute a numeric\n@data\n", BM_ERR_CONFIG, "two columns are named \"a\""},
-    {"b.arff", "@attribute a numeric\n@attribute b numeric\n@data\n1\n", BM_ERR_CONFIG, "b.arff:4: 1 fields, where the attributes declared are 2"},
+    {"b.arff", "@attribute a numeric\n@attribute b numeric\n@data\n1\n", BM_ERR_CONFIG, "b.arff:4: 1 field, where the attributes declared are 2"},
     {"b.arff", "@attribute\n@data\n", BM_ERR_CONFIG, "@attribute needs a name and a type"},
 };
 

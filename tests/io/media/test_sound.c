@@ -109,7 +109,7 @@ START_TEST(a_stream_that_ends_early_is_refused)
     bm_sound s;
     fclose(f);
     ck_assert_uint_gt(n, 1000);
-    for (size_t cut = 0; cut < n; cut += 97) {
+    for (size_t cut = 0; cut < n; cut++) {
         bm_status status = bm_sound_read(&s, file_of("cut.flac", bytes, cut), NULL);
         ck_assert_msg(status == BM_ERR_DAMAGED || (status == BM_ERR_UNSUPPORTED && cut < 100), "cut at %zu: %s", cut, bm_status_name(status));
         ck_assert_ptr_null(s.samples);
