@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "models/train/evaluate.h"
+#include "core/base/mem.h"
+#include "io/text/tokenizer.h"
+#include "models/train/learner.h"
 #include "models/train/task.h"
 #include "tools/cmd.h"
 #include "tools/opt.h"
@@ -10,6 +13,8 @@
 #include "tools/signals.h"
 #include "tools/threads.h"
 #include "tools/use.h"
+
+#define MOST_ROWS 20 /* of the table of confusion on a screen */
 
 static bm_status show_progress(void *user, int64_t done, int64_t all)
 {
@@ -21,15 +26,104 @@ static bm_status show_progress(void *user, int64_t done, int64_t all)
     return BM_OK;
 }
 
-static int print_result(const bm_evaluation *v, int json)
+/* What is needed to tell of an evaluation. */
+typedef struct telling {
+    const bm_evaluation *v;
+    json_t *encoding; /* NULL: none */
+    int64_t classes;
+} telling;
+
+/* A score; distances of standardised numbers in the units that they had before. */
+static double score(const telling *t, const char *name)
 {
-    if (json)
-        return bm_out_json(json_pack("{s:o, s:o, s:I}", "loss", bm_json_real(v->loss), "perplexity", bm_json_real(exp(v->loss)),
-                                     "tokens", (json_int_t)v->tokens));
+    const json_t *scale = json_object_get(json_object_get(t->encoding, "target"), "scale");
+    const int distance = !strcmp(name, "mae") || !strcmp(name, "rmse");
+    return bm_scores_get(t->v->scores, name) * (distance && scale ? json_number_value(scale) : 1);
+}
+
+static json_t *confusion_json(const telling *t)
+{
+    const int64_t *table = bm_scores_confusion(t->v->scores);
+    json_t *rows = table ? json_array() : NULL;
+    for (int64_t i = 0; table && i < t->classes; i++) {
+        json_t *row = json_array();
+        for (int64_t k = 0; k < t->classes; k++) json_array_append_new(row, json_integer(table[i * t->classes + k]));
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+static int print_json(const telling *t)
+{
+    const char *name;
+    json_t *o = json_pack("{s:o, s:o, s:I, s:I}", "loss", bm_json_real(t->v->loss), "perplexity", bm_json_real(exp(t->v->loss)), "tokens",
+                          (json_int_t)t->v->tokens, "samples", (json_int_t)t->v->samples);
+    for (int i = 0; (name = bm_scores_name(t->v->scores, i)); i++)
+        if (!json_object_get(o, name)) json_object_set_new(o, name, bm_json_real(score(t, name)));
+    json_t *confusion = confusion_json(t), *classes = json_object_get(t->encoding, "classes");
+    if (confusion) json_object_set_new(o, "confusion", confusion);
+    if (confusion && classes) json_object_set(o, "classes", classes);
+    return bm_out_json(o);
+}
+
+/* The rows of the table of confusion: a class, how often it was there, how often it was told, and what for. */
+static void print_confusion(const telling *t)
+{
+    const int64_t *table = bm_scores_confusion(t->v->scores);
+    const json_t *classes = json_object_get(t->encoding, "classes");
+    if (!table || t->classes > MOST_ROWS) return;
+    printf("\n%-20s %8s %9s %9s %9s   taken for\n", "class", "samples", "precision", "recall", "f1");
+    for (int64_t i = 0; i < t->classes; i++) {
+        const bm_class_scores c = bm_scores_of_class(t->v->scores, i);
+        const char *name = json_string_value(json_array_get(classes, (size_t)i));
+        char number[24];
+        snprintf(number, sizeof number, "%lld", (long long)i);
+        printf("%-20.20s %8lld %9.4f %9.4f %9.4f  ", name ? name : number, (long long)c.support, c.precision, c.recall, c.f1);
+        for (int64_t k = 0; k < t->classes; k++) printf(" %5lld", (long long)table[i * t->classes + k]);
+        printf("\n");
+    }
+}
+
+static void print_text(const telling *t)
+{
+    const char *name;
     char tokens[BM_OUT_NUMBER];
-    printf("loss        %.6f nats per token\nperplexity  %.4f\ntokens      %s\n", v->loss, exp(v->loss),
-           bm_out_count(tokens, v->tokens));
-    return 0;
+    const int text = !isnan(bm_scores_get(t->v->scores, "perplexity"));
+    printf("%-16s %.6f%s\n", "loss", t->v->loss, text ? " nats per token" : "");
+    for (int i = 0; (name = bm_scores_name(t->v->scores, i)); i++)
+        if (!isnan(score(t, name))) printf("%-16s %.4f\n", name, score(t, name));
+    printf("%-16s %s\n", text ? "tokens" : "targets", bm_out_count(tokens, t->v->tokens));
+    print_confusion(t);
+}
+
+static int print_result(const bm_evaluation *v, const bm_data *data, int json)
+{
+    json_error_t e;
+    int code = 0;
+    telling t = {.v = v, .encoding = json_loads(bm_data_encoding(data), 0, &e), .classes = bm_data_form(data, 1).classes};
+    if (json) code = print_json(&t);
+    else print_text(&t);
+    json_decref(t.encoding);
+    return code;
+}
+
+/* How many bytes each id of a tokenizer stands for; NULL where there is none. bm_free. */
+static double *token_bytes(const bm_tokens *t)
+{
+    size_t n, blob_bytes;
+    bm_tokenizer *k = NULL;
+    const char *json = t ? bm_tokens_tokenizer_json(t) : "";
+    if (!*json) return NULL;
+    const void *blob = bm_tokens_tokenizer_blob(&blob_bytes, t);
+    if (bm_tokenizer_from_parts(&k, json, strlen(json), blob, blob_bytes, "tokenizer")) return NULL;
+    double *bytes = bm_calloc((size_t)bm_tokens_vocab(t), sizeof *bytes);
+    for (int64_t i = 0; bytes && i < bm_tokens_vocab(t); i++) {
+        n = 0;
+        if ((uint32_t)i != bm_tokenizer_eot(k)) bm_tokenizer_token(k, (uint32_t)i, &n);
+        bytes[i] = (double)n;
+    }
+    bm_tokenizer_destroy(k);
+    return bytes;
 }
 
 typedef struct eval_args {
@@ -46,18 +140,20 @@ static int do_eval(const eval_args *a)
     bm_data *data = NULL;
     bm_evaluator *evaluator = NULL;
     bm_evaluation v;
+    double *bytes = NULL;
     int code = 0;
     BM_GO(bm_use_open(&u, a->checkpoint));
     BM_GO(bm_data_open(&data, a->data ? a->data : bm_config_string(u.config, "data.path")));
     BM_GO(bm_task_check_data(u.config, u.checkpoint, data));
     BM_GO(bm_use_load(&u, a->device, a->gemm, a->type));
-    bm_evaluator_opts o = {.batch = a->batch ? a->batch : bm_config_i64(u.config, "train.micro_batch"), .split = a->split,
-                           .tokens = a->tokens, .gemm = a->gemm};
+    bm_evaluator_opts o = {.batch = a->batch ? a->batch : bm_learner_request(u.config).batch, .split = a->split,
+                           .tokens = a->tokens, .gemm = a->gemm, .scores = 1};
+    o.bytes = bytes = token_bytes(bm_data_tokens(data));
     bm_signals_watch("\nbmtool: stopping\n");
     BM_GO(bm_evaluator_create(&evaluator, u.session.engine, u.model, u.config, u.params, data, &o));
     BM_GO(bm_evaluator_run(evaluator, &v, show_progress, NULL));
     bm_out_progress("");
-    code = print_result(&v, a->json);
+    code = print_result(&v, data, a->json);
     if (!isfinite(v.loss))
         status =
             bm_fail(BM_ERR_NOT_FINITE, "%s: the loss is %g; `bmtool stats` tells which tensors hold what is not finite",
@@ -66,6 +162,7 @@ done:
     if (status) code = bm_out_error(status);
     if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
     bm_evaluator_destroy(evaluator);
+    bm_free(bytes);
     bm_data_close(data);
     bm_use_close(&u);
     return code;
@@ -111,6 +208,9 @@ const bm_cmd bm_cmd_eval = {
             "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
             "      --weights TYPE   f32, f16, bf16 or int8: how matrices are kept; f16 and bf16 take half the memory,\n"
             "                       int8 a quarter, with a scale for each row (default f32)\n"
-            "  -j, --json           {\"loss\", \"perplexity\", \"tokens\"}; loss in nats per token\n",
+            "  -j, --json           {\"loss\", \"perplexity\", \"tokens\", \"samples\", ...}: the mean loss over the targets that\n"
+            "                       count, in nats for classes, and the scores of the task: accuracy, top5_accuracy,\n"
+            "                       precision_macro, recall_macro, f1_macro, confusion; roc_auc of two classes; r2, mae,\n"
+            "                       rmse; bits_per_byte; word_error_rate\n",
     .run = run_eval,
 };

@@ -60,7 +60,7 @@ static int do_predict(const predict_args *a, bm_predict_opts *o)
     BM_GO(bm_data_open(&data, a->input));
     BM_GO(bm_task_check_data(u.config, u.checkpoint, data));
     BM_GO(bm_use_load(&u, a->device, a->gemm, a->type));
-    o->batch = a->batch ? a->batch : bm_config_i64(u.config, "train.micro_batch");
+    o->batch = a->batch ? a->batch : bm_learner_request(u.config).batch;
     o->window = bm_window_of(u.config);
     if (bm_data_tokens(data) && o->window > bm_data_count(data)) o->window = bm_data_count(data);
     o->encoding_json = bm_checkpoint_desc(u.checkpoint)->encoding_json;

@@ -11,7 +11,65 @@ struct bm_evaluator {
     bm_loader *loader;
     bm_batch batch;
     int64_t samples;
+    bm_scores *scores;   /* NULL without */
+    bm_value *judged;    /* the logits, or the rows' losses */
+    float *outputs;      /* of judged */
+    const double *bytes;
 };
+
+/* What the outputs are judged as. */
+static bm_scores_kind kind_of(const bm_model_io *io)
+{
+    const bm_shape *targets = bm_value_shape(io->targets), *logits = io->logits ? bm_value_shape(io->logits) : NULL;
+    switch (io->objective) {
+    case BM_OBJECTIVE_REGRESSION: return BM_SCORES_NUMBERS;
+    case BM_OBJECTIVE_BINARY: return BM_SCORES_BINARY;
+    case BM_OBJECTIVE_LM: return BM_SCORES_TOKENS;
+    case BM_OBJECTIVE_TAGS: return bm_shape_elements(targets) == bm_shape_rows(logits) ? BM_SCORES_CLASSES : BM_SCORES_SEQUENCES;
+    default: return BM_SCORES_CLASSES;
+    }
+}
+
+static bm_status make_scores(bm_evaluator *v, const bm_evaluator_opts *opts)
+{
+    const bm_model_io *io = &v->network.io;
+    const bm_scores_kind kind = kind_of(io);
+    const int64_t width = kind == BM_SCORES_TOKENS || kind == BM_SCORES_BINARY ? 1 : bm_shape_last(bm_value_shape(io->logits));
+    v->bytes = opts->bytes;
+    v->judged = bm_graph_output(v->network.graph, kind == BM_SCORES_TOKENS ? io->rows : io->logits, "judged");
+    if (!v->judged) return bm_graph_status(v->network.graph);
+    v->outputs = bm_calloc((size_t)bm_shape_elements(bm_value_shape(v->judged)), sizeof *v->outputs);
+    return v->outputs ? bm_scores_create(&v->scores, kind, width) : BM_ERR_MEMORY;
+}
+
+/* The bytes that the targets of a batch stand for. */
+static double bytes_of(const bm_evaluator *v)
+{
+    double sum = 0;
+    const int32_t *ids = v->batch.target;
+    const int64_t n = v->batch.size * bm_shape_elements(&v->batch.form.target_shape);
+    for (int64_t i = 0; v->bytes && i < n; i++) sum += ids[i] >= 0 ? v->bytes[ids[i]] : 0;
+    return sum;
+}
+
+static bm_status judge(bm_evaluator *v)
+{
+    const bm_batch *b = &v->batch;
+    const bm_scores_kind kind = kind_of(&v->network.io);
+    const int sequences = kind == BM_SCORES_SEQUENCES;
+    BM_TRY(bm_plan_read(v->network.plan, v->judged, v->outputs));
+    bm_scores_batch s = {.rows = b->size, .outputs = v->outputs};
+    if (kind == BM_SCORES_NUMBERS) s.numbers = b->target;
+    else s.labels = b->target;
+    if (!sequences && kind != BM_SCORES_NUMBERS) s.rows *= bm_shape_elements(&b->form.target_shape);
+    if (kind == BM_SCORES_TOKENS) s.bytes = bytes_of(v);
+    if (sequences) {
+        s.lengths = b->lengths;
+        s.steps = bm_shape_rows(bm_value_shape(v->network.io.logits)) / b->size;
+        s.most = b->form.target_shape.dim[0];
+    }
+    return bm_scores_add(v->scores, &s);
+}
 
 static bm_status make_loader(bm_evaluator *v, const bm_data *data, const bm_evaluator_opts *opts, int64_t window)
 {
@@ -40,6 +98,7 @@ bm_status bm_evaluator_create(bm_evaluator **out, bm_engine *e, const bm_model *
     BM_GO(bm_network_check(&v->network, &form, bm_store_path(bm_data_store(data))));
     BM_GO(make_loader(v, data, opts, window));
     BM_GO(bm_batch_create(&v->batch, &form, opts->batch));
+    if (opts->scores) BM_GO(make_scores(v, opts));
     bm_plan_opts plan = {.gemm = opts->gemm, .share_temps = opts->share_temps};
     plan.banks = bm_params_banks(params, &plan.n_banks);
     BM_GO(bm_network_plan(&v->network, e, &plan));
@@ -56,6 +115,8 @@ void bm_evaluator_destroy(bm_evaluator *v)
     bm_network_finish(&v->network);
     bm_loader_destroy(v->loader);
     bm_batch_finish(&v->batch);
+    bm_scores_destroy(v->scores);
+    bm_free(v->outputs);
     bm_free(v);
 }
 
@@ -69,7 +130,8 @@ bm_status bm_evaluator_run(bm_evaluator *v, bm_evaluation *out,
 {
     double sum = 0;
     const bm_cursor start = {0, 0};
-    out->tokens = 0;
+    *out = (bm_evaluation){.samples = v->samples, .scores = v->scores};
+    if (v->scores) bm_scores_reset(v->scores);
     BM_TRY(bm_loader_set_cursor(v->loader, start));
     for (int64_t left = v->samples; left > 0; left -= v->batch.size) {
         if (progress) BM_TRY(progress(user, v->samples - left, v->samples));
@@ -81,6 +143,7 @@ bm_status bm_evaluator_run(bm_evaluator *v, bm_evaluation *out,
         BM_TRY(bm_plan_read(v->network.plan, v->network.io.loss, &loss));
         sum += loss;
         out->tokens += bm_batch_counted(&v->batch);
+        if (v->scores) BM_TRY(judge(v));
     }
     out->loss = out->tokens ? sum / (double)out->tokens : 0;
     return BM_OK;

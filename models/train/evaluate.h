@@ -5,6 +5,7 @@
 #include "io/store/data.h"
 #include "models/nn/params.h"
 #include "models/nn/network.h"
+#include "models/train/scores.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,12 +19,16 @@ typedef struct bm_evaluator_opts {
     const char *split;      /* "val" */
     int64_t tokens;         /* use the first samples that have this many places (rounded up to whole ones); 0: all */
     const char *gemm;       /* a forced backend, or NULL */
+    int scores;             /* outputs are read back and judged, too */
+    const double *bytes;    /* with scores, of each token id the bytes it stands for; NULL: not known */
     bm_plan *share_temps;   /* as bm_plan_opts has it */
 } bm_evaluator_opts;
 
 typedef struct bm_evaluation {
     double loss;    /* mean over the targets that count */
     int64_t tokens; /* how many those are */
+    int64_t samples;
+    bm_scores *scores; /* the evaluator's, until its next run; NULL without */
 } bm_evaluation;
 
 /* Plans the forward pass. Everything handed in is borrowed. */
