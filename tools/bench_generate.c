@@ -59,7 +59,7 @@ bm_status bm_bench_generation(bm_generation *out, bm_session *s, const bm_model 
     bm_params *params = NULL;
     bm_generator *g = NULL;
     const bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1, .stored = weights};
-    const int64_t half = bm_config_i64(c, "model.context") / 2;
+    const int64_t half = bm_config_has(c, "model.context") ? bm_config_i64(c, "model.context") / 2 : PROMPT;
     const int tied = bm_config_has(c, "model.tie_embeddings") && bm_config_bool(c, "model.tie_embeddings");
     *out = (bm_generation){.prompt = half < PROMPT ? half > 0 ? half : 1 : PROMPT};
     bm_out_progress("prompts and tokens");

@@ -199,9 +199,10 @@ static bm_status measure(bench *b, int steps)
     b->roofline_s = bm_learner_roofline_s(l, b->rate[b->type], b->bandwidth.copy);
     if (b->by_op)
         BM_GO(bm_op_times_of(&b->ops, l, bm_engine_queue(b->session.engine), steps, b->rate[b->type], b->bandwidth.copy));
+    const int writes = bm_learner_objective(l) == BM_OBJECTIVE_LM;
     bm_learner_destroy(l);
     l = NULL;
-    BM_GO(bm_bench_generation(&b->generation, &b->session, b->task.model, b->task.config, b->gemm, b->weights, stopped));
+    if (writes) BM_GO(bm_bench_generation(&b->generation, &b->session, b->task.model, b->task.config, b->gemm, b->weights, stopped));
     BM_GO(measure_cblas(b));
 done:
     bm_out_progress("");

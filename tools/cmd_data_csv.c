@@ -19,7 +19,7 @@
 #define ROWS 256 /* encoded together */
 
 typedef struct job {
-    const char *input, *output, *target, *features, *categories, *type, *like, *licence, *delimiter, *header;
+    const char *input, *output, *target, *features, *categories, *type, *missing, *like, *licence, *delimiter, *header;
     double val_fraction;
     int64_t split_seed;
     int standardize, force, json;
@@ -62,6 +62,8 @@ static bm_columns_opts options(job *j, bm_column_kind kind)
     o.n_features = j->n_features;
     o.categories = j->category;
     o.n_categories = j->n_categories;
+    o.refuse_missing = !strcmp(j->missing, "refuse");
+    o.refuse_nan = strcmp(j->missing, "mean") != 0;
     o.csv = j->csv;
     return o;
 }
@@ -108,6 +110,16 @@ static bm_status add_classes(char **out, const char *columns)
     return status;
 }
 
+static void say_missing(const job *j)
+{
+    for (int64_t i = 0; i < bm_columns_count(j->columns); i++) {
+        const bm_column *c = bm_columns_at(j->columns, i);
+        if (c->missing)
+            bm_out_note("column \"%s\": %lld values are missing, the first on line %lld: the mean stands for them, and a further column tells",
+                        c->name, (long long)c->missing, (long long)c->missing_line);
+    }
+}
+
 static bm_status fit(job *j)
 {
     bm_column_kind kind;
@@ -118,6 +130,7 @@ static bm_status fit(job *j)
     o.counts = counts;
     o.user = j;
     BM_TRY(bm_columns_fit(&j->columns, j->input, &o));
+    say_missing(j);
     BM_TRY(bm_columns_to_json(&text, j->columns));
     bm_status status = add_classes(&j->encoding, text);
     bm_free(text);
@@ -216,6 +229,8 @@ static int read_words(job *j)
 {
     if (j->type && strcmp(j->type, "auto") && strcmp(j->type, "number") && strcmp(j->type, "category"))
         return bm_out_usage(&bm_cmd_data_csv, "--target-type %s: there is auto, number and category", j->type);
+    if (strcmp(j->missing, "auto") && strcmp(j->missing, "mean") && strcmp(j->missing, "refuse"))
+        return bm_out_usage(&bm_cmd_data_csv, "--missing %s: there is auto, mean and refuse", j->missing);
     if (j->delimiter && strcmp(j->delimiter, ",") && strcmp(j->delimiter, ";") && strcmp(j->delimiter, "tab"))
         return bm_out_usage(&bm_cmd_data_csv, "--delimiter %s: there is , ; and tab", j->delimiter);
     if (j->delimiter) j->csv.delimiter = !strcmp(j->delimiter, "tab") ? '\t' : j->delimiter[0];
@@ -238,11 +253,13 @@ static int run(int argc, char **argv)
     if (!j) return bm_out_error(BM_ERR_MEMORY);
     j->val_fraction = NAN;
     j->split_seed = 1;
+    j->missing = "auto";
     j->csv = bm_csv_opts_default();
     const bm_opt opts[] = {
         {"output", 'o', BM_OPT_STRING, &j->output, 1},       {"target", 't', BM_OPT_STRING, &j->target, 0},
         {"features", 0, BM_OPT_STRING, &j->features, 0},     {"categories", 0, BM_OPT_STRING, &j->categories, 0},
-        {"target-type", 0, BM_OPT_STRING, &j->type, 0},      {"standardize", 0, BM_OPT_FLAG, &j->standardize, 0},
+        {"target-type", 0, BM_OPT_STRING, &j->type, 0},      {"missing", 0, BM_OPT_STRING, &j->missing, 0},
+        {"standardize", 0, BM_OPT_FLAG, &j->standardize, 0},
         {"like", 0, BM_OPT_STRING, &j->like, 0},             {"val-fraction", 0, BM_OPT_F64, &j->val_fraction, 0},
         {"split-seed", 0, BM_OPT_I64, &j->split_seed, 0},    {"delimiter", 0, BM_OPT_STRING, &j->delimiter, 0},
         {"header", 0, BM_OPT_STRING, &j->header, 0},         {"licence", 0, BM_OPT_STRING, &j->licence, 0},
@@ -289,6 +306,8 @@ const bm_cmd bm_cmd_data_csv = {
             "      --categories A,B    columns that are categories though their values are numbers\n"
             "      --target-type T     number, category, or auto: categories are texts, and whole numbers 0, 1, ... C - 1 or\n"
             "                          1, 2, ... C of which each stands in several rows\n"
+            "      --missing M         mean: a missing value (empty, NA, NaN, ?, null) is its column's mean, with a further column\n"
+            "                          that says so; refuse: it is an error; auto: mean, but a NaN is an error\n"
             "      --standardize       numbers get mean 0 and standard deviation 1 over the training part; predictions are\n"
             "                          told in the target's own units again\n"
             "      --like DATA         encode as a data set, checkpoint or run has it; the target may be missing then, and\n"
@@ -301,7 +320,6 @@ const bm_cmd bm_cmd_data_csv = {
             "  -f, --force             replace an output that exists\n"
             "  -j, --json              report on standard output as JSON\n"
             "\n"
-            "Categories become a column for each of their values. A missing value (empty, NA, NaN, ?, null) is the column's mean,\n"
-            "with a further column that says so.\n",
+            "Categories become a column for each of their values.\n",
     .run = run,
 };

@@ -133,8 +133,8 @@ typedef enum bm_cell { BM_CELL_RNN, BM_CELL_LSTM, BM_CELL_GRU } bm_cell;
  * States are f32 within; y, and for the gradient the gates and c, are kept in the type of x. */
 BM_API bm_value *bm_recurrent(bm_graph *g, bm_value **last, bm_cell cell, bm_value *x, bm_value *w, bm_value *b,
                               bm_value *lengths, int reverse);
-/* Decoding: goes on from the states h [B, H] and, of an LSTM, c [B, H] (else NULL), f32 caches, and leaves them as they are after
- * the T steps. No gradient. */
+/* Decoding: goes on from the states h [B, H] and, of an LSTM, c [B, H] (else NULL), f32 caches, from 0 where BM_RT_POSITION is 0, and
+ * leaves them as they are after the first BM_RT_LENGTH of the T steps. No gradient. */
 BM_API bm_value *bm_recurrent_cached(bm_graph *g, bm_cell cell, bm_value *x, bm_value *w, bm_value *b, bm_value *h_state,
                                      bm_value *c_state);
 

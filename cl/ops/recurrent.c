@@ -221,14 +221,15 @@ typedef struct pass {
     bm_arg args[MOST_ARGS];
     int n_args, flags;
     int first_product; /* the first step has a product: it begins with a state */
+    int cached;
     int after;         /* products follow their step instead of going before it */
     int down;          /* from the last step to the first */
 } pass;
 
 static const char *options_of(char buf[BM_OPS_OPTIONS], const bm_launcher *l, const pass *p)
 {
-    return bm_ops_options_with(buf, l, p->s->type, " -DWSTORAGE=%d -DCELL=%d -DVECTOR=%d -DTILE_ROWS=%d", (int)p->s->w_type,
-                               (int)p->s->cell, p->w->vector, p->w->tile_rows);
+    return bm_ops_options_with(buf, l, p->s->type, " -DWSTORAGE=%d -DCELL=%d -DCACHED=%d -DVECTOR=%d -DTILE_ROWS=%d", (int)p->s->w_type,
+                               (int)p->s->cell, p->cached, p->w->vector, p->w->tile_rows);
 }
 
 static void launch_whole(bm_launcher *l, pass *p)
@@ -295,9 +296,9 @@ static bm_status launch(bm_launcher *l, const bm_node *n)
     const bm_arg none = bm_arg_mem(NULL);
     pass p = {.s = &s, .w = &w, .step = "forward_step", .all = "forward", .pack = "pack_forward", .n_args = 13,
               .weight = bm_launcher_mem(l, n->inputs[IN_W]), .product = z, .operand = h,
-              .flags = (reverse ? REVERSE : 0) | (cached ? 0 : FIRST), .first_product = cached, .down = reverse,
+              .flags = (reverse ? REVERSE : 0) | FIRST, .first_product = cached, .cached = cached, .down = reverse,
               .args = {bm_arg_mem(bm_launcher_mem(l, n->inputs[IN_X])), bm_arg_mem(bm_launcher_mem(l, n->inputs[IN_B])),
-                       bm_arg_mem(bm_launcher_mem(l, n->inputs[IN_LENGTHS])), bm_arg_mem(z), bm_arg_mem(h), bm_arg_mem(c),
+                       bm_arg_mem(cached ? bm_launcher_scalars(l) : bm_launcher_mem(l, n->inputs[IN_LENGTHS])), bm_arg_mem(z), bm_arg_mem(h), bm_arg_mem(c),
                        output(l, n, OUT_Y), cached ? none : output(l, n, OUT_GATES), cached ? none : output(l, n, OUT_CELLS),
                        cached ? none : output(l, n, OUT_LAST), bm_arg_i64(s.T), bm_arg_i64(s.H), bm_arg_i64(w.ld)}};
     return launch_pass(l, &p);

@@ -4,7 +4,8 @@
  * x [rows, T, G H] is the projected input, G = 1, 4 or 3 gates; z [rows, ld_z] f32 the products W h of one step; h, c [rows, H] f32
  * the states; b [G H]; y [rows, T, H]. For the backward pass gates [rows, T, G H] keeps i, f, g, o or r, z, n, and cells
  * [rows, T, H] the LSTM's c or the GRU's W_n h + b_n; gates may be the memory of x. Steps from lengths[row] on give y = 0 and
- * leave the states alone; where the pass begins, the states are 0 if FIRST is set. last [rows, H]: h after all steps.
+ * leave the states alone; where the pass begins, the states are 0 if FIRST is set. CACHED: `lengths` are the run-time scalars, steps end
+ * at rt[BM_RT_LENGTH], and the states begin at 0 where rt[BM_RT_POSITION] is 0. last [rows, H]: h after all steps.
  *
  * backward goes through the steps the other way. dz [rows, G H] f32 is the gradient of W h + b of one step, dh [rows, ld_h] f32
  * what its product with W gives the step before, dc [rows, H] f32 the same for c. dx [rows, T, G H] may be the memory of gates, or
@@ -17,17 +18,21 @@
  *                                    global (panels, runs of PACK_RUN of K)
  *
  * y, b, last, gates, cells, lengths, dy, dlast, hidden and prev may be NULL where they are not wanted or not there, y never.
- * Options: STORAGE (types.clh), WSTORAGE (of W; default STORAGE), CELL (0 RNN, 1 LSTM, 2 GRU), CPU (grid.clh), VECTOR 16 or 8 lanes,
+ * Options: STORAGE (types.clh), WSTORAGE (of W; default STORAGE), CELL (0 RNN, 1 LSTM, 2 GRU), CACHED (0), CPU (grid.clh), VECTOR 16 or 8 lanes,
    TILE_ROWS 1 to 12. */
 
 #include "grid.clh"
 #include "math.clh"
+#include "scalars.clh"
 
 #ifndef WSTORAGE
 #define WSTORAGE STORAGE
 #endif
 #ifndef CELL
 #define CELL 1
+#endif
+#ifndef CACHED
+#define CACHED 0
 #endif
 #ifndef VECTOR
 #define VECTOR 16
@@ -62,7 +67,13 @@
 
 FN size_t length_of(__global const int *lengths, size_t r, size_t T)
 {
-    return lengths ? (size_t)clamp((long)lengths[r], 0L, (long)T) : T;
+    return lengths ? (size_t)clamp((long)lengths[CACHED ? BM_RT_LENGTH : r], 0L, (long)T) : T;
+}
+
+/* What is left of FIRST: a cached pass goes on from states, but from the first position on. */
+FN int begins(__global const int *lengths, int flags)
+{
+    return CACHED && lengths[BM_RT_POSITION] ? flags & ~FIRST : flags;
 }
 
 /* ---- forward ---- */
@@ -180,7 +191,7 @@ FN void forward_row(const forward_args *s, size_t r, size_t t, int flags)
 __kernel void forward_step(FORWARD_ARGS, const long t)
 {
     GATHER_FORWARD_ARGS
-    forward_row(&s, get_group_id(0), t, flags);
+    forward_row(&s, get_group_id(0), t, begins(lengths, flags));
 }
 
 /* ---- backward ---- */
@@ -426,7 +437,7 @@ __kernel void forward(FORWARD_ARGS, __global const float *panels, const long cou
     const size_t begin = get_group_id(0) * each, rows = min((size_t)each, (size_t)count - begin);
     for (size_t step = 0; step < s.T; step++) {
         const size_t t = flags & REVERSE ? s.T - 1 - step : step;
-        const int of_step = (step == 0 ? flags & FIRST : 0) | (step + 1 == s.T ? FINAL : 0);
+        const int of_step = (step == 0 ? begins(lengths, flags) & FIRST : 0) | (step + 1 == s.T ? FINAL : 0);
         if (!(of_step & FIRST)) multiply(z + begin * ld_z, ld_z, h + begin * H, H, panels, H, G * H, rows, 0);
         for (size_t r = begin; r < begin + rows; r++) forward_row(&s, r, t, of_step);
     }

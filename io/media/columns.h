@@ -51,7 +51,8 @@ typedef struct bm_columns_opts {
     int64_t n_categories;
     int standardize;
     int standardize_target;  /* when it is a number */
-    int refuse_missing;      /* BM_ERR_CONFIG for a missing value; one in the target always is */
+    int refuse_nan;          /* BM_ERR_CONFIG for a value written nan: something was computed wrongly, rather than not known */
+    int refuse_missing;      /* for any missing value; one in the target always is */
     int64_t most_categories; /* of one column; 1000 */
     int (*counts)(void *user, int64_t row); /* whether a row counts for mean and deviation; NULL: all do */
     void *user;

@@ -169,8 +169,11 @@ static bm_status add_value(const fit *f, finding *c, const char *text, int count
     return BM_OK;
 }
 
-static bm_status add_missing(const fit *f, finding *c)
+static int is_nan(const char *text) { return !strcmp(text, "nan") || !strcmp(text, "NaN"); }
+
+static bm_status add_missing(const fit *f, finding *c, const char *text)
 {
+    if (!c->is_target && f->opts->refuse_nan && is_nan(text)) return fail_at(f, bm_csv_line(f->csv), c, "%s is not a number", text);
     if (c->is_target || f->opts->refuse_missing)
         return fail_at(f, bm_csv_line(f->csv), c, "%s is missing", c->is_target ? "the target" : "a value");
     if (c->missing++ == 0) c->missing_line = bm_csv_line(f->csv);
@@ -185,7 +188,7 @@ static bm_status read_rows(fit *f)
         const int counts = !f->opts->counts || f->opts->counts(f->opts->user, f->rows);
         for (int64_t i = 0; i < f->n; i++) {
             const bm_csv_field *x = &fields[f->found[i].source];
-            BM_TRY(x->missing ? add_missing(f, &f->found[i]) : add_value(f, &f->found[i], x->text, counts));
+            BM_TRY(x->missing ? add_missing(f, &f->found[i], x->text) : add_value(f, &f->found[i], x->text, counts));
         }
         BM_TRY(bm_csv_next(f->csv, &fields));
     }

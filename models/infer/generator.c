@@ -10,6 +10,9 @@
 static const int64_t lengths[] = {1, 32, 256};
 #define LENGTHS (sizeof lengths / sizeof lengths[0])
 
+/* Of a model whose states forget nothing by themselves: after so many tokens it is read anew from the last half, like others. */
+#define NO_CONTEXT ((int64_t)1 << 20)
+
 struct bm_generator {
     bm_network networks[LENGTHS]; /* for up to so many tokens */
     int64_t length[LENGTHS];      /* `lengths`, or the context where it is less */
@@ -23,12 +26,18 @@ struct bm_generator {
     float *logits;    /* [vocab] */
 };
 
+static bm_status writes_nothing(const bm_config *c)
+{
+    return bm_fail(BM_ERR_UNSUPPORTED, "a model of family %s that has learned no language writes nothing", bm_config_get_family(c)->name);
+}
+
 static bm_status plan(bm_generator *g, bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params, const char *gemm)
 {
     for (size_t i = 0; i < LENGTHS; i++) {
         const bm_model_request r = {.mode = BM_MODEL_DECODE, .batch = 1, .window = g->length[i],
                                     .stored = bm_params_stored(params)};
         BM_TRY(bm_network_build(&g->networks[i], m, c, &r, 0));
+        if (g->networks[i].io.objective != BM_OBJECTIVE_LM) return writes_nothing(c);
     }
     BM_TRY(bm_layout_create(&g->cache_layout, g->networks[0].graph, BM_PLACE_CACHE, bm_engine_limits(e)));
     BM_TRY(bm_bank_create(&g->cache, e, g->cache_layout, BM_PLACE_CACHE));
@@ -53,8 +62,11 @@ bm_status bm_generator_create(bm_generator **out, bm_engine *e, const bm_model *
     bm_status status = BM_ERR_MEMORY;
     bm_generator *g = bm_calloc(1, sizeof *g);
     if (!g) return BM_ERR_MEMORY;
-    g->context = bm_config_i64(c, "model.context");
+    g->context = bm_config_has(c, "model.context") ? bm_config_i64(c, "model.context") : NO_CONTEXT;
+    status = bm_config_has(c, "model.vocab") ? BM_OK : writes_nothing(c);
+    if (status) goto done;
     g->vocab = bm_config_i64(c, "model.vocab");
+    status = BM_ERR_MEMORY;
     for (size_t i = 0; i < LENGTHS; i++) g->length[i] = g->context < lengths[i] ? g->context : lengths[i];
     g->ids = bm_calloc((size_t)g->context, sizeof *g->ids);
     g->input = bm_calloc((size_t)g->length[LENGTHS - 1], sizeof *g->input);

@@ -194,6 +194,11 @@ bm_status bm_learner_check(const bm_learner *l, const bm_sample_form *f, const c
     return bm_network_check(&l->first, f, what);
 }
 
+bm_objective bm_learner_objective(const bm_learner *l)
+{
+    return l->first.io.objective;
+}
+
 int64_t bm_learner_batch(const bm_learner *l)
 {
     return l->batch;

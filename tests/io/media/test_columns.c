@@ -253,7 +253,7 @@ END_TEST
 
 static const struct {
     const char *text, *target;
-    int refuse_missing;
+    int refuse; /* 1: what is missing, 2: NaN */
     const char *words;
 } bad[] = {
     {"age,owns\n1,a\n2,b\n", "own", 0, "bad.csv: no column \"own\"; is it \"owns\"?"},
@@ -262,6 +262,7 @@ static const struct {
     {"age,owns\n1,a\nold,b\n", "owns", 0, "bad.csv:3: column \"age\": \"old\" is not a number, as \"1\" in line 2 is"},
     {"age,owns\nold,1\n2,3\n", "owns", 0, "bad.csv:2: column \"age\": \"old\" is not a number, as \"2\" in line 3 is"},
     {"age,owns\n1,a\nNaN,b\n", "owns", 1, "bad.csv:3: column \"age\": a value is missing"},
+    {"age,owns\n1,a\n,b\nNaN,b\n", "owns", 2, "bad.csv:4: column \"age\": NaN is not a number"},
     {"age,owns\n1,a\n2,\n", "owns", 0, "bad.csv:3: column \"owns\": the target is missing"},
     {"age,owns\n1,a\n2,a\n", "owns", 0, "column \"owns\" is the target and has one class only, \"a\""},
     {"x,owns\n,a\n,b\n", "owns", 0, "no column has a value"},
@@ -277,7 +278,8 @@ START_TEST(bad_input_is_named)
     bm_columns_opts o = bm_columns_opts_default();
     bm_columns *t;
     o.target = bad[_i].target;
-    o.refuse_missing = bad[_i].refuse_missing;
+    o.refuse_missing = bad[_i].refuse == 1;
+    o.refuse_nan = bad[_i].refuse == 2;
     test_fails(bm_columns_fit(&t, text_file("bad.csv", bad[_i].text), &o), BM_ERR_CONFIG, bad[_i].words);
     ck_assert_ptr_null(t);
 }
