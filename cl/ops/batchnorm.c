@@ -54,9 +54,6 @@ static void launch_columns(bm_launcher *l, bm_kernel_launch *k, int64_t columns)
     bm_launcher_kernel(l, k);
 }
 
-/* `each` of CHANNELS: FLAT_BLOCK of grid.clh. */
-static int64_t elements_each(const bm_launcher *l) { return bm_launcher_form(l) == BM_FORM_CPU ? 4096 : 4; }
-
 /* ---- backward ---- */
 
 static bm_status infer_backward(bm_graph *g, bm_node *n)
@@ -121,10 +118,10 @@ static void launch_dx(bm_launcher *l, const pass *p)
                            bm_arg_mem(bm_launcher_mem(l, n->inputs[BACK_Y])), bm_arg_mem(bm_launcher_mem(l, n->inputs[BACK_W])),
                            bm_arg_mem(bm_launcher_mem(l, n->inputs[BACK_MEAN])),
                            bm_arg_mem(bm_launcher_mem(l, n->inputs[BACK_RSTD])), bm_arg_mem(p->sums),
-                           bm_arg_mem(bm_launcher_mem(l, n->outputs[OUT_DX])), bm_arg_i64(elements_each(l)), bm_arg_i64(elements),
+                           bm_arg_mem(bm_launcher_mem(l, n->outputs[OUT_DX])), bm_arg_i64(elements),
                            bm_arg_i64(p->columns), bm_arg_f32((float)(1.0 / (double)p->rows)), bm_arg_f32(a->eps),
                            bm_arg_i32(a->flags)};
-    bm_kernel_launch k = {.source = SOURCE, .kernel = "gradient", .args = args, .n_args = 14};
+    bm_kernel_launch k = {.source = SOURCE, .kernel = "gradient", .args = args, .n_args = 13};
     k.options = options(buf, l, p->x, n->inputs[BACK_W]);
     bm_ops_launch_flat(l, &k, elements);
 }
@@ -210,9 +207,9 @@ static bm_status launch(bm_launcher *l, const bm_node *n)
                            bm_arg_mem(bm_launcher_mem(l, n->inputs[IN_B])),
                            bm_arg_mem(bm_launcher_mem(l, fixed ? n->inputs[IN_MEAN] : n->outputs[OUT_MEAN])),
                            bm_arg_mem(bm_launcher_mem(l, fixed ? n->inputs[IN_VAR] : n->outputs[OUT_RSTD])),
-                           bm_arg_mem(bm_launcher_mem(l, n->outputs[OUT_Y])), bm_arg_i64(elements_each(l)), bm_arg_i64(elements),
+                           bm_arg_mem(bm_launcher_mem(l, n->outputs[OUT_Y])), bm_arg_i64(elements),
                            bm_arg_i64(bm_ops_last(x)), bm_arg_f32(a->eps), bm_arg_i32(a->flags)};
-    bm_kernel_launch k = {.source = SOURCE, .kernel = "normalise", .args = args, .n_args = 11};
+    bm_kernel_launch k = {.source = SOURCE, .kernel = "normalise", .args = args, .n_args = 10};
     k.options = options(buf, l, x, n->inputs[IN_W]);
     bm_ops_launch_flat(l, &k, elements);
     return bm_launcher_status(l);

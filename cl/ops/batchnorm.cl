@@ -105,7 +105,7 @@ __kernel void running(__global float *run_mean, __global float *run_var, __globa
 }
 
 /* The column of i, kept beside it. */
-#define WITH_COLUMN size_t c = get_global_id(0) * (size_t)each % n;
+#define WITH_COLUMN size_t c = get_global_id(0) * FLAT_BLOCK % n;
 #define NEXT_COLUMN(w)                                                                                                 \
     c += w;                                                                                                            \
     if (c == (size_t)n) c = 0;
@@ -119,11 +119,11 @@ __kernel void running(__global float *run_mean, __global float *run_var, __globa
     }
 
 __kernel void normalise(__global const stored *x, __global const weight *weights, __global const weight *bias,
-                        __global const float *mean, __global const float *rstd, __global stored *y, const long each,
-                        const long elements, const long n, const float eps, const int flags)
+                        __global const float *mean, __global const float *rstd, __global stored *y, const long elements,
+                        const long n, const float eps, const int flags)
 {
     WITH_COLUMN
-    CHANNELS(elements, each, n, NORMALISE)
+    CHANNELS(elements, n, NORMALISE)
 }
 
 #define G(w, at) (flags & RELU ? (GET(w, y, at) > (VEC(w))(0.0f) ? GET(w, dy, at) : (VEC(w))(0.0f)) : GET(w, dy, at))
@@ -181,9 +181,9 @@ __kernel void sums_last(__global const float *part, __global float *sums, __glob
 
 __kernel void gradient(__global const stored *dy, __global const stored *x, __global const stored *y,
                        __global const weight *weights, __global const float *mean, __global const float *rstd,
-                       __global const float *sums, __global stored *dx, const long each, const long elements, const long n,
+                       __global const float *sums, __global stored *dx, const long elements, const long n,
                        const float per_row, const float eps, const int flags)
 {
     WITH_COLUMN
-    CHANNELS(elements, each, n, GRADIENT)
+    CHANNELS(elements, n, GRADIENT)
 }

@@ -45,7 +45,7 @@ __kernel void unfold(__global const stored *x, __global stored *rows, const long
 {
     const long window = kh * kw * C;
     (void)B, (void)O, (void)groups;
-    CHANNELS(images * Ho * Wo * window, FLAT_BLOCK, C, UNFOLD_STEP)
+    CHANNELS(images * Ho * Wo * window, C, UNFOLD_STEP)
 }
 
 #define FOLD_STEP(w)                                                                                                   \
@@ -65,7 +65,7 @@ __kernel void unfold(__global const stored *x, __global stored *rows, const long
 __kernel void fold(__global const float *drows, __global stored *dx, const long image, const long images, SIZES)
 {
     (void)B, (void)O, (void)groups;
-    CHANNELS(images * H * W * C, FLAT_BLOCK, C, FOLD_STEP)
+    CHANNELS(images * H * W * C, C, FOLD_STEP)
 }
 
 __kernel void group_forward(__global const stored *x, __global const weight *w, __global const stored *bias, __global stored *y,

@@ -15,18 +15,20 @@ static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 typedef struct walk {
     int64_t B, H, W, C, N;
     int64_t taps[2], pad[2], stride[2], dilation[2], places[2];
-    int64_t rows, width, strip_bytes;     /* of a strip: rows of places, pixels of an image row */
+    int lanes;                              /* of a vector */
+    int64_t rows, width, strip_bytes;       /* of a strip: rows of places, pixels of an image row */
     int64_t out[2], out_at[2], out_step[2]; /* the image that is made; its pixel of the first place, and between places */
 } walk;
 
-static int vector_width(const bm_limits *limits) { return limits->float_width >= 16 ? 16 : 8; }
+/* For vectors along `elements`: half of a wide one would be idle where these are few. */
+static int lanes_for(int64_t elements, const bm_limits *limits) { return limits->float_width >= 16 && elements > 8 ? 16 : 8; }
 
 static int64_t reach(const walk *w, int axis) { return w->taps[axis] > 0 ? (w->taps[axis] - 1) * w->dilation[axis] : 0; }
 
-static int64_t strip_bytes(const walk *w, int64_t rows, const bm_limits *limits)
+static int64_t strip_bytes(const walk *w, int64_t rows)
 {
     const int64_t lines = (rows - 1) * w->stride[0] + reach(w, 0) + 1;
-    return 4 * (lines * w->width * w->C + 2 * vector_width(limits));
+    return 4 * (lines * w->width * w->C + 2 * w->lanes);
 }
 
 /* Strips as high as they may be; whether one fits the device at all. */
@@ -35,17 +37,19 @@ static int choose_strips(walk *w, const bm_limits *limits)
     const int64_t wanted = bm_ceil_div(ITEMS_PER_UNIT * (int64_t)most(limits->compute_units, 1), w->B);
     w->width = (w->places[1] - 1) * w->stride[1] + reach(w, 1) + 1;
     w->rows = bm_ceil_div(w->places[0], least(wanted, w->places[0]));
-    while (w->rows > 1 && strip_bytes(w, w->rows, limits) > least(STRIP_BYTES, limits->local_bytes)) w->rows--;
+    while (w->rows > 1 && strip_bytes(w, w->rows) > least(STRIP_BYTES, limits->local_bytes)) w->rows--;
     w->rows = bm_ceil_div(w->places[0], bm_ceil_div(w->places[0], w->rows));
-    w->strip_bytes = strip_bytes(w, w->rows, limits);
+    w->strip_bytes = strip_bytes(w, w->rows);
     return w->strip_bytes <= limits->local_bytes;
 }
 
-static walk forward_walk(const bm_conv *c)
+/* Of dw vectors lie along runs of a window, else along outputs. */
+static walk forward_walk(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits)
 {
-    return (walk){.B = c->B, .H = c->H, .W = c->W, .C = c->C, .N = c->O, .taps = {c->kh, c->kw}, .pad = {c->o.pad[0], c->o.pad[1]},
-                  .stride = {c->o.stride[0], c->o.stride[1]}, .dilation = {c->o.dilation[0], c->o.dilation[1]},
-                  .places = {c->Ho, c->Wo}, .out = {c->Ho, c->Wo}, .out_step = {1, 1}};
+    const int64_t run = c->C * (c->o.dilation[1] == 1 ? c->kw : 1);
+    return (walk){.lanes = lanes_for(what == BM_CONV_DW ? run : c->O, limits), .B = c->B, .H = c->H, .W = c->W, .C = c->C, .N = c->O,
+                  .taps = {c->kh, c->kw}, .pad = {c->o.pad[0], c->o.pad[1]}, .stride = {c->o.stride[0], c->o.stride[1]},
+                  .dilation = {c->o.dilation[0], c->o.dilation[1]}, .places = {c->Ho, c->Wo}, .out = {c->Ho, c->Wo}, .out_step = {1, 1}};
 }
 
 /* The pixels whose number along an axis leaves `at` when divided by the stride: pixel at + stride i meets y's ho = i + base - q
@@ -65,9 +69,9 @@ static void set_dx_axis(walk *w, const bm_conv *c, int axis, int64_t at, int64_t
     *first += (w->taps[axis] - 1) * stride;
 }
 
-static walk dx_walk(const bm_conv *c, const int64_t at[2], int64_t first[2])
+static walk dx_walk(const bm_conv *c, const bm_limits *limits, const int64_t at[2], int64_t first[2])
 {
-    walk w = {.B = c->B, .H = c->Ho, .W = c->Wo, .C = c->O, .N = c->C};
+    walk w = {.lanes = lanes_for(c->C, limits), .B = c->B, .H = c->Ho, .W = c->Wo, .C = c->O, .N = c->C};
     for (int axis = 0; axis < 2; axis++) set_dx_axis(&w, c, axis, at[axis], &first[axis]);
     return w;
 }
@@ -75,18 +79,18 @@ static walk dx_walk(const bm_conv *c, const int64_t at[2], int64_t first[2])
 int bm_conv_direct_takes(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits)
 {
     if (c->o.groups > 1) return 0;
-    walk w = forward_walk(c);
+    walk w = forward_walk(c, what, limits);
     if (what != BM_CONV_DX) return choose_strips(&w, limits);
     for (int axis = 0; axis < 2; axis++)
         if (c->o.stride[axis] > 1 && c->o.dilation[axis] > 1) return 0;
     /* All remainders by a stride have taps and places of about this number. */
-    w = dx_walk(c, (const int64_t[]){0, 0}, (int64_t[2]){0});
+    w = dx_walk(c, limits, (const int64_t[]){0, 0}, (int64_t[2]){0});
     w.taps[0] = bm_ceil_div(c->kh, c->o.stride[0]);
     w.taps[1] = bm_ceil_div(c->kw, c->o.stride[1]);
     return choose_strips(&w, limits);
 }
 
-static int64_t panels(const walk *w, const bm_limits *limits) { return bm_ceil_div(w->N, 2 * vector_width(limits)); }
+static int64_t panels(const walk *w) { return bm_ceil_div(w->N, 2 * w->lanes); }
 
 /* Sums of dw side by side. */
 static int64_t parts_of(const walk *w, const bm_limits *limits)
@@ -98,11 +102,11 @@ static int64_t parts_of(const walk *w, const bm_limits *limits)
 
 int64_t bm_conv_direct_scratch(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits)
 {
-    walk w = forward_walk(c);
+    walk w = forward_walk(c, what, limits);
     choose_strips(&w, limits);
     if (what == BM_CONV_DW) return 4 * parts_of(&w, limits) * c->O * bm_conv_window(c);
-    if (what == BM_CONV_DX) w = dx_walk(c, (const int64_t[]){0, 0}, (int64_t[2]){0});
-    return 4 * panels(&w, limits) * 2 * vector_width(limits) * c->kh * c->kw * w.C;
+    if (what == BM_CONV_DX) w = dx_walk(c, limits, (const int64_t[]){0, 0}, (int64_t[2]){0});
+    return 4 * panels(&w) * 2 * w.lanes * c->kh * c->kw * w.C;
 }
 
 /* ---- launches ---- */
@@ -117,19 +121,16 @@ static int add_walk(bm_arg *args, const walk *w)
     return N_WALK;
 }
 
-static const char *options(char buf[BM_OPS_OPTIONS], const bm_launcher *l, const bm_conv_args *a)
-{
-    return bm_ops_options_with(buf, l, a->x_type, " -DWSTORAGE=%d -DACT=%d -DHAS_PRE=%d -DWIDTH=%d", (int)a->w_type,
-                               (int)a->c->act, a->pre != NULL, vector_width(bm_launcher_limits(l)));
-}
-
-static void launch(bm_launcher *l, const bm_conv_args *a, const char *kernel, const size_t global[2], const bm_arg *args, int n_args)
+/* k has its kernel, its global size and its arguments. */
+static void launch(bm_launcher *l, const bm_conv_args *a, int lanes, bm_kernel_launch *k)
 {
     char buf[BM_OPS_OPTIONS];
-    bm_kernel_launch k = {.source = SOURCE, .kernel = kernel, .dims = 2, .global = {global[0], global[1]}, .local = {1, 1}, .args = args,
-                          .n_args = n_args};
-    k.options = options(buf, l, a);
-    bm_launcher_kernel(l, &k);
+    k->source = SOURCE;
+    k->options = bm_ops_options_with(buf, l, a->x_type, " -DWSTORAGE=%d -DACT=%d -DHAS_PRE=%d -DWIDTH=%d", (int)a->w_type,
+                                     (int)a->c->act, a->pre != NULL, lanes);
+    k->dims = 2;
+    k->local[0] = k->local[1] = 1;
+    bm_launcher_kernel(l, k);
 }
 
 /* `first` is w's tap for the first of the walk, step that between taps; n and c are the strides of outputs and channels. */
@@ -141,7 +142,8 @@ static void launch_pack(bm_launcher *l, const bm_conv_args *a, const walk *w, cl
     const bm_arg args[] = {bm_arg_mem(a->w), bm_arg_mem(to), bm_arg_i64(w->N), bm_arg_i64(taps), bm_arg_i64(w->taps[1]), bm_arg_i64(w->C),
                            bm_arg_i64(first[0] * r + first[1] * s), bm_arg_i64(ld[0]), bm_arg_i64(step[0] * r),
                            bm_arg_i64(step[1] * s), bm_arg_i64(ld[1])};
-    launch(l, a, "pack_weights", (const size_t[]){(size_t)panels(w, bm_launcher_limits(l)), (size_t)taps}, args, 11);
+    bm_kernel_launch k = {.kernel = "pack_weights", .args = args, .n_args = 11, .global = {(size_t)panels(w), (size_t)taps}};
+    launch(l, a, w->lanes, &k);
 }
 
 static void launch_walk(bm_launcher *l, const bm_conv_args *a, walk *w, cl_mem panels_at)
@@ -153,13 +155,17 @@ static void launch_walk(bm_launcher *l, const bm_conv_args *a, walk *w, cl_mem p
     int k = 6 + add_walk(args + 6, w);
     const int64_t out[] = {w->out[0], w->out[1], w->out_at[0], w->out_at[1], w->out_step[0], w->out_step[1]};
     for (int i = 0; i < 6; i++) args[k++] = bm_arg_i64(out[i]);
-    launch(l, a, "convolve", (const size_t[]){(size_t)bm_ceil_div(w->places[0], w->rows), (size_t)w->B}, args, k);
+    bm_kernel_launch all = {.kernel = "convolve", .args = args, .n_args = k};
+    all.global[0] = (size_t)bm_ceil_div(w->places[0], w->rows);
+    all.global[1] = (size_t)w->B;
+    launch(l, a, w->lanes, &all);
 }
 
 void bm_conv_direct_forward(bm_launcher *l, const bm_conv_args *a)
 {
-    const cl_mem panels_at = bm_launcher_scratch(l, 0, bm_conv_direct_scratch(a->c, BM_CONV_FORWARD, bm_launcher_limits(l)));
-    walk w = forward_walk(a->c);
+    const bm_limits *limits = bm_launcher_limits(l);
+    const cl_mem panels_at = bm_launcher_scratch(l, 0, bm_conv_direct_scratch(a->c, BM_CONV_FORWARD, limits));
+    walk w = forward_walk(a->c, BM_CONV_FORWARD, limits);
     launch_pack(l, a, &w, panels_at, (const int64_t[]){0, 0}, (const int64_t[]){1, 1}, (const int64_t[]){bm_conv_window(a->c), 1});
     launch_walk(l, a, &w, panels_at);
 }
@@ -167,12 +173,13 @@ void bm_conv_direct_forward(bm_launcher *l, const bm_conv_args *a)
 void bm_conv_direct_dx(bm_launcher *l, const bm_conv_args *a)
 {
     const bm_conv *c = a->c;
-    const cl_mem panels_at = bm_launcher_scratch(l, 0, bm_conv_direct_scratch(c, BM_CONV_DX, bm_launcher_limits(l)));
+    const bm_limits *limits = bm_launcher_limits(l);
+    const cl_mem panels_at = bm_launcher_scratch(l, 0, bm_conv_direct_scratch(c, BM_CONV_DX, limits));
     const int64_t back[] = {-c->o.stride[0], -c->o.stride[1]};
     int64_t at[2], first[2];
     for (at[0] = 0; at[0] < c->o.stride[0]; at[0]++)
         for (at[1] = 0; at[1] < c->o.stride[1]; at[1]++) {
-            walk w = dx_walk(c, at, first);
+            walk w = dx_walk(c, limits, at, first);
             launch_pack(l, a, &w, panels_at, first, back, (const int64_t[]){1, bm_conv_window(c)});
             launch_walk(l, a, &w, panels_at);
         }
@@ -181,13 +188,15 @@ void bm_conv_direct_dx(bm_launcher *l, const bm_conv_args *a)
 void bm_conv_direct_dw(bm_launcher *l, const bm_conv_args *a, int add)
 {
     const bm_conv *c = a->c;
-    walk w = forward_walk(c);
-    choose_strips(&w, bm_launcher_limits(l));
-    const int64_t parts = parts_of(&w, bm_launcher_limits(l)), elements = c->O * bm_conv_window(c);
+    const bm_limits *limits = bm_launcher_limits(l);
+    walk w = forward_walk(c, BM_CONV_DW, limits);
+    choose_strips(&w, limits);
+    const int64_t parts = parts_of(&w, limits), elements = c->O * bm_conv_window(c);
     const cl_mem sums = bm_launcher_scratch(l, 0, 4 * parts * elements);
     bm_arg args[4 + N_WALK + 1] = {bm_arg_mem(a->y), bm_arg_mem(a->x), bm_arg_mem(sums), bm_arg_local((size_t)w.strip_bytes)};
     int k = 4 + add_walk(args + 4, &w);
     args[k++] = bm_arg_i64(c->B);
-    launch(l, a, "convolve_weights", (const size_t[]){(size_t)parts, 1}, args, k);
+    bm_kernel_launch sum = {.kernel = "convolve_weights", .args = args, .n_args = k, .global = {(size_t)parts, 1}};
+    launch(l, a, w.lanes, &sum);
     bm_ops_launch_rows_last(l, sums, a->w, a->w_type, parts, elements, add);
 }

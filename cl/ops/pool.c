@@ -10,11 +10,11 @@ typedef struct pool {
 
 static int64_t window(const pool *p) { return p->o.kernel[0] * p->o.kernel[1]; }
 
-/* Elements of the result for a work-item: about as much work whatever the windows are. */
-static int64_t elements_each(const bm_launcher *l, const pool *p)
+/* Lines of the result for a work-item of the cpu form: about as much work whatever the windows are. */
+static int64_t lines_each(const pool *p, const bm_value *result)
 {
-    if (bm_launcher_form(l) != BM_FORM_CPU) return 4;
-    return window(p) < 128 ? bm_round_up(2048 / window(p), 16) : 16;
+    const int64_t each = 8192 / (window(p) * result->shape.dim[2] * p->C);
+    return each > 1 ? each : 1;
 }
 
 /* SIZES of pool.cl behind `mems` operands. */
@@ -22,8 +22,8 @@ enum { N_SIZES = 14, MOST_MEMS = 4 };
 static bm_status launch(bm_launcher *l, const bm_node *n, const char *kernel, const bm_value *const *operands, int mems)
 {
     const pool *p = n->attrs;
-    const int64_t elements = bm_ops_elements(n->outputs[0]), each = elements_each(l, p);
-    const int64_t items = bm_launcher_form(l) == BM_FORM_CPU ? 1 : 64;
+    const bm_value *result = n->outputs[0];
+    const int64_t lines = result->shape.dim[0] * result->shape.dim[1], each = lines_each(p, result);
     const int64_t sizes[] = {p->H,           p->W,           p->C,           p->Ho,          p->Wo,       p->o.kernel[0],
                              p->o.kernel[1], p->o.stride[0], p->o.stride[1], p->o.pad[0], p->o.pad[1]};
     char options[BM_OPS_OPTIONS];
@@ -31,12 +31,13 @@ static bm_status launch(bm_launcher *l, const bm_node *n, const char *kernel, co
     int k = 0;
     for (int i = 0; i < mems; i++) args[k++] = bm_arg_mem(bm_launcher_mem(l, operands[i]));
     args[k++] = bm_arg_i64(each);
-    args[k++] = bm_arg_i64(elements);
+    args[k++] = bm_arg_i64(lines);
     args[k++] = bm_arg_f32((float)(1.0 / (double)window(p)));
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) args[k++] = bm_arg_i64(sizes[i]);
     bm_kernel_launch launch = {.source = SOURCE, .kernel = kernel, .args = args, .n_args = k};
-    launch.options = bm_ops_options(options, l, n->outputs[0]->dtype);
-    bm_ops_launch_groups(l, &launch, bm_ceil_div(elements, each * items));
+    launch.options = bm_ops_options(options, l, result->dtype);
+    if (bm_launcher_form(l) == BM_FORM_CPU) bm_ops_launch_groups(l, &launch, bm_ceil_div(lines, each));
+    else bm_ops_launch_flat(l, &launch, bm_ops_elements(result));
     return bm_launcher_status(l);
 }
 

@@ -5,13 +5,13 @@
  *     max_pool_backward  dx = the sum of dy over the windows whose first element equal to y, row by row, this is
  *     avg_pool_backward  dx = the sum of dy over the windows that this is in, times 1 / (kh kw)
  *
- * x, dx [B, H, W, C]; y, dy [B, Ho, Wo, C]. `factor` is 1 / (kh kw). Work-items do `each` elements of the result (CHANNELS of
- * grid.clh). Options: STORAGE (types.clh), CPU. */
+ * x, dx [B, H, W, C]; y, dy [B, Ho, Wo, C]. `factor` is 1 / (kh kw). A work-item does four elements of the result, one after the other
+ * where C is no multiple of 4; in the cpu form `each` of its `lines`, the rows of its images. Options: STORAGE (types.clh), CPU. */
 
 #include "grid.clh"
 
 #define SIZES                                                                                                          \
-    const long each, const long n, const float factor, const long H, const long W, const long C, const long Ho, const long Wo, \
+    const long each, const long lines, const float factor, const long H, const long W, const long C, const long Ho, const long Wo, \
         const long kh, const long kw, const long sh, const long sw, const long ph, const long pw
 
 #define SELECT(w, no, yes, when) PASTE(SELECT_, w)(no, yes, when)
@@ -20,10 +20,36 @@
 #define SELECT_16(no, yes, when) select(no, yes, when)
 #define MASK(w) PASTE(int, PASTE(WIDTH_, w))
 
-/* STEP(w) for the elements of the window of y's element i that lie in the image; `at` is theirs in x. */
+/* STEP(w) for the elements i of the result that belong to this work-item, w of them in channels from c on of pixel (row, col) of
+ * image b; its images have `height` rows of `width` pixels. */
+#if CPU
+#define PIXELS(height, width, STEP)                                                                                    \
+    const long first_line = (long)get_group_id(0) * each, end_line = min(first_line + each, lines);                    \
+    for (long line = first_line; line < end_line; line++) {                                                            \
+        const long b = line / height, row = line % height;                                                             \
+        for (long col = 0; col < width; col++) {                                                                       \
+            size_t i = (line * width + col) * C;                                                                       \
+            long c = 0;                                                                                                \
+            for (; c + 16 <= C; c += 16, i += 16) { STEP(16) }                                                         \
+            for (; c < C; c++, i++) { STEP(1) }                                                                        \
+        }                                                                                                              \
+    }
+#else
+#define PIXELS(height, width, STEP)                                                                                    \
+    const size_t end = min((get_global_id(0) + 1) * 4, (size_t)(lines * width * C));                                   \
+    size_t i = get_global_id(0) * 4;                                                                                   \
+    (void)each;                                                                                                        \
+    if (C % 4 == 0)                                                                                                    \
+        for (; i < end; i += 4) { PLACE(height, width) STEP(4) }                                                       \
+    else                                                                                                               \
+        for (; i < end; i++) { PLACE(height, width) STEP(1) }
+#define PLACE(height, width)                                                                                           \
+    const long c = i % C, col = i / C % width, row = i / C / width % height, b = i / C / width / height;
+#endif
+
+/* STEP(w) for the elements of the window of y's element that lie in the image; `at` is theirs in x. */
 #define OVER_WINDOW(w, STEP)                                                                                           \
-    const long c = i % C, wo = i / C % Wo, ho = i / C / Wo % Ho, b = i / C / Wo / Ho;                                  \
-    const long top = ho * sh - ph, left = wo * sw - pw;                                                                \
+    const long top = row * sh - ph, left = col * sw - pw;                                                              \
     for (long h = max(top, 0l); h < min(top + kh, H); h++)                                                             \
         for (long v = max(left, 0l); v < min(left + kw, W); v++) {                                                     \
             const size_t at = ((b * H + h) * W + v) * C + c;                                                           \
@@ -41,7 +67,7 @@
 __kernel void max_pool(__global const stored *x, __global stored *y, SIZES)
 {
     (void)factor;
-    CHANNELS(n, each, C, MAX_STEP)
+    PIXELS(Ho, Wo, MAX_STEP)
 }
 
 #define ADD_UP(w) sum += GET(w, x, at);
@@ -52,7 +78,7 @@ __kernel void max_pool(__global const stored *x, __global stored *y, SIZES)
 
 __kernel void avg_pool(__global const stored *x, __global stored *y, SIZES)
 {
-    CHANNELS(n, each, C, AVG_STEP)
+    PIXELS(Ho, Wo, AVG_STEP)
 }
 
 /* The first of the windows along one axis that reach `at`, and the one behind the last. */
@@ -65,11 +91,10 @@ FN long end_of_windows(long at, long stride, long pad, long count)
     return min((at + pad) / stride + 1, count);
 }
 
-/* STEP(w) for the elements of y, at `to`, whose windows hold dx's element i. */
+/* STEP(w) for the elements of y, at `to`, whose windows hold dx's element. */
 #define OVER_OUTPUTS(w, STEP)                                                                                          \
-    const long c = i % C, v = i / C % W, h = i / C / W % H, b = i / C / W / H;                                         \
-    for (long ho = first_window(h, kh, sh, ph); ho < end_of_windows(h, sh, ph, Ho); ho++)                              \
-        for (long wo = first_window(v, kw, sw, pw); wo < end_of_windows(v, sw, pw, Wo); wo++) {                        \
+    for (long ho = first_window(row, kh, sh, ph); ho < end_of_windows(row, sh, ph, Ho); ho++)                          \
+        for (long wo = first_window(col, kw, sw, pw); wo < end_of_windows(col, sw, pw, Wo); wo++) {                    \
             const size_t to = ((b * Ho + ho) * Wo + wo) * C + c;                                                       \
             STEP(w)                                                                                                    \
         }
@@ -78,8 +103,8 @@ FN long end_of_windows(long at, long stride, long pad, long count)
 #define IF_FIRST(w)                                                                                                    \
     const VEC(w) y_at = GET(w, y, to);                                                                                 \
     MASK(w) first = GET(w, x, i) == y_at;                                                                              \
-    for (long p = max(ho * sh - ph, 0l); p <= h; p++)                                                                  \
-        for (long q = max(wo * sw - pw, 0l); q < (p < h ? min(wo * sw - pw + kw, W) : v); q++)                         \
+    for (long p = max(ho * sh - ph, 0l); p <= row; p++)                                                                \
+        for (long q = max(wo * sw - pw, 0l); q < (p < row ? min(wo * sw - pw + kw, W) : col); q++)                     \
             first &= GET(w, x, ((b * H + p) * W + q) * C + c) != y_at;                                                 \
     sum += SELECT(w, (VEC(w))(0.0f), GET(w, dy, to), first);
 #define MAX_BACKWARD_STEP(w)                                                                                           \
@@ -91,7 +116,7 @@ __kernel void max_pool_backward(__global const stored *dy, __global const stored
                                 __global stored *dx, SIZES)
 {
     (void)factor;
-    CHANNELS(n, each, C, MAX_BACKWARD_STEP)
+    PIXELS(H, W, MAX_BACKWARD_STEP)
 }
 
 #define ADD_DY(w) sum += GET(w, dy, to);
@@ -102,5 +127,5 @@ __kernel void max_pool_backward(__global const stored *dy, __global const stored
 
 __kernel void avg_pool_backward(__global const stored *dy, __global stored *dx, SIZES)
 {
-    CHANNELS(n, each, C, AVG_BACKWARD_STEP)
+    PIXELS(H, W, AVG_BACKWARD_STEP)
 }

@@ -132,6 +132,43 @@ static void build_embedding(bm_graph *g, const subject *s)
     if (s->act) differentiate(g, y, table);
     else keep(g, y);
 }
+/* Images of 8 x 8 with `act` channels. */
+static bm_value *images(bm_graph *g, const subject *s)
+{
+    return bm_graph_input(g, "x", BM_F32, BM_SHAPE(rows * WIDTH / (64 * s->act), 8, 8, s->act));
+}
+static bm_value *pooled(bm_graph *g, bm_value *x)
+{
+    const bm_pool_opts two = bm_pool_opts_default(2);
+    return bm_max_pool2d(g, x, &two);
+}
+static bm_value *normalised(bm_graph *g, bm_value *x)
+{
+    bm_value *v[4];
+    static const char *const names[] = {"w", "b", "mean", "var"};
+    for (int i = 0; i < 4; i++) v[i] = bm_graph_param(g, names[i], BM_F32, BM_SHAPE(bm_shape_last(bm_value_shape(x))), 1);
+    bm_batchnorm_opts o = bm_batchnorm_opts_default(v[2], v[3]);
+    o.training = o.relu = 1;
+    return bm_batchnorm(g, x, v[0], v[1], &o);
+}
+static void keep_gradient(bm_graph *g, bm_value *y, bm_value *x)
+{
+    bm_graph_want_gradient(g, x);
+    bench_must(bm_graph_gradients(g, bm_sum(g, bm_mul(g, y, bm_graph_input(g, "r", BM_F32, *bm_value_shape(y))))));
+    keep(g, bm_graph_gradient(g, x));
+}
+static void build_pool(bm_graph *g, const subject *s) { keep(g, pooled(g, images(g, s))); }
+static void build_batchnorm(bm_graph *g, const subject *s) { keep(g, normalised(g, images(g, s))); }
+static void build_pool_backward(bm_graph *g, const subject *s)
+{
+    bm_value *x = images(g, s);
+    keep_gradient(g, pooled(g, x), x);
+}
+static void build_batchnorm_backward(bm_graph *g, const subject *s)
+{
+    bm_value *x = images(g, s);
+    keep_gradient(g, normalised(g, x), x);
+}
 /* The two that work on banks: one parameter, its gradient an input. */
 static void build_update(bm_graph *g, const subject *s)
 {
@@ -177,6 +214,12 @@ static const subject subjects[] = {
     {"dropout", "dropout", 2, build_dropout, 0, 0},
     {"embedding", "embedding", 2, build_embedding, 0, 0},
     {"embedding, backward", "scatter", 3, build_embedding, 1, 0},
+    {"max_pool 32", "max_pool2d", 1.25, build_pool, 32, 0},
+    {"max_pool 32, backward", "max_pool2d_backward", 2.5, build_pool_backward, 32, 0},
+    {"batchnorm 32", "batchnorm", 2, build_batchnorm, 32, 0},
+    {"batchnorm 128", "batchnorm", 2, build_batchnorm, 128, 0},
+    {"batchnorm 32, backward", "batchnorm_backward", 4, build_batchnorm_backward, 32, 0},
+    {"batchnorm 128, backwd", "batchnorm_backward", 4, build_batchnorm_backward, 128, 0},
     {"grad_norm", "grad_norm", 1, build_update, 0, 0},
     {"adamw", "adamw", 7, build_update, 1, 0.75},
 };

@@ -1,4 +1,4 @@
-/* ctest: oclgrind rusticl/plain */
+/* ctest: oclgrind unoptimized rusticl/plain */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
