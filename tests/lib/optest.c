@@ -8,6 +8,7 @@
 #include "cl/ops/ops.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/graph/memplan.h"
 #include "tests/lib/device.h"
 #include "tests/lib/test.h"
 
@@ -445,7 +446,7 @@ static int has_gradient(const optest *t)
     return 0;
 }
 
-/* Bytes that one allocation must hold at least: all inputs lie in one, and each tensor of a bank. */
+/* Bytes that one allocation must hold at least: all inputs lie in one, each tensor of a bank, and each temporary. */
 static int64_t least_alloc(const optest *t)
 {
     run r;
@@ -453,9 +454,15 @@ static int64_t least_alloc(const optest *t)
     bm_limits limits = *bm_engine_limits(optest_engine(BM_FORM_CPU));
     bm_plan_memory m;
     test_ok(bm_plan_memory_of(&m, r.graph, &limits));
+    int64_t largest = 0;
+    bm_memplan *p = NULL;
+    test_ok(bm_memplan_foresee(&p, r.graph, &limits, "packed"));
+    for (int i = 0; i < p->n_storages; i++) largest = p->storages[i].bytes > largest ? p->storages[i].bytes : largest;
+    bm_memplan_destroy(p);
     run_finish(&r);
     for (int i = 0; i < t->n_in; i++) m.input_bytes += (int64_t)bm_shape_bytes(&t->in[i].shape, BM_F32);
-    return 2 * m.input_bytes + 65536;
+    const int64_t least = 2 * m.input_bytes + 65536;
+    return least > largest ? least : largest;
 }
 
 int optest_next_form(int form)
