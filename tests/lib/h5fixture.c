@@ -69,6 +69,20 @@ double h5fixture_attr(h5fixture *f, const char *path, const char *name)
     return x;
 }
 
+char *h5fixture_text(h5fixture *f, const char *path, const char *name)
+{
+    hid_t a = H5Aopen_by_name(f->file, path, name, H5P_DEFAULT, H5P_DEFAULT), type = a >= 0 ? H5Aget_type(a) : -1;
+    ck_assert_msg(type >= 0 && H5Tget_class(type) == H5T_STRING && !H5Tis_variable_str(type), "the fixture's %s has no text %s", path, name);
+    char *text = calloc(H5Tget_size(type) + 1, 1);
+    ck_assert_ptr_nonnull(text);
+    ck_assert_int_ge(H5Aread(a, type, text), 0);
+    H5Tclose(type);
+    H5Aclose(a);
+    return text;
+}
+
+int h5fixture_has(h5fixture *f, const char *path) { return H5Lexists(f->file, path, H5P_DEFAULT) > 0; }
+
 typedef struct visitor {
     void (*visit)(void *user, const char *name);
     void *user;

@@ -18,6 +18,10 @@ int32_t *h5fixture_i32(h5fixture *f, const char *path, int64_t *n);
 int64_t h5fixture_dim(h5fixture *f, const char *path, int i);
 /* A numeric attribute of the object `path` ("/" for the file). */
 double h5fixture_attr(h5fixture *f, const char *path, const char *name);
+/* A text attribute, of fixed size. The caller frees it by free(). */
+char *h5fixture_text(h5fixture *f, const char *path, const char *name);
+/* Whether there is an object of that path; its group must be there. */
+int h5fixture_has(h5fixture *f, const char *path);
 
 /* Calls visit with the path below `group` of each dataset in it, subgroups included, in order of names. */
 void h5fixture_each(h5fixture *f, const char *group, void (*visit)(void *user, const char *name), void *user);
