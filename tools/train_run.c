@@ -122,6 +122,9 @@ static int report(const bm_train_run *r, bm_status status, const bm_trainer *t)
 {
     bm_out_progress("");
     if (!status) {
+        if (bm_trainer_step(t) < bm_config_i64(r->config, "train.steps"))
+            bm_out_note("ended early, at step %lld of %lld: train.early_stop", (long long)bm_trainer_step(t),
+                        (long long)bm_config_i64(r->config, "train.steps"));
         bm_out_note("done: bmtool inspect %s", r->run);
         return 0;
     }

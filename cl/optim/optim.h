@@ -39,6 +39,10 @@ BM_API bm_status bm_optim_step(bm_graph *g, int group, bm_value *norm, const cha
  * are 0. */
 BM_API bm_status bm_optim_penalty(bm_graph *g, int group, double l1, double l2);
 
+/* Limits the norm of each row [out, ..] of the weights of a group, after their update: cl/optim/max_norm.cl. Nothing where `most` is
+ * 0. */
+BM_API bm_status bm_optim_max_norm(bm_graph *g, int group, double most);
+
 #ifdef __cplusplus
 }
 #endif

@@ -246,6 +246,20 @@ bm_value *bm_graph_half_find(const bm_graph *g, const char *name)
     return bm_graph_find(g, BM_PLACE_HALF, name);
 }
 
+int bm_graph_params(const bm_graph *g)
+{
+    int n = 0;
+    for (int i = 0; i < g->n_values; i++) n += g->values[i]->place == BM_PLACE_WEIGHT;
+    return n;
+}
+
+bm_value *bm_graph_param_at(const bm_graph *g, int i)
+{
+    for (int k = 0; k < g->n_values; k++)
+        if (g->values[k]->place == BM_PLACE_WEIGHT && !i--) return g->values[k];
+    return NULL;
+}
+
 bm_value *bm_graph_param_find(const bm_graph *g, const char *name)
 {
     return bm_graph_find(g, BM_PLACE_WEIGHT, name);

@@ -67,6 +67,9 @@ BM_API bm_value *bm_graph_param(bm_graph *g, const char *name, bm_dtype t, bm_sh
  * group stand for w[n, k] = scale[n] q[n, k] (bm_row_to_i8 makes both). Returns the i8 value. Ops that know it (bm_linear,
  * bm_embedding, bm_embedding_positions) read the scales too; other ops and bm_reshape refuse it, and so do gradients. */
 BM_API bm_value *bm_graph_param_scaled(bm_graph *g, const char *name, bm_shape shape, int group);
+/* The parameters, in the order of their first declaration; of those there are. */
+BM_API int bm_graph_params(const bm_graph *g);
+BM_API bm_value *bm_graph_param_at(const bm_graph *g, int i);
 /* The parameter of that name, or NULL. */
 BM_API bm_value *bm_graph_param_find(const bm_graph *g, const char *name);
 /* The 16-bit copy, f16 or bf16, of an f32 parameter, for ops to read in its stead. The copy lies in the HALF bank; who changes

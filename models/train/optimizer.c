@@ -69,6 +69,7 @@ bm_status bm_optimizer_build(bm_value **norm, bm_graph *g, const bm_config *c)
     *norm = bm_graph_output(g, bm_grad_norm(g, BM_OPTIMIZER_GROUPS), "grad_norm");
     BM_TRY(bm_graph_status(g));
     BM_TRY(bm_optim_step(g, 0, *norm, o.name, &o.opts));
+    BM_TRY(bm_optim_max_norm(g, 0, number(c, "max_norm")));
     o.opts.weight_decay = 0;
     return bm_optim_step(g, 1, *norm, o.name, &o.opts);
 }

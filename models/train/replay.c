@@ -14,7 +14,8 @@ static bm_status repeat_until(bm_trainer *t, int64_t bad)
     while (t->step + 1 < bad) {
         int64_t n = ++t->step;
         BM_TRY(bm_loader_next(t->loader, &t->batch, NULL));
-        BM_TRY(bm_learner_step(t->learner, n, bm_schedule_lr(t->task->config, n), &t->batch));
+        const bm_course course = bm_trainer_course(t, n);
+        BM_TRY(bm_learner_step(t->learner, n, bm_course_lr(&course, t->task->config, n), &t->batch));
         BM_TRY(bm_learner_collect(t->learner, &r));
     }
     return bm_loader_next(t->loader, &t->batch, NULL);
@@ -31,7 +32,8 @@ static bm_status find_node(bm_trainer *t, int64_t bad, const char **node)
     }
     BM_GO(bm_trainer_restore(t, c));
     BM_GO(repeat_until(t, bad));
-    BM_GO(bm_learner_find_not_finite(t->learner, node, bad, bm_schedule_lr(t->task->config, bad), &t->batch));
+    const bm_course course = bm_trainer_course(t, bad);
+    BM_GO(bm_learner_find_not_finite(t->learner, node, bad, bm_course_lr(&course, t->task->config, bad), &t->batch));
 done:
     bm_checkpoint_close(c);
     bm_free(path);

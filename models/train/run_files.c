@@ -149,7 +149,7 @@ bm_status bm_trainer_save(bm_trainer *t, int wait)
     BM_TRY(bm_trainer_saved(t));
     BM_TRY(bm_run_checkpoint(&t->pending, t->run, (uint64_t)t->step));
     t->pending_step = (uint64_t)t->step;
-    t->pending_best = (uint64_t)t->best_step;
+    t->pending_best = (uint64_t)t->course.best_step;
     size_t blob = 0;
     bm_ckpt_desc d = bm_ckpt_desc_default();
     d.config_json = t->config_json;
@@ -169,7 +169,7 @@ bm_status bm_trainer_save(bm_trainer *t, int wait)
                               .tokens_seen = (uint64_t)(t->step * t->tokens_per_step),
                               .samples_seen = (uint64_t)(t->step * bm_learner_batch(t->learner)),
                               .epoch = t->cursor.epoch,
-                              .best_metric = t->best,
+                              .best_metric = t->course.best,
                               .rng = t->rng,
                               .rngs = 1,
                               .dataset_uuid = bm_store_uuid(bm_data_store(t->task->data)),

@@ -74,6 +74,7 @@ static const struct schedule {
     {"linear", linear, {NULL}, 0},
     {"constant", constant, {NULL}, 0},
     {"step", step, {"train.gamma", "train.step_every"}, 0},
+    {"plateau", constant, {"train.gamma", "train.plateau_patience"}, 0},
     {"wsd", wsd, {"train.decay_steps"}, 0},
     {"one_cycle", one_cycle, {"train.pct_start", "train.div_factor", "train.final_div_factor"}, 1},
 };
@@ -92,6 +93,45 @@ double bm_schedule_lr(const bm_config *c, int64_t n)
     const position p = {.config = c, .lr = bm_config_f64(c, "train.lr"), .min_lr = bm_config_f64(c, "train.min_lr"), .n = n,
                         .warmup = s->rises ? 0 : bm_config_i64(c, "train.warmup"), .steps = bm_config_i64(c, "train.steps")};
     return n <= p.warmup ? p.lr * (double)n / (double)p.warmup : s->at(&p);
+}
+
+#define LOWER 1e-4 /* by what share a loss must be lower to count on a plateau */
+
+bm_course bm_course_start(void)
+{
+    return (bm_course){.best = NAN, .reference = NAN, .factor = 1};
+}
+
+void bm_course_see(bm_course *o, const bm_config *c, int64_t step, double val_loss)
+{
+    if (!isfinite(val_loss)) return;
+    o->stale++;
+    if (!(o->best <= val_loss)) {
+        o->best = val_loss;
+        o->best_step = step;
+        o->stale = 0;
+    }
+    o->waiting++;
+    if (!(o->reference * (1 - LOWER) <= val_loss)) {
+        o->reference = val_loss;
+        o->waiting = 0;
+    }
+    if (o->waiting <= bm_config_i64(c, "train.plateau_patience")) return;
+    o->factor *= bm_config_f64(c, "train.gamma");
+    o->waiting = 0;
+}
+
+int bm_course_stops(const bm_course *o, const bm_config *c)
+{
+    const int64_t most = bm_config_i64(c, "train.early_stop");
+    return most && o->stale >= most;
+}
+
+double bm_course_lr(const bm_course *o, const bm_config *c, int64_t n)
+{
+    const double lr = bm_schedule_lr(c, n), least = bm_config_f64(c, "train.min_lr");
+    if (strcmp(bm_config_string(c, "train.schedule"), "plateau") != 0) return lr;
+    return lr * o->factor > least || lr < least ? lr * o->factor : least;
 }
 
 bm_status bm_schedule_to_json(char **out, const bm_config *c)

@@ -9,7 +9,6 @@
 #include "core/base/mem.h"
 #include "core/device/queue.h"
 #include "io/store/runfolder.h"
-#include "models/train/schedule.h"
 #include "models/train/trainer_priv.h"
 
 static bm_status make_evaluator(bm_trainer *t)
@@ -76,24 +75,26 @@ bm_status bm_trainer_restore(bm_trainer *t, const bm_checkpoint *from)
     return bm_loader_set_cursor(t->loader, t->cursor);
 }
 
+bm_course bm_trainer_course(const bm_trainer *t, int64_t n)
+{
+    bm_ckpt_history h;
+    bm_course course = bm_course_start();
+    bm_history_view(&h, t->history);
+    for (int64_t i = 0; i < h.rows && (int64_t)h.step[i] < n; i++)
+        bm_course_see(&course, t->task->config, (int64_t)h.step[i], h.column[1].value[i]);
+    return course;
+}
+
 static bm_status resume(bm_trainer *t)
 {
     const bm_ckpt_desc *d = t->opts.resume ? bm_checkpoint_desc(t->opts.resume) : NULL;
-    t->best = NAN;
+    t->course = bm_course_start();
     t->saved = -1;
     BM_TRY(bm_trainer_restore(t, t->opts.resume));
     if (!d) return BM_OK;
     t->saved = t->step;
     BM_TRY(bm_history_load(t->history, &d->history));
-    bm_ckpt_history h;
-    bm_history_view(&h, t->history);
-    for (int64_t i = 0; i < h.rows; i++) {
-        double v = h.column[1].value[i];
-        if (isfinite(v) && !(t->best <= v)) {
-            t->best = v;
-            t->best_step = (int64_t)h.step[i];
-        }
-    }
+    t->course = bm_trainer_course(t, t->step + 1);
     return bm_trainer_open_folder(t);
 }
 
@@ -161,7 +162,7 @@ static bm_status enqueue_step(bm_trainer *t)
 {
     int64_t n = t->step + 1;
     BM_TRY(bm_loader_next(t->loader, &t->batch, NULL));
-    BM_TRY(bm_learner_step(t->learner, n, bm_schedule_lr(t->task->config, n), &t->batch));
+    BM_TRY(bm_learner_step(t->learner, n, bm_course_lr(&t->course, t->task->config, n), &t->batch));
     t->cursor = bm_loader_get_cursor(t->loader);
     t->step = n;
     return BM_OK;
@@ -189,10 +190,7 @@ static bm_status evaluate(bm_trainer *t, bm_metrics *m)
     BM_TRY(bm_evaluator_run(t->evaluator, &v, NULL, NULL));
     m->val_loss = v.loss;
     t->last_done_s = bm_now_s(); /* the next step's time does not hold the evaluation */
-    if (isfinite(v.loss) && !(t->best <= v.loss)) {
-        t->best = v.loss;
-        t->best_step = m->step;
-    }
+    bm_course_see(&t->course, c, m->step, v.loss);
     return BM_OK;
 }
 
@@ -221,7 +219,7 @@ static bm_status complete_step(bm_trainer *t)
     if (!isfinite(r.loss) || !isfinite(r.grad_norm)) return bm_trainer_explain(t, &r);
     double s = r.done_s - t->last_done_s;
     t->last_done_s = r.done_s;
-    bm_metrics m = {.step = r.step, .loss = r.loss, .val_loss = NAN, .lr = bm_schedule_lr(c, r.step), .grad_norm = r.grad_norm,
+    bm_metrics m = {.step = r.step, .loss = r.loss, .val_loss = NAN, .lr = bm_course_lr(&t->course, c, r.step), .grad_norm = r.grad_norm,
                     .tokens = r.step * t->tokens_per_step, .tokens_per_s = (double)t->tokens_per_step / s, .ms = s * 1e3,
                     .mfu = t->opts.gemm_flops > 0 ? bm_learner_flops(t->learner) / s / t->opts.gemm_flops : NAN,
                     .mem_bytes = bm_engine_live_bytes(t->engine)};
@@ -261,14 +259,14 @@ static bm_status loop(bm_trainer *t)
     const bm_config *c = t->task->config;
     int64_t steps = bm_config_i64(c, "train.steps"), every = bm_config_i64(c, "train.checkpoint_every");
     t->last_done_s = bm_now_s();
-    while (t->step < steps) {
+    while (t->step < steps && !bm_course_stops(&t->course, c)) {
         if (t->opts.stop && t->opts.stop(t->opts.user)) return stop_here(t);
         BM_TRY(enqueue_step(t));
         if (pauses_after(t, t->step)) BM_TRY(complete_all(t));
         else if (bm_learner_under_way(t->learner) == BM_LEARNER_AHEAD) BM_TRY(complete_step(t));
         if (t->step < steps && due(every, t->step)) BM_TRY(save_on_the_way(t));
     }
-    return t->saved == steps ? BM_OK : bm_trainer_save(t, 1);
+    return t->saved == t->step ? BM_OK : bm_trainer_save(t, 1);
 }
 
 bm_status bm_trainer_run(bm_trainer *t)

@@ -6,6 +6,7 @@
 #include "models/train/evaluate.h"
 #include "models/train/learner.h"
 #include "models/train/saver.h"
+#include "models/train/schedule.h"
 #include "models/train/trainer.h"
 
 struct bm_trainer {
@@ -28,8 +29,7 @@ struct bm_trainer {
     int64_t saved;   /* the newest checkpoint's step; -1 for none */
     int64_t tokens_per_step;
     double last_done_s;
-    double best;     /* lowest validation loss, NaN for none */
-    int64_t best_step;
+    bm_course course; /* of the validation loss, up to the newest evaluation */
     bm_cursor cursor; /* of the loader, after `step` steps */
     uint64_t rng[4];  /* seed, steps, 0, 0: all that bm's random numbers depend on */
 };
@@ -42,6 +42,8 @@ bm_status bm_trainer_saved(bm_trainer *t); /* waits for the checkpoint being wri
 
 /* replay.c: goes back to the last checkpoint and finds the first op of a step whose result is not finite. */
 bm_status bm_trainer_explain(bm_trainer *t, const bm_step_result *bad);
+/* trainer.c: the course of the evaluations before step n. */
+bm_course bm_trainer_course(const bm_trainer *t, int64_t n);
 /* trainer.c: parameters and cursor as they were at a checkpoint (NULL: as they began). */
 bm_status bm_trainer_restore(bm_trainer *t, const bm_checkpoint *from);
 
