@@ -17,9 +17,9 @@
  *     pack_forward, pack_backward    panels [N / COLS][K][COLS] of W^T (N = G H, K = H) and of W (N = H, K = G H), zeros beyond N;
  *                                    global (panels, runs of PACK_RUN of K)
  *
- * y, b, last, gates, cells, lengths, dy, dlast, hidden and prev may be NULL where they are not wanted or not there, y never.
- * Options: STORAGE (types.clh), WSTORAGE (of W; default STORAGE), CELL (0 RNN, 1 LSTM, 2 GRU), CACHED (0), CPU (grid.clh), VECTOR 16 or 8 lanes,
-   TILE_ROWS 1 to 12. */
+ * b, lengths, last, gates and cells, dy, dlast, hidden and prev may be NULL where they are not there or not wanted; c, dc and cells
+ * where the cell has none. Options: STORAGE (types.clh), WSTORAGE (of W; default STORAGE), CELL (0 RNN, 1 LSTM, 2 GRU), CACHED
+ * (0), CPU (grid.clh), VECTOR (lanes, 16 or 8), TILE_ROWS (1 to 8). */
 
 #include "grid.clh"
 #include "math.clh"
@@ -346,10 +346,6 @@ __kernel void backward_step(BACKWARD_ARGS, const long t)
 #define EACH_OF_6(X) EACH_OF_5(X) X(5)
 #define EACH_OF_7(X) EACH_OF_6(X) X(6)
 #define EACH_OF_8(X) EACH_OF_7(X) X(7)
-#define EACH_OF_9(X) EACH_OF_8(X) X(8)
-#define EACH_OF_10(X) EACH_OF_9(X) X(9)
-#define EACH_OF_11(X) EACH_OF_10(X) X(10)
-#define EACH_OF_12(X) EACH_OF_11(X) X(11)
 #define EACH_ROW(X) PASTE(EACH_OF_, TILE_ROWS)(X)
 
 #define VECF PASTE(float, VECTOR)

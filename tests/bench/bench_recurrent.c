@@ -16,7 +16,7 @@
 #define GEMM 1024
 
 typedef struct sizes {
-    const char *cell;
+    bm_cell cell;
     int64_t B, T, H; /* as many inputs as H */
 } sizes;
 
@@ -33,21 +33,22 @@ static void start_gemm(bench_run *r, bm_engine *e)
     bench_plan(r);
 }
 
-static bm_cell cell_of(const sizes *s) { return !strcmp(s->cell, "lstm") ? BM_CELL_LSTM : !strcmp(s->cell, "gru") ? BM_CELL_GRU : BM_CELL_RNN; }
-static int64_t gates_of(const sizes *s) { return !strcmp(s->cell, "lstm") ? 4 : !strcmp(s->cell, "gru") ? 3 : 1; }
+static const char *const cells[] = {"rnn", "lstm", "gru"};
+static const int64_t gates[] = {1, 4, 3};
 
 /* Gradients of the input, of both weights and of both biases. */
 static void start_layer(bench_run *r, bm_engine *e, const sizes *s)
 {
-    const int64_t rows = s->B * s->T, GH = gates_of(s) * s->H;
+    const int64_t rows = s->B * s->T, GH = gates[s->cell] * s->H;
     bench_begin(r, e, "recurrent", "recurrent_backward");
     bm_graph *g = r->graph;
     bm_value *x = input(r, "x", BM_SHAPE(s->B, s->T, s->H)), *dy = input(r, "dy", BM_SHAPE(s->B, s->T, s->H));
-    bm_value *w_ih = bm_graph_param(g, "w_ih", BM_F32, BM_SHAPE(GH, s->H), 0), *b_ih = bm_graph_param(g, "b_ih", BM_F32, BM_SHAPE(GH), 1);
-    bm_value *w_hh = bm_graph_param(g, "w_hh", BM_F32, BM_SHAPE(GH, s->H), 0), *b_hh = bm_graph_param(g, "b_hh", BM_F32, BM_SHAPE(GH), 1);
+    bm_value *w_ih = bm_graph_param(g, "w_ih", BM_F32, BM_SHAPE(GH, s->H), 0);
+    bm_value *w_hh = bm_graph_param(g, "w_hh", BM_F32, BM_SHAPE(GH, s->H), 0);
+    bm_value *b_ih = bm_graph_param(g, "b_ih", BM_F32, BM_SHAPE(GH), 1), *b_hh = bm_graph_param(g, "b_hh", BM_F32, BM_SHAPE(GH), 1);
     bm_graph_want_gradient(g, x);
     bm_value *a = bm_linear(g, bm_reshape(g, x, BM_SHAPE(rows, s->H)), w_ih, b_ih, BM_ACT_NONE);
-    bm_value *y = bm_recurrent(g, NULL, cell_of(s), bm_reshape(g, a, BM_SHAPE(s->B, s->T, GH)), w_hh, b_hh, NULL, 0);
+    bm_value *y = bm_recurrent(g, NULL, s->cell, bm_reshape(g, a, BM_SHAPE(s->B, s->T, GH)), w_hh, b_hh, NULL, 0);
     bench_must(bm_graph_gradients(g, bm_sum(g, bm_mul(g, y, dy))));
     bm_graph_output(g, bm_graph_gradient(g, x), "dx");
     bench_plan(r);
@@ -73,19 +74,21 @@ static int json;
 
 static void report(const bench_run *r, const bench_run *gemm, const sizes *s, double best_s)
 {
-    const double flops = 6 * 2.0 * (double)(s->B * s->T) * (double)(gates_of(s) * s->H) * (double)s->H;
+    const double flops = 6 * 2.0 * (double)(s->B * s->T) * (double)(gates[s->cell] * s->H) * (double)s->H;
     const double share = flops / best_s / (2.0 * GEMM * GEMM * GEMM / gemm->best_s[0]);
-    printf(json ? "{\"cell\": \"%s\", \"B\": %lld, \"T\": %lld, \"H\": %lld, \"ms\": %.6g, \"forward_ms\": %.6g, \"backward_ms\": %.6g, "
-                  "\"share\": %.4g}\n"
+    printf(json ? "{\"cell\": \"%s\", \"B\": %lld, \"T\": %lld, \"H\": %lld, \"ms\": %.6g, \"forward_ms\": %.6g, "
+                  "\"backward_ms\": %.6g, \"share\": %.4g}\n"
                 : "%-5s %4lld %4lld %5lld %9.2f %9.2f %9.2f %8.2f\n",
-           s->cell, (long long)s->B, (long long)s->T, (long long)s->H, best_s * 1e3, r->best_s[0] * 1e3, r->best_s[1] * 1e3, share);
+           cells[s->cell], (long long)s->B, (long long)s->T, (long long)s->H, best_s * 1e3, r->best_s[0] * 1e3,
+           r->best_s[1] * 1e3, share);
     fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
-    static const sizes cases[] = {{"lstm", 32, 64, 256}, {"lstm", 16, 128, 512}, {"lstm", 64, 100, 128}, {"gru", 32, 64, 256},
-                                  {"rnn", 32, 64, 256}, {"lstm", 1, 64, 256}, {"lstm", 4, 64, 256}};
+    static const sizes cases[] = {{BM_CELL_LSTM, 32, 64, 256}, {BM_CELL_LSTM, 16, 128, 512}, {BM_CELL_LSTM, 64, 100, 128},
+                                  {BM_CELL_GRU, 32, 64, 256},  {BM_CELL_RNN, 32, 64, 256},   {BM_CELL_LSTM, 1, 64, 256},
+                                  {BM_CELL_LSTM, 4, 64, 256}};
     json = argc > 1 && !strcmp(argv[1], "--json");
     setenv("POCL_AFFINITY", "1", 0);
     bm_engine *engine = bench_open(argc > 1 + json ? argv[1 + json] : "auto");

@@ -221,8 +221,9 @@ static gradients gradients_in(bm_form form, bm_dtype type, const sizes *s)
 /* Gates, states and the gradients themselves are rounded, each by 2^-9 of itself at most. */
 START_TEST(gradients_in_bf16_are_those_of_f32)
 {
+    if (optest_small() && _i != BM_CELL_GRU) return;
     EACH_FORM(form) {
-        const sizes s = {.cell = (bm_cell)_i, .B = rows(), .T = 6, .H = 21, .reverse = _i == 1};
+        const sizes s = {.cell = (bm_cell)_i, .B = rows(), .T = optest_small() ? 3 : 6, .H = 21, .reverse = _i == 1};
         const int64_t GH = gates[s.cell] * s.H, n[] = {s.B * s.T * GH, GH * s.H, GH};
         gradients wide = gradients_in((bm_form)form, BM_F32, &s), narrow = gradients_in((bm_form)form, BM_BF16, &s);
         for (int i = 0; i < 3; i++) {
