@@ -22,7 +22,8 @@ static bm_cost cost(const bm_node *n)
 {
     bm_cost c = bm_ops_cost(n, 0);
     const double smoothing = ((const bm_xent_opts *)n->attrs)->label_smoothing > 0 ? 4 : 0;
-    c.flops = ((n->outputs[BM_OPS_LOSS_DX]->used ? 20.0 : 10.0) + smoothing) * (double)bm_ops_elements(n->inputs[X]); /* exp counts 8 */
+    const double each = n->outputs[BM_OPS_LOSS_DX]->used ? 20 : 10; /* exp counts 8 */
+    c.flops = (each + smoothing) * (double)bm_ops_elements(n->inputs[X]);
     return c;
 }
 

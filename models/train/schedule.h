@@ -16,8 +16,8 @@ extern "C" {
  *   wsd       lr; in the last decay_steps steps, of those after the warm-up, min_lr + (lr - min_lr) (1 - sqrt(k / decay_steps)), k
  *             the how manieth (warm-up, stable, decay: Hu et al. 2024, "MiniCPM"; the root: Haegele et al. 2024, "Scaling Laws and
  *             Compute-Optimal Training Beyond Fixed Training Durations")
- * one_cycle has no such warm-up: from lr / div_factor to lr at pct_start of the steps, then to lr / (div_factor final_div_factor) at the
- * last, both along half a cosine (Smith & Topin 2017, "Super-Convergence"; the points as PyTorch's OneCycleLR has them). */
+ * one_cycle has no such warm-up: from lr / div_factor to lr at pct_start of the steps, then to lr / (div_factor final_div_factor)
+ * at the last, both along half a cosine (Smith & Topin 2017, "Super-Convergence"; the points as PyTorch's OneCycleLR has them). */
 BM_API double bm_schedule_lr(const bm_config *c, int64_t n);
 
 /* How the validation losses of a run go, and what comes of it. */

@@ -37,8 +37,8 @@ BM_API void bm_scores_reset(bm_scores *s);
 
 typedef struct bm_scores_batch {
     int64_t rows;
-    /* NUMBERS [rows, D]; BINARY [rows], logits; CLASSES [rows, C], logits; TOKENS [rows], losses in nats; SEQUENCES [rows, steps, C],
-     * logits */
+    /* NUMBERS [rows, D]; BINARY [rows], logits; CLASSES [rows, C], logits; TOKENS [rows], losses in nats; SEQUENCES
+     * [rows, steps, C], logits */
     const float *outputs;
     const float *numbers;   /* NUMBERS: targets [rows, D]; NaN: does not count */
     const int32_t *labels;  /* the others: targets [rows], negative: does not count; SEQUENCES [rows, most], then padding */

@@ -119,7 +119,8 @@ static chain chain_build(int64_t b, int64_t t, int64_t c, int64_t l, int tempora
     h.lengths = bm_graph_input(h.g, "lengths", BM_I32, BM_SHAPE(b));
     bm_value *wanted = temporary ? h.bias : h.x;
     bm_graph_want_gradient(h.g, wanted);
-    h.loss = bm_graph_output(h.g, bm_ctc(h.g, &h.rows, temporary ? bm_add_bias(h.g, h.x, h.bias) : h.x, h.targets, h.lengths), "loss");
+    bm_value *logits = temporary ? bm_add_bias(h.g, h.x, h.bias) : h.x;
+    h.loss = bm_graph_output(h.g, bm_ctc(h.g, &h.rows, logits, h.targets, h.lengths), "loss");
     bm_graph_output(h.g, h.rows, "rows");
     test_ok(bm_graph_gradients(h.g, h.loss));
     h.d = bm_graph_output(h.g, bm_graph_gradient(h.g, wanted), "d");
@@ -188,17 +189,18 @@ START_TEST(shapes_that_do_not_fit_are_refused)
     static const struct {
         bm_dtype x, targets, lengths;
         int64_t x_dims[3], targets_rows, lengths_rows;
-    } bad[] = {{BM_I32, BM_I32, BM_I32, {2, 3, 4}, 2, 2}, {BM_F32, BM_F32, BM_I32, {2, 3, 4}, 2, 2}, {BM_F32, BM_I32, BM_F32, {2, 3, 4}, 2, 2},
-               {BM_F32, BM_I32, BM_I32, {2, 3, 4}, 3, 2}, {BM_F32, BM_I32, BM_I32, {2, 3, 4}, 2, 3}, {BM_F32, BM_I32, BM_I32, {2, 0, 4}, 2, 2},
-               {BM_F32, BM_I32, BM_I32, {2, 3, 0}, 2, 2}};
-    for (size_t i = 0; i <= sizeof bad / sizeof *bad; i++) {
+    } bad[] = {{BM_I32, BM_I32, BM_I32, {2, 3, 4}, 2, 2}, {BM_F32, BM_F32, BM_I32, {2, 3, 4}, 2, 2},
+               {BM_F32, BM_I32, BM_F32, {2, 3, 4}, 2, 2}, {BM_F32, BM_I32, BM_I32, {2, 3, 4}, 3, 2},
+               {BM_F32, BM_I32, BM_I32, {2, 3, 4}, 2, 3}, {BM_F32, BM_I32, BM_I32, {2, 0, 4}, 2, 2},
+               {BM_F32, BM_I32, BM_I32, {2, 3, 0}, 2, 2}, {BM_F32, BM_I32, BM_I32, {2, 3}, 2, 2}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         bm_graph_opts opts = bm_graph_opts_with_ops();
         bm_graph *g = NULL;
         test_ok(bm_graph_create(&g, &opts));
-        const int flat = i == sizeof bad / sizeof *bad;
-        bm_value *x = flat ? bm_graph_input(g, "x", BM_F32, BM_SHAPE(6, 4)) : bm_graph_input(g, "x", bad[i].x, bm_shape_of(3, bad[i].x_dims));
-        bm_value *y = bm_graph_input(g, "y", flat ? BM_I32 : bad[i].targets, BM_SHAPE(flat ? 2 : bad[i].targets_rows, 2));
-        bm_value *n = bm_graph_input(g, "n", flat ? BM_I32 : bad[i].lengths, BM_SHAPE(flat ? 2 : bad[i].lengths_rows)), *rows = x;
+        const int flat = i + 1 == sizeof bad / sizeof *bad;
+        bm_value *x = bm_graph_input(g, "x", bad[i].x, bm_shape_of(flat ? 2 : 3, bad[i].x_dims));
+        bm_value *y = bm_graph_input(g, "y", bad[i].targets, BM_SHAPE(bad[i].targets_rows, 2));
+        bm_value *n = bm_graph_input(g, "n", bad[i].lengths, BM_SHAPE(bad[i].lengths_rows)), *rows = x;
         ck_assert_ptr_null(bm_ctc(g, &rows, x, y, n));
         ck_assert_ptr_null(rows);
         ck_assert_int_eq(bm_graph_status(g), BM_ERR_SHAPE);

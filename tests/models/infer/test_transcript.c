@@ -34,8 +34,8 @@ START_TEST(edits_are_counted)
     static const struct {
         const char *a, *b;
         int64_t edits;
-    } cases[] = {{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "abd", 1}, {"abc", "xabc", 1}, {"xabc", "abc", 1},
-                 {"kitten", "sitting", 3}, {"intention", "execution", 5}, {"ab", "ba", 2}};
+    } cases[] = {{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "abd", 1}, {"abc", "xabc", 1},
+                 {"xabc", "abc", 1}, {"kitten", "sitting", 3}, {"intention", "execution", 5}, {"ab", "ba", 2}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int32_t a[16], b[16];
         int64_t edits = -1;

@@ -60,7 +60,8 @@ static void check_classes(const struct known *k, const bm_scores *s)
 /* In batches of `each` rows; NUMBERS, whose sums are large beside their differences, within 1e-9. */
 static void check(const struct known *k, bm_scores *s, int64_t each)
 {
-    const int64_t rows = h5fixture_dim(fixture, path(k->group, "outputs"), 0), width = h5fixture_dim(fixture, path(k->group, "outputs"), 1);
+    const int64_t rows = h5fixture_dim(fixture, path(k->group, "outputs"), 0);
+    const int64_t width = h5fixture_dim(fixture, path(k->group, "outputs"), 1);
     float *outputs = h5fixture_f32(fixture, path(k->group, "outputs"), NULL);
     float *numbers = k->classes ? NULL : h5fixture_f32(fixture, path(k->group, "numbers"), NULL);
     int32_t *labels = k->classes ? h5fixture_i32(fixture, path(k->group, "labels"), NULL) : NULL;
@@ -137,11 +138,13 @@ END_TEST
 
 START_TEST(what_has_no_answer_is_nan)
 {
-    static const bm_scores_kind kinds[] = {BM_SCORES_NUMBERS, BM_SCORES_BINARY, BM_SCORES_CLASSES, BM_SCORES_TOKENS, BM_SCORES_SEQUENCES};
+    static const bm_scores_kind kinds[] = {BM_SCORES_NUMBERS, BM_SCORES_BINARY, BM_SCORES_CLASSES, BM_SCORES_TOKENS,
+                                           BM_SCORES_SEQUENCES};
     bm_scores *s = NULL;
     test_ok(bm_scores_create(&s, kinds[_i], 1));
     int n = 0;
-    for (; bm_scores_name(s, n); n++) ck_assert_msg(isnan(bm_scores_get(s, bm_scores_name(s, n))), "%s of nothing", bm_scores_name(s, n));
+    for (; bm_scores_name(s, n); n++)
+        ck_assert_msg(isnan(bm_scores_get(s, bm_scores_name(s, n))), "%s of nothing", bm_scores_name(s, n));
     ck_assert_int_gt(n, 0);
     ck_assert(isnan(bm_scores_get(s, "beauty")));
     ck_assert(isnan(bm_scores_get(s, kinds[_i] == BM_SCORES_NUMBERS ? "accuracy" : "r2")));
