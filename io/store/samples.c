@@ -66,7 +66,8 @@ static bm_status read_images(bm_samples *s)
     BM_TRY(read_floats(s->mean, s->store, "/images", "mean", in->dim[1]));
     BM_TRY(read_floats(s->std, s->store, "/images", "std", in->dim[1]));
     for (int64_t c = 0; c < in->dim[1]; c++)
-        if (!isfinite(s->mean[c]) || !(s->std[c] > 0)) return bm_refuse(BM_RULE_SCHEMA, "/images: mean or std of channel %" PRId64, c);
+        if (!isfinite(s->mean[c]) || !isfinite(s->std[c]) || s->std[c] <= 0)
+            return bm_refuse(BM_RULE_SCHEMA, "/images: mean or std of channel %" PRId64, c);
     s->value = bm_alloc((size_t)in->dim[1] * 256 * sizeof *s->value);
     if (!s->value) return BM_ERR_MEMORY;
     tabulate(s);
@@ -79,7 +80,8 @@ static bm_status read_rows(bm_samples *s)
     const bm_entry *in = s->inputs, *to = s->targets;
     if ((in->dtype != BM_F32 && in->dtype != BM_I32) || in->shape.rank < 2 || in->shape.rank > 4)
         return bm_refuse(BM_RULE_SCHEMA, "/rows/inputs is not f32 or i32 [N, ...]");
-    if (!to || (to->dtype != BM_F32 && to->dtype != BM_I32) || to->shape.rank < 1 || to->shape.rank > 2)
+    if (!to || (to->dtype != BM_F32 && to->dtype != BM_I32) || to->shape.rank < (to->dtype == BM_F32 ? 2 : 1) ||
+        to->shape.rank > 2)
         return bm_refuse(BM_RULE_SCHEMA, "there are no /rows/targets i32 [N], i32 [N, L] or f32 [N, D]");
     if (in->dtype == BM_I32) BM_TRY(bm_store_attr_u64(&vocab, s->store, "/rows", "vocab_size"));
     if (in->dtype == BM_I32 && (vocab < 1 || vocab > INT32_MAX)) return bm_refuse(BM_RULE_IDS, "a vocabulary of %" PRIu64, vocab);
@@ -208,11 +210,10 @@ static void decode_image(const bm_samples *s, float *to, const uint8_t *from, vi
         const float *value = s->value + c * 256;
         for (int64_t y = 0; y < h; y++) {
             const int64_t from_y = y + v.dy;
-            const uint8_t *row = from + (c * h + from_y) * w;
             for (int64_t x = 0; x < w; x++) {
                 const int64_t at = (v.flip ? w - 1 - x : x) + v.dx;
                 const int inside = from_y >= 0 && from_y < h && at >= 0 && at < w;
-                to[(y * w + x) * channels + c] = value[inside ? row[at] : 0];
+                to[(y * w + x) * channels + c] = value[inside ? from[(c * h + from_y) * w + at] : 0];
             }
         }
     }

@@ -74,7 +74,8 @@ typedef struct bm_samples_writer bm_samples_writer;
  * texts are copied. */
 BM_API bm_status bm_samples_writer_create(bm_samples_writer **out, const char *path, const bm_samples_opts *opts);
 BM_API void bm_samples_writer_destroy(bm_samples_writer *w); /* abandons what was not committed */
-/* One sample; `length` where samples have lengths. BM_ERR_CONFIG when a target is no class: naming its number. */
+/* One sample; `length` where samples have lengths. BM_ERR_CONFIG when a target is no class, an input no id or the length not within it:
+ * naming the sample's number. */
 BM_API bm_status bm_samples_writer_add(bm_samples_writer *w, const void *input, const void *target, int32_t length);
 /* What is added from here on is the validation part, whatever val_fraction says. */
 BM_API void bm_samples_writer_validation(bm_samples_writer *w);

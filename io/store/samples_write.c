@@ -33,7 +33,8 @@ static bm_status check_opts(const bm_samples_opts *o, const char *path)
     BM_TRY(bm_shape_check(&o->target_shape, o->target));
     int bad = !bm_shape_elements(in) || !bm_shape_elements(&o->target_shape) || (o->classes > 0) != (o->target == BM_I32);
     if (images) bad |= o->input != BM_U8 || in->rank != 3 || in->dim[0] > BM_MOST_CHANNELS || o->target != BM_I32 || o->target_shape.rank || o->lengths;
-    else bad |= (o->input != BM_F32 && o->input != BM_I32) || in->rank < 1 || in->rank > 3 || (o->vocab > 0) != (o->input == BM_I32) || o->target_shape.rank > 1;
+    else bad |= (o->input != BM_F32 && o->input != BM_I32) || in->rank < 1 || in->rank > 3 || (o->vocab > 0) != (o->input == BM_I32) ||
+                o->target_shape.rank > 1 || (o->target == BM_F32 && o->target_shape.rank != 1);
     if (bad) return bm_fail(BM_ERR_USAGE, "%s: samples of a form that %s do not have", path, o->kind);
     if (!(o->val_fraction >= 0 && o->val_fraction < 1))
         return bm_fail(BM_ERR_USAGE, "%s: the validation fraction %g is not in [0, 1)", path, o->val_fraction);
@@ -92,13 +93,20 @@ void bm_samples_writer_destroy(bm_samples_writer *w)
     bm_free(w);
 }
 
+/* BM_ERR_CONFIG for the first of n numbers that is not below `most`; below zero is fine with `missing`. */
+static bm_status check_ids(const bm_samples_writer *w, const int32_t *x, int64_t n, int64_t most, int missing, const char *what)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (x[i] >= most || (x[i] < 0 && !missing))
+            return bm_fail(BM_ERR_CONFIG, "sample %" PRId64 ": %s %" PRId32 ", of %" PRId64 " from 0 on", w->count, what, x[i], most);
+    return BM_OK;
+}
+
 bm_status bm_samples_writer_add(bm_samples_writer *w, const void *input, const void *target, int32_t length)
 {
-    const int64_t n = bm_shape_elements(&w->opts.target_shape);
-    for (int64_t i = 0; w->opts.target == BM_I32 && i < n; i++)
-        if (((const int32_t *)target)[i] >= w->opts.classes)
-            return bm_fail(BM_ERR_CONFIG, "sample %" PRId64 ": class %" PRId32 ", of %" PRId64 " from 0 on", w->count,
-                           ((const int32_t *)target)[i], w->opts.classes);
+    const bm_samples_opts *o = &w->opts;
+    if (o->input == BM_I32) BM_TRY(check_ids(w, input, bm_shape_elements(&o->input_shape), o->vocab, 0, "id"));
+    if (o->target == BM_I32) BM_TRY(check_ids(w, target, bm_shape_elements(&o->target_shape), o->classes, 1, "class"));
     if (w->opts.lengths && (length < 0 || length > w->opts.input_shape.dim[0]))
         return bm_fail(BM_ERR_CONFIG, "sample %" PRId64 ": length %" PRId32 " of %" PRId64, w->count, length, w->opts.input_shape.dim[0]);
     BM_TRY(bm_spool_add(&w->inputs, input, input_bytes(w)));

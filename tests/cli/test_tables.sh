@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# A table from the file to predictions: a line through points is least squares, in eval, predict and inspect; and what is wrong
+# with a table is told in one sentence.
+. "$BM_TEST_SOURCE/tests/cli/common.sh"
+need_python
+check() { "$python" "$here/check_line.py" "$@" >out 2>err || fail "$*"; }
+check make line.csv 100
+
+config() { # FILE DATA
+  printf 'model: {family: linear, task: regression}\ndata: {path: %s}\ntrain: {epochs: 400, checkpoint_every: 0, eval_every: 0, log_every: 100}\n' "$2" >"$1"
+}
+for standardize in '' --standardize; do
+  rm -rf run ./*.h5
+  expect 0 "$bmtool" data csv line.csv -o line.h5 --target y $standardize
+  grep -q '100 samples.*80 to learn from, 20 for validation' err || fail "data csv does not tell the parts"
+  config line.yaml line.h5
+  expect 0 "$bmtool" train line.yaml --run run
+  expect 0 "$bmtool" eval run --data line.h5 --json
+  cp out eval.json
+  expect 0 "$bmtool" predict run --input line.h5 --output out.h5
+  check line line.csv line.h5 run/checkpoints/step-00000400.h5 eval.json out.h5
+  # Other points, of which nobody knows y, encoded as the run has it.
+  printf 'x\n-1.5\n0\n2.25\n' >new.csv
+  expect 0 "$bmtool" data csv new.csv -o new.h5 --like run
+  grep -q 'no column "y".*for predictions' err || fail "a missing target is not told"
+  expect 0 "$bmtool" predict run --input new.h5 --output new-out.h5
+  check values line.csv line.h5 new.csv new-out.h5
+done
+expect 0 "$bmtool" inspect run
+grep -qE '^  model .*family linear, task regression' out && grep -qE '^  head/weight .*\[1, 1\]' out || fail "inspect does not show the line: $(cat out)"
+expect 0 "$bmtool" inspect out.h5
+grep -q 'outputs/values f32 \[100, 1\]' out || fail "inspect does not show the predictions"
+
+told() { # WORDS COMMAND...: fails with code 2, one sentence holds WORDS, and no file is left
+  local words=$1
+  shift
+  expect 2 "$@" -o bad.h5
+  says "$words"
+  (($(grep -c . err) == 1)) && [[ ! -s out ]] || fail "more than a sentence"
+  [[ -z $(find . -name '*bad*') ]] || fail "left: $(find . -name '*bad*')"
+}
+csv=("$bmtool" data csv)
+printf 'x,y\n1,2\n3\n4,5\n' >ragged.csv
+told 'ragged.csv:3: 1 fields.* has 2' "${csv[@]}" ragged.csv --target y
+printf 'size,price\n1,2\n3,4\n4,5\n' >houses.csv
+told 'no column "prize"; is it "price"\?' "${csv[@]}" houses.csv --target prize
+told 'no column "siez"; is it "size"\?' "${csv[@]}" houses.csv --target price --features siez
+printf 'x,kind\n1,a\n3,a\n4,a\n' >one.csv
+told 'column "kind".* one class only, "a"' "${csv[@]}" one.csv --target kind
+printf 'x,y\n1,2\n3,4\noops,6\n4,8\n' >text.csv
+told 'text.csv:4: column "x": "oops" is not a number' "${csv[@]}" text.csv --target y
+printf 'x,y\n1,2\n3,oops\n' >target.csv
+told 'target.csv:3: column "y": "oops" is not a number' "${csv[@]}" target.csv --target y --target-type number
+printf 'x,y\n1,2\nhello,3\n' >like.csv
+told 'like.csv:3: column "x": "hello" is not a number' "${csv[@]}" like.csv --like run
+printf 'x,y\n' >none.csv
+told 'none.csv: no rows' "${csv[@]}" none.csv --target y
+told 'one of --target COLUMN and --like' "${csv[@]}" houses.csv
+
+# A model is not trained on what it cannot learn, nor used on what it has not learned.
+printf 'x,kind\n1,a\n3,a\n4,b\n1,b\n2,b\n' >two.csv
+expect 0 "$bmtool" data csv two.csv -o two.h5 --target kind
+expect 2 "$bmtool" train line.yaml --run bad --set data.path=two.h5
+says 'model.task: regression cannot be learned from samples'
+expect 2 "$bmtool" eval run --data two.h5
+says 'two.h5 was encoded otherwise'
+expect 2 "$bmtool" predict run --input two.h5 --output bad.h5
+says 'two.h5 was encoded otherwise'
+[[ ! -e bad && ! -e bad.h5 ]] || fail "something was left"

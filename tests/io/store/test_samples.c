@@ -1,0 +1,813 @@
+/* Datasets of images and rows: written, read back, decoded, and refused where they are no such thing. */
+/* ctest: threads */
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "core/base/rng.h"
+#include "io/store/loader.h"
+#include "io/store/writer.h"
+#include "tests/lib/h5py.h"
+#include "tests/lib/storefile.h"
+#include "tests/lib/syscalls.h"
+#include "tests/lib/test.h"
+
+enum { N = 23, C = 3, H = 4, W = 5, T = 6, F = 2, VOCAB = 50, CLASSES = 7, MOST = 64 };
+
+/* ---- samples by number ---- */
+
+static uint32_t draw(int sample, int k) { return bm_rng_at(5, 3, 0, (uint64_t)(sample * 1000 + k)); }
+static uint8_t pixel(int sample, int k) { return (uint8_t)draw(sample, k); }
+static int32_t class_of(int sample, int k) { return (int32_t)(draw(sample, 500 + k) % (CLASSES + 1)) - 1; } /* -1: none */
+static int32_t length_of(int sample) { return sample % (T + 1); }
+static float number(int sample, int k) { return (float)draw(sample, k) / 65536.0f; }
+
+enum { IMAGES, TABLE, FRAMES, IDS, FORMS };
+static bm_samples_opts form(int which)
+{
+    const bm_samples_opts forms[FORMS] = {
+        [IMAGES] = {.kind = "images", .input = BM_U8, .target = BM_I32, .input_shape = BM_SHAPE(C, H, W), .classes = CLASSES},
+        [TABLE] = {.kind = "rows", .input = BM_F32, .target = BM_F32, .input_shape = BM_SHAPE(F), .target_shape = BM_SHAPE(2)},
+        [FRAMES] = {.kind = "rows", .input = BM_F32, .target = BM_I32, .input_shape = BM_SHAPE(T, F), .classes = CLASSES, .lengths = 1},
+        [IDS] = {.kind = "rows", .input = BM_I32, .target = BM_I32, .input_shape = BM_SHAPE(T), .target_shape = BM_SHAPE(T), .vocab = VOCAB,
+                 .classes = CLASSES, .lengths = 1},
+    };
+    bm_samples_opts o = forms[which];
+    o.replace = 1;
+    return o;
+}
+
+/* A sample as the writer takes it. */
+typedef union cell {
+    float number[MOST];
+    int32_t id[MOST];
+    uint8_t pixel[MOST];
+} cell;
+
+static void fill(cell *in, cell *to, const bm_samples_opts *o, int sample)
+{
+    for (int k = 0; k < bm_shape_elements(&o->input_shape); k++) {
+        if (o->input == BM_U8) in->pixel[k] = pixel(sample, k);
+        else if (o->input == BM_F32) in->number[k] = number(sample, k);
+        else in->id[k] = (int32_t)(draw(sample, k) % VOCAB);
+    }
+    for (int k = 0; k < bm_shape_elements(&o->target_shape); k++) {
+        if (o->target == BM_F32) to->number[k] = number(sample, 100 + k);
+        else to->id[k] = class_of(sample, k);
+    }
+}
+
+/* N samples, those from `validation` on explicitly for validation (0: none are). */
+static bm_status make_file(bm_content_id *id, const char *path, const bm_samples_opts *o, int validation)
+{
+    bm_status status;
+    bm_samples_writer *w = NULL;
+    BM_GO(bm_samples_writer_create(&w, path, o));
+    for (int i = 0; i < N; i++) {
+        cell in, to;
+        fill(&in, &to, o, i);
+        if (validation && i == validation) bm_samples_writer_validation(w);
+        BM_GO(bm_samples_writer_add(w, &in, &to, length_of(i)));
+    }
+    status = bm_samples_writer_commit(id, w);
+done:
+    bm_samples_writer_destroy(w);
+    return status;
+}
+
+static bm_data *make(const char *name, const bm_samples_opts *o, int validation)
+{
+    bm_data *d = NULL;
+    test_ok(make_file(NULL, test_path(name), o, validation));
+    test_ok(bm_data_open(&d, test_path(name)));
+    return d;
+}
+
+/* What a batch must hold at `row` of sample `sample`, without augmentation. */
+static void expect(const bm_batch *b, int64_t row, const bm_samples_opts *o, int sample, const float *mean, const float *std)
+{
+    const bm_batch one = bm_batch_rows(b, row, 1);
+    cell in, to;
+    fill(&in, &to, o, sample);
+    if (o->input == BM_U8) {
+        for (int c = 0; c < C; c++)
+            for (int k = 0; k < H * W; k++) {
+                const double want = ((double)pixel(sample, c * H * W + k) / 255 - (double)mean[c]) / (double)std[c];
+                /* Three roundings of numbers below 4. */
+                test_that(fabs((double)((float *)one.input)[k * C + c] - want) < 3 * 4 * 0x1p-24 / (double)std[c], "sample %d: pixel %d of channel %d",
+                          sample, k, c);
+            }
+    } else {
+        ck_assert_mem_eq(one.input, &in, (size_t)bm_shape_elements(&o->input_shape) * 4);
+    }
+    ck_assert_mem_eq(one.target, &to, (size_t)bm_shape_elements(&o->target_shape) * 4);
+    if (o->lengths) ck_assert_int_eq(*one.lengths, length_of(sample));
+}
+
+/* ---- writing and reading ---- */
+
+static void check_parts(const bm_data *d, int64_t train)
+{
+    int64_t n;
+    test_ok(bm_data_part(&n, d, "train", 1));
+    ck_assert_int_eq(n, train);
+    ck_assert_int_eq(bm_data_has_part(d, "val"), train < N);
+    if (train == N) return;
+    test_ok(bm_data_part(&n, d, "val", 1));
+    ck_assert_int_eq(n, N - train);
+}
+
+/* The samples in the order of the file: those of the training part first, each part in the order in which they came. */
+static void check_order(bm_data *d, const bm_samples_opts *o, const int *order)
+{
+    bm_batch b;
+    bm_samples *s = bm_data_samples(d);
+    const bm_sample_form f = bm_samples_form(s);
+    void *raw = malloc(bm_samples_raw_bytes(s));
+    test_ok(bm_batch_create(&b, &f, 3));
+    for (int i = 0; i < N; i++) {
+        test_ok(bm_samples_read(s, raw, i));
+        test_ok(bm_samples_decode(s, &b, i % 3, raw, i, NULL, 0));
+        expect(&b, i % 3, o, order[i], bm_samples_mean(s), bm_samples_std(s));
+    }
+    bm_batch_finish(&b);
+    free(raw);
+}
+
+START_TEST(samples_come_back_with_a_part_that_was_named)
+{
+    bm_samples_opts o = form(_i);
+    int order[N];
+    o.val_fraction = 0.9; /* overruled */
+    for (int i = 0; i < N; i++) order[i] = i;
+    bm_data *d = make("named.h5", &o, 17);
+    const bm_sample_form f = bm_data_form(d, 1);
+    ck_assert_str_eq(bm_data_kind(d), _i == IMAGES ? "images" : "rows");
+    ck_assert_int_eq(bm_data_count(d), N);
+    ck_assert_int_eq(f.input, _i == IDS ? BM_I32 : BM_F32);
+    ck_assert_int_eq(f.target, o.target);
+    ck_assert_int_eq(f.lengths, o.lengths);
+    ck_assert_int_eq(f.vocab, o.vocab);
+    ck_assert_int_eq(f.classes, o.classes);
+    const bm_shape image = BM_SHAPE(H, W, C);
+    ck_assert(bm_shape_equal(&f.input_shape, _i == IMAGES ? &image : &o.input_shape));
+    ck_assert(bm_shape_equal(&f.target_shape, &o.target_shape));
+    check_parts(d, 17);
+    check_order(d, &o, order);
+    bm_data_close(d);
+    test_ok(test_store_sound(test_path("named.h5")));
+    test_same_with_h5py(test_path("named.h5"));
+    ck_assert_int_eq(test_count_names(test_folder(), ".named.h5.tmp"), 0);
+}
+END_TEST
+
+START_TEST(a_part_is_drawn_by_number_and_seed_alone)
+{
+    for (uint64_t seed = 1; seed < 4; seed++) {
+        bm_samples_opts o = form(_i);
+        int order[N], n = 0;
+        o.val_fraction = 0.3;
+        o.split_seed = seed;
+        for (int validation = 0; validation < 2; validation++)
+            for (int i = 0; i < N; i++)
+                if (bm_samples_is_validation(N, 0.3, seed, i) == validation) order[n++] = i;
+        bm_data *d = make("drawn.h5", &o, 0);
+        check_parts(d, N - 6); /* floor(0.3 * 23) */
+        check_order(d, &o, order);
+        bm_data_close(d);
+    }
+    int same = 1;
+    for (int i = 0; i < N; i++) same &= bm_samples_is_validation(N, 0.3, 1, i) == bm_samples_is_validation(N, 0.3, 2, i);
+    ck_assert(!same);
+    for (int i = 0; i < N; i++) ck_assert(!bm_samples_is_validation(N, 0, 1, i));
+}
+END_TEST
+
+/* Over the training part alone, in units of 255; a channel of one value has deviation 1. */
+START_TEST(images_are_normalised_by_their_training_part)
+{
+    bm_samples_writer *w = NULL;
+    bm_data *d = NULL;
+    bm_samples_opts o = form(IMAGES);
+    double sum = 0, squares = 0, n = 0;
+    o.encoding_json = "{\"classes\": [\"a\"]}";
+    test_ok(bm_samples_writer_create(&w, test_path("mean.h5"), &o));
+    for (int i = 0; i < N; i++) {
+        uint8_t x[C * H * W];
+        for (int k = 0; k < C * H * W; k++) {
+            x[k] = k < H * W ? pixel(i, k) : 77;
+            if (i >= 15) continue;
+            if (k >= H * W) continue;
+            sum += x[k];
+            squares += (double)x[k] * x[k];
+            n++;
+        }
+        if (i == 15) bm_samples_writer_validation(w);
+        test_ok(bm_samples_writer_add(w, x, &(int32_t){0}, 0));
+    }
+    test_ok(bm_samples_writer_commit(NULL, w));
+    bm_samples_writer_destroy(w);
+    test_ok(bm_data_open(&d, test_path("mean.h5")));
+    bm_samples *s = bm_data_samples(d);
+    const float *mean = bm_samples_mean(s), *std = bm_samples_std(s);
+    ck_assert_double_eq_tol((double)mean[0], sum / n / 255, 1e-7);
+    ck_assert_double_eq_tol((double)std[0], sqrt(squares / n - sum / n * sum / n) / 255, 1e-7);
+    ck_assert(mean[1] == 77.0f / 255 && std[1] == 1 && mean[2] == mean[1] && std[2] == 1);
+    json_t *j = json_loads(bm_samples_encoding(s), 0, NULL);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(j, "classes"), 0)), "a");
+    for (int c = 0; c < C; c++) {
+        ck_assert((float)json_real_value(json_array_get(json_object_get(j, "mean"), (size_t)c)) == mean[c]);
+        ck_assert((float)json_real_value(json_array_get(json_object_get(j, "std"), (size_t)c)) == std[c]);
+    }
+    json_decref(j);
+    /* Another model's numbers take their place. */
+    const float other[C] = {0.5f, 0.25f, 0}, wide[C] = {2, 4, 1};
+    const bm_sample_form f = bm_samples_form(s);
+    bm_batch b;
+    uint8_t *raw = malloc(bm_samples_raw_bytes(s));
+    bm_samples_normalise(s, other, wide);
+    test_ok(bm_batch_create(&b, &f, 1));
+    test_ok(bm_samples_read(s, raw, 2));
+    test_ok(bm_samples_decode(s, &b, 0, raw, 2, NULL, 0));
+    ck_assert(((float *)b.input)[1] == (77.0f / 255 - 0.25f) / 4);
+    bm_batch_finish(&b);
+    free(raw);
+    bm_data_close(d);
+}
+END_TEST
+
+START_TEST(description_and_encoding_are_kept)
+{
+    bm_samples_opts o = form(TABLE);
+    bm_content_id a, b, c;
+    o.meta_json = "{\"source\": [\"here\"], \"licence\": \"CC0\"}";
+    o.encoding_json = "{\"target\": {\"name\": \"y\"}}";
+    bm_data *d = make("meta.h5", &o, 0);
+    json_t *meta = json_loads(bm_data_meta(d), 0, NULL), *encoding = json_loads(bm_data_encoding(d), 0, NULL);
+    ck_assert_str_eq(json_string_value(json_object_get(meta, "licence")), "CC0");
+    ck_assert_int_eq(json_integer_value(json_object_get(meta, "samples")), N);
+    ck_assert(json_is_null(json_object_get(meta, "classes")));
+    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(encoding, "target"), "name")), "y");
+    json_decref(meta);
+    json_decref(encoding);
+    bm_data_close(d);
+    /* The content is the samples and their parts, not where they are from. */
+    test_ok(make_file(&a, test_path("meta.h5"), &o, 0));
+    o.meta_json = NULL;
+    test_ok(make_file(&b, test_path("meta.h5"), &o, 0));
+    test_ok(make_file(&c, test_path("meta.h5"), &o, 12));
+    ck_assert(bm_content_id_equal(&a, &b));
+    ck_assert(!bm_content_id_equal(&a, &c));
+}
+END_TEST
+
+/* ---- refused ---- */
+
+enum { BAD_FORMS = 18 };
+static bm_samples_opts bad_form(int i)
+{
+    bm_samples_opts image = form(IMAGES), table = form(TABLE), ids = form(IDS);
+    switch (i) {
+    case 0: image.input = BM_F32; return image;
+    case 1: image.input_shape = BM_SHAPE(4, 4); return image;
+    case 2: image.input_shape = BM_SHAPE(65, 4, 4); return image;
+    case 3: image.input_shape = BM_SHAPE(1, 0, 4); return image;
+    case 4: image.target_shape = BM_SHAPE(2); return image;
+    case 5: image.target = BM_F32; return image;
+    case 6: image.lengths = 1; return image;
+    case 7: image.classes = 0; return image;
+    case 8: table.classes = 3; return table;
+    case 9: table.vocab = 3; return table;
+    case 10: table.input = BM_F64; return table;
+    case 11: table.input_shape = BM_SHAPE(1, 1, 1, 1); return table;
+    case 12: table.target_shape = BM_SHAPE(1, 1); return table;
+    case 13: table.val_fraction = 1; return table;
+    case 14: table.val_fraction = -0.1; return table;
+    case 15: table.val_fraction = NAN; return table;
+    case 16: table.target_shape = (bm_shape){0}; return table;
+    default: ids.vocab = 0; return ids;
+    }
+}
+
+START_TEST(forms_that_there_are_not_are_refused)
+{
+    bm_samples_writer *w = NULL;
+    const bm_samples_opts o = bad_form(_i);
+    test_fails(bm_samples_writer_create(&w, test_path("never.h5"), &o), BM_ERR_USAGE, _i >= 13 && _i <= 15 ? "fraction" : "form");
+    ck_assert_ptr_null(w);
+}
+END_TEST
+
+START_TEST(what_is_no_sample_is_told_by_its_number)
+{
+    bm_samples_writer *w = NULL;
+    cell in, to;
+    bm_samples_opts o = form(IDS);
+    const char *path = test_path("told.h5");
+    unlink(path);
+    test_ok(bm_samples_writer_create(&w, path, &o));
+    test_fails(bm_samples_writer_commit(NULL, w), BM_ERR_CONFIG, "no samples");
+    fill(&in, &to, &o, 0);
+    test_ok(bm_samples_writer_add(w, &in, &to, 0));
+    test_ok(bm_samples_writer_add(w, &in, &to, T));
+    to.id[T - 1] = CLASSES;
+    test_fails(bm_samples_writer_add(w, &in, &to, 1), BM_ERR_CONFIG, "sample 2: class 7, of 7 from 0 on");
+    to.id[T - 1] = 0;
+    test_fails(bm_samples_writer_add(w, &in, &to, T + 1), BM_ERR_CONFIG, "sample 2: length 7 of 6");
+    test_fails(bm_samples_writer_add(w, &in, &to, -1), BM_ERR_CONFIG, "sample 2: length -1");
+    in.id[1] = VOCAB;
+    test_fails(bm_samples_writer_add(w, &in, &to, 1), BM_ERR_CONFIG, "sample 2: id 50");
+    in.id[1] = -1;
+    test_fails(bm_samples_writer_add(w, &in, &to, 1), BM_ERR_CONFIG, "sample 2: id -1");
+    ck_assert_int_eq(bm_samples_writer_count(w), 2);
+    bm_samples_writer_destroy(w);
+    ck_assert_int_ne(access(path, F_OK), 0);
+    /* Nothing to learn from. */
+    test_ok(bm_samples_writer_create(&w, path, &o));
+    bm_samples_writer_validation(w);
+    in.id[1] = 0;
+    test_ok(bm_samples_writer_add(w, &in, &to, 1));
+    test_fails(bm_samples_writer_commit(NULL, w), BM_ERR_CONFIG, "no samples to learn from");
+    bm_samples_writer_destroy(w);
+    o.meta_json = "[1]";
+    test_fails(make_file(NULL, path, &o, 0), BM_ERR_REFUSED, "object");
+    o.meta_json = NULL;
+    o.encoding_json = "[1]";
+    test_fails(make_file(NULL, path, &o, 0), BM_ERR_REFUSED, "object");
+    ck_assert_int_ne(access(path, F_OK), 0);
+    test_ok(make_file(NULL, path, &(bm_samples_opts){.kind = "rows", .input = BM_F32, .target = BM_F32, .input_shape = BM_SHAPE(1), .target_shape = BM_SHAPE(1)}, 0));
+    o = form(TABLE);
+    o.replace = 0;
+    test_fails(make_file(NULL, path, &o, 0), BM_ERR_EXISTS, "told.h5");
+}
+END_TEST
+
+/* ---- files of others: HDF5 that bm reads, with contents that are no dataset of samples ---- */
+
+typedef struct field {
+    const char *path;
+    bm_dtype dtype;
+    bm_shape shape;
+} field;
+
+typedef struct foreign {
+    field data[3];
+    struct {
+        const char *object, *name;
+        bm_dtype dtype; /* u64 or f32 */
+        double value;
+        int64_t count;  /* of f32 */
+    } attr[4];
+    int64_t start, count; /* of the training part; 0, 0: there is none */
+    const char *words;
+} foreign;
+
+static void make_foreign(const char *path, const foreign *f)
+{
+    bm_writer *w = NULL;
+    static const uint8_t zeros[1 << 16];
+    float numbers[256];
+    test_ok(bm_writer_create(&w, path, &(bm_writer_opts){.kind = BM_STORE_DATASET, .replace = 1}));
+    int64_t index[3];
+    for (int i = 0; i < 3 && f->data[i].path; i++) test_ok(bm_writer_dataset(&index[i], w, f->data[i].path, f->data[i].dtype, &f->data[i].shape));
+    for (int i = 0; i < 4 && f->attr[i].object; i++) {
+        for (int k = 0; k < 256; k++) numbers[k] = (float)f->attr[i].value;
+        const bm_shape shape = BM_SHAPE(f->attr[i].count);
+        if (f->attr[i].dtype == BM_U64) test_ok(bm_writer_attr_u64(w, f->attr[i].object, f->attr[i].name, (uint64_t)f->attr[i].value));
+        else test_ok(bm_writer_attr(w, f->attr[i].object, f->attr[i].name, BM_F32, &shape, numbers));
+    }
+    if (f->count) {
+        test_ok(bm_writer_group(w, "/splits/train"));
+        test_ok(bm_writer_attr_u64(w, "/splits/train", "start", (uint64_t)f->start));
+        test_ok(bm_writer_attr_u64(w, "/splits/train", "count", (uint64_t)f->count));
+    }
+    test_ok(bm_writer_begin(w));
+    for (int i = 0; i < 3 && f->data[i].path; i++) {
+        const int64_t n = bm_shape_elements(&f->data[i].shape);
+        if (n) test_ok(bm_writer_put(w, index[i], zeros, 0, n));
+    }
+    test_ok(bm_writer_commit(NULL, w));
+    bm_writer_destroy(w);
+}
+
+#define DIMS(...) {.rank = (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), .dim = {__VA_ARGS__}}
+#define PIXELS(...) {"/images/data", BM_U8, DIMS(__VA_ARGS__)}
+#define LABELS(t, ...) {"/images/label", t, DIMS(__VA_ARGS__)}
+#define INPUTS(t, ...) {"/rows/inputs", t, DIMS(__VA_ARGS__)}
+#define TARGETS(t, ...) {"/rows/targets", t, DIMS(__VA_ARGS__)}
+#define LENGTHS(t, ...) {"/rows/lengths", t, DIMS(__VA_ARGS__)}
+#define N_CLASSES(group, n) {group, "n_classes", BM_U64, n, 0}
+#define MEAN(n) {"/images", "mean", BM_F32, 0.5, n}
+#define STD(v, n) {"/images", "std", BM_F32, v, n}
+
+static const foreign foreigners[] = {
+    /* as it should be, to see that the others are refused for their fault */
+    {{PIXELS(4, 1, 2, 2), LABELS(BM_I32, 4)}, {N_CLASSES("/images", 3), MEAN(1), STD(1, 1)}, 0, 4, NULL},
+    {{INPUTS(BM_I32, 4, 2), TARGETS(BM_I32, 4, 2), LENGTHS(BM_I32, 4)}, {N_CLASSES("/rows", 3), {"/rows", "vocab_size", BM_U64, 9, 0}}, 0, 4, NULL},
+    {{INPUTS(BM_F32, 4, 2), TARGETS(BM_F32, 4, 2)}, {N_CLASSES("/rows", 0)}, 1, 3, NULL},
+    {{{"/images/data", BM_F32, DIMS(4, 1, 2, 2)}, LABELS(BM_I32, 4)}, {N_CLASSES("/images", 3), MEAN(1), STD(1, 1)}, 0, 4, "u8 [N, C, H, W]"},
+    {{PIXELS(4, 2, 2), LABELS(BM_I32, 4)}, {N_CLASSES("/images", 3), MEAN(1), STD(1, 1)}, 0, 4, "u8 [N, C, H, W]"},
+    {{PIXELS(4, 65, 1, 1), LABELS(BM_I32, 4)}, {N_CLASSES("/images", 3), MEAN(65), STD(1, 65)}, 0, 4, "u8 [N, C, H, W]"},
+    {{PIXELS(4, 0, 2, 2), LABELS(BM_I32, 4)}, {N_CLASSES("/images", 3), MEAN(0), STD(1, 0)}, 0, 4, "no samples"},
+    {{PIXELS(0, 1, 2, 2), LABELS(BM_I32, 0)}, {N_CLASSES("/images", 3), MEAN(1), STD(1, 1)}, 0, 0, "no samples"},
+    {{PIXELS(4, 1, 2, 2)}, {N_CLASSES("/images", 3), MEAN(1), STD(1, 1)}, 0, 4, "/images/label"},
+    {{PIXELS(4, 1, 2, 2), LABELS(BM_I64, 4)}, {N_CLASSES("/images", 3), MEAN(1), STD(1, 1)}, 0, 4, "/images/label"},
+    {{PIXELS(4, 1, 2, 2), LABELS(BM_I32, 4, 1)}, {N_CLASSES("/images", 3), MEAN(1), STD(1, 1)}, 0, 4, "/images/label"},
+    {{PIXELS(4, 1, 2, 2), LABELS(BM_I32, 5)}, {N_CLASSES("/images", 3), MEAN(1), STD(1, 1)}, 0, 4, "4 inputs and 5 targets"},
+    {{PIXELS(4, 1, 2, 2), LABELS(BM_I32, 4)}, {N_CLASSES("/images", 3), MEAN(2), STD(1, 1)}, 0, 4, "mean"},
+    {{PIXELS(4, 1, 2, 2), LABELS(BM_I32, 4)}, {N_CLASSES("/images", 3), MEAN(1)}, 0, 4, "std"},
+    {{PIXELS(4, 1, 2, 2), LABELS(BM_I32, 4)}, {N_CLASSES("/images", 3), MEAN(1), STD(0, 1)}, 0, 4, "mean or std"},
+    {{PIXELS(4, 1, 2, 2), LABELS(BM_I32, 4)}, {N_CLASSES("/images", 3), MEAN(1), STD(NAN, 1)}, 0, 4, "mean or std"},
+    {{PIXELS(4, 1, 2, 2), LABELS(BM_I32, 4)}, {N_CLASSES("/images", 3), MEAN(1), STD(INFINITY, 1)}, 0, 4, "mean or std"},
+    {{PIXELS(4, 1, 2, 2), LABELS(BM_I32, 4)}, {MEAN(1), STD(1, 1)}, 0, 4, "n_classes"},
+    {{PIXELS(4, 1, 2, 2), LABELS(BM_I32, 4)}, {N_CLASSES("/images", 0), MEAN(1), STD(1, 1)}, 0, 4, "0 classes"},
+    {{PIXELS(4, 1, 2, 2), LABELS(BM_I32, 4)}, {N_CLASSES("/images", 3), MEAN(1), STD(1, 1)}, 1, 4, "rule 9"},
+    {{INPUTS(BM_F64, 4, 2), TARGETS(BM_F32, 4, 2)}, {N_CLASSES("/rows", 0)}, 0, 4, "/rows/inputs"},
+    {{INPUTS(BM_F32, 4), TARGETS(BM_F32, 4, 2)}, {N_CLASSES("/rows", 0)}, 0, 4, "/rows/inputs"},
+    {{INPUTS(BM_F32, 4, 1, 1, 1, 1), TARGETS(BM_F32, 4, 2)}, {N_CLASSES("/rows", 0)}, 0, 4, "/rows/inputs"},
+    {{INPUTS(BM_F32, 4, 2)}, {N_CLASSES("/rows", 0)}, 0, 4, "/rows/targets"},
+    {{INPUTS(BM_F32, 4, 2), TARGETS(BM_F64, 4, 2)}, {N_CLASSES("/rows", 0)}, 0, 4, "/rows/targets"},
+    {{INPUTS(BM_F32, 4, 2), TARGETS(BM_F32, 4)}, {N_CLASSES("/rows", 0)}, 0, 4, "/rows/targets"},
+    {{INPUTS(BM_F32, 4, 2), TARGETS(BM_F32, 4, 1, 1)}, {N_CLASSES("/rows", 0)}, 0, 4, "/rows/targets"},
+    {{INPUTS(BM_F32, 4, 2), TARGETS(BM_F32, 3, 1)}, {N_CLASSES("/rows", 0)}, 0, 3, "4 inputs and 3 targets"},
+    {{INPUTS(BM_F32, 4, 2), TARGETS(BM_F32, 4, 1)}, {N_CLASSES("/rows", 5)}, 0, 4, "5 classes"},
+    {{INPUTS(BM_F32, 4, 2), TARGETS(BM_I32, 4)}, {N_CLASSES("/rows", 3e9)}, 0, 4, "3000000000 classes"},
+    {{INPUTS(BM_I32, 4, 2), TARGETS(BM_I32, 4)}, {N_CLASSES("/rows", 3)}, 0, 4, "vocab_size"},
+    {{INPUTS(BM_I32, 4, 2), TARGETS(BM_I32, 4)}, {N_CLASSES("/rows", 3), {"/rows", "vocab_size", BM_U64, 0, 0}}, 0, 4, "vocabulary"},
+    {{INPUTS(BM_I32, 4, 2), TARGETS(BM_I32, 4)}, {N_CLASSES("/rows", 3), {"/rows", "vocab_size", BM_U64, 3e9, 0}}, 0, 4, "vocabulary"},
+    {{INPUTS(BM_F32, 4, 2), TARGETS(BM_I32, 4), LENGTHS(BM_I64, 4)}, {N_CLASSES("/rows", 3)}, 0, 4, "/rows/lengths"},
+    {{INPUTS(BM_F32, 4, 2), TARGETS(BM_I32, 4), LENGTHS(BM_I32, 3)}, {N_CLASSES("/rows", 3)}, 0, 4, "/rows/lengths"},
+    {{INPUTS(BM_F32, 4, 2), TARGETS(BM_I32, 4), LENGTHS(BM_I32, 4, 1)}, {N_CLASSES("/rows", 3)}, 0, 4, "/rows/lengths"},
+    {{INPUTS(BM_F32, 4, 2), TARGETS(BM_I32, 4), {"/encoding/json", BM_I32, {.rank = 1, .dim = {4}}}}, {N_CLASSES("/rows", 3)}, 0, 4, "/encoding/json"},
+    {{{"/something", BM_F32, {.rank = 1, .dim = {4}}}}, {{NULL, NULL, BM_U64, 0, 0}}, 0, 0, "neither tokens nor images nor rows"},
+};
+
+START_TEST(files_of_another_schema_are_refused)
+{
+    for (size_t i = 0; i < sizeof foreigners / sizeof *foreigners; i++) {
+        bm_data *d = NULL;
+        const int64_t live = bm_mem_get_stats().live;
+        make_foreign(test_path("foreign.h5"), &foreigners[i]);
+        const bm_status s = bm_data_open(&d, test_path("foreign.h5"));
+        if (!foreigners[i].words) {
+            test_ok(s);
+            bm_data_close(d);
+        } else {
+            ck_assert_msg(s == BM_ERR_REFUSED, "case %d (%s): %s: %s", (int)i, foreigners[i].words, bm_status_name(s), bm_error_text(s));
+            test_text_holds(bm_error_text(s), foreigners[i].words);
+            test_text_holds(bm_error_text(s), "foreign.h5");
+            ck_assert_ptr_null(d);
+        }
+        ck_assert_int_eq(bm_mem_get_stats().live, live);
+    }
+    bm_data *d = NULL;
+    test_ok(test_store_write(NULL, test_path("foreign.h5"), 1, 1));
+    test_fails(bm_data_open(&d, test_path("foreign.h5")), BM_ERR_REFUSED, "checkpoint");
+}
+END_TEST
+
+/* Classes, ids and lengths that there are not are found when they are read. */
+START_TEST(numbers_out_of_range_are_found_where_they_lie)
+{
+    static const struct {
+        const char *field, *words;
+        int32_t value;
+    } bad[] = {{"/rows/targets", "sample 2: class 7 of 7", CLASSES}, {"/rows/inputs", "sample 2: id 50 of 50", VOCAB},
+               {"/rows/inputs", "sample 2: id -1 of 50", -1}, {"/rows/lengths", "sample 2: length 7 of 7", T + 1},
+               {"/rows/lengths", "sample 2: length -1", -1}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        bm_writer *w = NULL;
+        bm_data *d = NULL;
+        bm_loader *l = NULL;
+        bm_batch b;
+        int32_t data[3][4 * T] = {{0}};
+        static const char *const names[3] = {"/rows/inputs", "/rows/targets", "/rows/lengths"};
+        for (int k = 0; k < 3; k++)
+            if (!strcmp(names[k], bad[i].field)) data[k][k < 2 ? 2 * T + 3 : 2] = bad[i].value;
+        test_ok(bm_writer_create(&w, test_path("range.h5"), &(bm_writer_opts){.kind = BM_STORE_DATASET, .replace = 1}));
+        int64_t index[3];
+        for (int k = 0; k < 3; k++) {
+            const bm_shape shape = k < 2 ? BM_SHAPE(4, T) : BM_SHAPE(4);
+            test_ok(bm_writer_dataset(&index[k], w, names[k], BM_I32, &shape));
+        }
+        test_ok(bm_writer_attr_u64(w, "/rows", "n_classes", CLASSES));
+        test_ok(bm_writer_attr_u64(w, "/rows", "vocab_size", VOCAB));
+        test_ok(bm_writer_group(w, "/splits/train"));
+        test_ok(bm_writer_attr_u64(w, "/splits/train", "start", 0));
+        test_ok(bm_writer_attr_u64(w, "/splits/train", "count", 4));
+        test_ok(bm_writer_begin(w));
+        for (int k = 0; k < 3; k++) test_ok(bm_writer_put(w, index[k], data[k], 0, k < 2 ? 4 * T : 4));
+        test_ok(bm_writer_commit(NULL, w));
+        bm_writer_destroy(w);
+        test_ok(bm_data_open(&d, test_path("range.h5")));
+        bm_loader_opts o = bm_loader_opts_default();
+        const bm_sample_form f = bm_data_form(d, 1);
+        o.batch = 1;
+        o.shuffle = 0;
+        test_ok(bm_loader_create(&l, d, &o));
+        test_ok(bm_batch_create(&b, &f, 1));
+        for (int k = 0; k < 2; k++) test_ok(bm_loader_next(l, &b, NULL));
+        for (int k = 0; k < 2; k++) test_fails(bm_loader_next(l, &b, NULL), BM_ERR_DAMAGED, bad[i].words);
+        bm_batch_finish(&b);
+        bm_loader_destroy(l);
+        bm_data_close(d);
+    }
+}
+END_TEST
+
+/* ---- augmentation ---- */
+
+/* Whether `got` is sample `s` flipped or not and moved by (dx, dy), black coming in. */
+static int is_view(const float *got, const float *plain, const float *black, int flip, int dx, int dy)
+{
+    for (int y = 0; y < H; y++)
+        for (int x = 0; x < W; x++)
+            for (int c = 0; c < C; c++) {
+                const int from_y = y + dy, from_x = (flip ? W - 1 - x : x) + dx;
+                const int inside = from_y >= 0 && from_y < H && from_x >= 0 && from_x < W;
+                if (got[(y * W + x) * C + c] != (inside ? plain[(from_y * W + from_x) * C + c] : black[c])) return 0;
+            }
+    return 1;
+}
+
+START_TEST(images_are_flipped_and_moved_by_sample_and_epoch_alone)
+{
+    enum { SHIFT = 2, WAYS = 2 * SHIFT + 1 };
+    const bm_samples_opts o = form(IMAGES);
+    bm_data *d = make("augment.h5", &o, 0);
+    bm_samples *s = bm_data_samples(d);
+    const bm_sample_form f = bm_samples_form(s);
+    const bm_augment a = {.flip = 1, .shift = SHIFT, .seed = 9}, other = {.flip = 1, .shift = SHIFT, .seed = 10}, still = {.seed = 9};
+    int seen[2][WAYS][WAYS] = {{{0}}}, ways = 0, other_seed = 0;
+    bm_batch b, again;
+    void *raw = malloc(bm_samples_raw_bytes(s));
+    float black[C];
+    for (int c = 0; c < C; c++) black[c] = (0.0f - bm_samples_mean(s)[c]) / bm_samples_std(s)[c];
+    test_ok(bm_batch_create(&b, &f, 3));
+    test_ok(bm_batch_create(&again, &f, 2));
+    const int64_t each = H * W * C;
+    for (uint64_t epoch = 0; epoch < 20; epoch++)
+        for (int i = 0; i < N; i++) {
+            test_ok(bm_samples_read(s, raw, i));
+            test_ok(bm_samples_decode(s, &b, 0, raw, i, &still, epoch));
+            test_ok(bm_samples_decode(s, &b, 1, raw, i, &a, epoch));
+            test_ok(bm_samples_decode(s, &b, 2, raw, i, &other, epoch));
+            test_ok(bm_samples_decode(s, &again, 1, raw, i, &a, epoch));
+            const float *x = b.input;
+            ck_assert_mem_eq(x + each, (float *)again.input + each, (size_t)each * sizeof *x);
+            other_seed += memcmp(x + each, x + 2 * each, (size_t)each * sizeof *x) != 0;
+            int found = 0;
+            for (int flip = 0; flip < 2; flip++)
+                for (int dx = -SHIFT; dx <= SHIFT; dx++)
+                    for (int dy = -SHIFT; dy <= SHIFT; dy++)
+                        if (is_view(x + each, x, black, flip, dx, dy)) {
+                            found++;
+                            seen[flip][dx + SHIFT][dy + SHIFT]++;
+                        }
+            ck_assert_msg(found == 1, "sample %d in epoch %d: %d views", i, (int)epoch, found);
+        }
+    for (int k = 0; k < 2 * WAYS * WAYS; k++) ways += (&seen[0][0][0])[k] > 0;
+    ck_assert_int_eq(ways, 2 * WAYS * WAYS); /* 460 draws of 50 ways */
+    ck_assert_int_gt(other_seed, 400);
+    bm_batch_finish(&b);
+    bm_batch_finish(&again);
+    free(raw);
+    bm_data_close(d);
+}
+END_TEST
+
+/* A shift beyond the image leaves black. */
+START_TEST(an_image_may_be_moved_out_of_sight)
+{
+    const bm_samples_opts o = form(IMAGES);
+    bm_data *d = make("far.h5", &o, 0);
+    bm_samples *s = bm_data_samples(d);
+    const bm_sample_form f = bm_samples_form(s);
+    const bm_augment a = {.shift = 1024, .seed = 9};
+    bm_batch b;
+    void *raw = malloc(bm_samples_raw_bytes(s));
+    test_ok(bm_batch_create(&b, &f, 1));
+    for (int i = 0; i < N; i++) {
+        test_ok(bm_samples_read(s, raw, i));
+        test_ok(bm_samples_decode(s, &b, 0, raw, i, &a, 0));
+    }
+    bm_batch_finish(&b);
+    free(raw);
+    bm_data_close(d);
+}
+END_TEST
+
+/* ---- the loader ---- */
+
+static bm_loader_opts loader_options(int shuffle, int threads, int64_t batch)
+{
+    bm_loader_opts o = bm_loader_opts_default();
+    o.batch = batch;
+    o.shuffle = shuffle;
+    o.threads = threads;
+    o.ahead = 3;
+    o.seed = 99;
+    return o;
+}
+
+START_TEST(batches_are_those_of_the_contract_over_epoch_ends)
+{
+    enum { TRAIN = 17 };
+    const bm_samples_opts o = form(_i);
+    bm_data *d = make("load.h5", &o, TRAIN);
+    const bm_samples *s = bm_data_samples(d);
+    const bm_sample_form f = bm_data_form(d, 1);
+    for (int shuffle = 0; shuffle < 2; shuffle++)
+        for (int threads = 0; threads <= 4; threads += 2)
+            for (int64_t batch = 1; batch <= 21; batch += 5) {
+                const bm_loader_opts lo = loader_options(shuffle, threads, batch);
+                bm_loader *l = NULL;
+                bm_batch b;
+                int64_t rows;
+                test_ok(bm_loader_create(&l, d, &lo));
+                test_ok(bm_batch_create(&b, &f, batch));
+                ck_assert_int_eq(bm_loader_samples(l), TRAIN);
+                for (int64_t k = 0; k * batch < 3 * TRAIN; k++) {
+                    test_ok(bm_loader_next(l, &b, &rows));
+                    ck_assert_int_eq(rows, batch);
+                    for (int64_t r = 0; r < batch; r++) {
+                        const uint64_t at = (uint64_t)(k * batch + r), epoch = at / TRAIN, i = at % TRAIN;
+                        expect(&b, r, &o, (int)(shuffle ? bm_permute(TRAIN, 99, epoch, i) : i), bm_samples_mean(s), bm_samples_std(s));
+                    }
+                    const bm_cursor c = bm_loader_get_cursor(l);
+                    ck_assert_uint_eq(c.epoch * TRAIN + c.sample, (uint64_t)((k + 1) * batch));
+                }
+                bm_batch_finish(&b);
+                bm_loader_destroy(l);
+            }
+    bm_data_close(d);
+}
+END_TEST
+
+/* One pass over the validation part, whose last batch is short: what is beyond it does not count. */
+START_TEST(one_pass_ends_with_a_short_batch)
+{
+    const bm_samples_opts o = form(_i);
+    bm_data *d = make("pass.h5", &o, 12);
+    const bm_samples *s = bm_data_samples(d);
+    const bm_sample_form f = bm_data_form(d, 1);
+    bm_loader_opts lo = loader_options(0, 2, 4);
+    bm_loader *l = NULL;
+    bm_batch b;
+    int64_t rows, seen = 0;
+    lo.split = "val";
+    lo.once = 1;
+    test_ok(bm_loader_create(&l, d, &lo));
+    test_ok(bm_batch_create(&b, &f, 4));
+    for (;;) {
+        test_ok(bm_loader_next(l, &b, &rows));
+        if (!rows) break;
+        ck_assert_int_eq(rows, seen < 8 ? 4 : 3);
+        for (int64_t r = 0; r < rows; r++) expect(&b, r, &o, 12 + (int)(seen + r), bm_samples_mean(s), bm_samples_std(s));
+        seen += rows;
+        if (rows == 4) continue;
+        const bm_batch last = bm_batch_rows(&b, 3, 1);
+        ck_assert_int_eq(bm_batch_counted(&last), 0);
+        for (int64_t k = 0; k < bm_shape_elements(&f.input_shape); k++) ck_assert_int_eq(((int32_t *)last.input)[k], 0);
+        if (f.lengths) ck_assert_int_eq(*last.lengths, 0);
+    }
+    ck_assert_int_eq(seen, N - 12);
+    bm_batch_finish(&b);
+    bm_loader_destroy(l);
+    bm_data_close(d);
+}
+END_TEST
+
+/* Augmented images depend on the cursor and not on who reads them, nor on where a run began. */
+START_TEST(a_cursor_goes_on_with_the_same_views)
+{
+    enum { B = 5 };
+    const bm_samples_opts o = form(IMAGES);
+    bm_data *d = make("cursor.h5", &o, 0);
+    const bm_sample_form f = bm_data_form(d, 1);
+    bm_loader_opts lo = loader_options(1, 2, B);
+    bm_loader *l = NULL, *m = NULL;
+    bm_batch a, b;
+    lo.augment = (bm_augment){.flip = 1, .shift = 1, .seed = 4};
+    test_ok(bm_batch_create(&a, &f, B));
+    test_ok(bm_batch_create(&b, &f, B));
+    test_ok(bm_loader_create(&l, d, &lo));
+    for (int at = 0; at < 20; at++) {
+        lo.start = bm_loader_get_cursor(l);
+        lo.threads = at % 4;
+        test_ok(bm_loader_create(&m, d, &lo));
+        test_ok(bm_loader_next(l, &a, NULL));
+        for (int again = 0; again < 2; again++) {
+            test_ok(bm_loader_set_cursor(m, lo.start));
+            test_ok(bm_loader_next(m, &b, NULL));
+            ck_assert_mem_eq(a.input, b.input, (size_t)(B * H * W * C) * sizeof(float));
+            ck_assert_mem_eq(a.target, b.target, B * sizeof(int32_t));
+        }
+        bm_loader_destroy(m);
+    }
+    test_fails(bm_loader_set_cursor(l, (bm_cursor){0, N}), BM_ERR_USAGE, "23");
+    bm_batch_finish(&a);
+    bm_batch_finish(&b);
+    bm_loader_destroy(l);
+    lo = loader_options(0, 0, 1);
+    lo.split = "val";
+    test_fails(bm_loader_create(&l, d, &lo), BM_ERR_NOT_FOUND, "val");
+    bm_data_close(d);
+}
+END_TEST
+
+/* ---- failures ---- */
+
+static bm_status write_and_read(void *which)
+{
+    bm_samples_opts o = form(*(int *)which);
+    bm_data *d = NULL;
+    bm_loader *l = NULL;
+    bm_batch b = {.size = 0};
+    bm_status status;
+    o.val_fraction = 0.3;
+    o.encoding_json = o.meta_json = "{\"a\": 1}";
+    BM_TRY(make_file(NULL, test_path("fail.h5"), &o, 0));
+    BM_TRY(bm_data_open(&d, test_path("fail.h5")));
+    const bm_sample_form f = bm_data_form(d, 1);
+    const bm_loader_opts lo = loader_options(1, 1, 3);
+    BM_GO(bm_loader_create(&l, d, &lo));
+    BM_GO(bm_batch_create(&b, &f, 3));
+    status = bm_loader_next(l, &b, NULL);
+done:
+    bm_batch_finish(&b);
+    bm_loader_destroy(l);
+    bm_data_close(d);
+    return status;
+}
+
+START_TEST(every_failing_allocation_is_survived)
+{
+    int which = _i;
+    test_fail_allocations(write_and_read, &which);
+    ck_assert_int_eq(test_count_names(test_folder(), ".fail.h5.tmp"), 0);
+}
+END_TEST
+
+/* A full disk at any call leaves the file that was there. */
+START_TEST(a_full_disk_leaves_the_old_file)
+{
+    const bm_samples_opts old = form(TABLE), o = form(IDS);
+    const char *path = test_path("full.h5");
+    bm_content_id due;
+    char tidy[4300];
+    snprintf(tidy, sizeof tidy, "rm -f '%s'/.full.h5.tmp*", test_folder());
+    ck_assert_int_eq(system(tidy), 0);
+    test_ok(make_file(&due, path, &old, 0));
+    for (int n = 1;; n++) {
+        const int64_t live = bm_mem_get_stats().live;
+        bm_store *s = NULL;
+        test_sys_arm(n, SYS_FAIL, ENOSPC, 0);
+        const bm_status status = make_file(NULL, path, &o, 0);
+        const char *hit = test_sys_hit();
+        test_sys_arm(0, SYS_PASS, 0, 0);
+        ck_assert_int_eq(bm_mem_get_stats().live, live);
+        if (!hit) {
+            test_ok(status);
+            ck_assert_int_gt(n, 20);
+            break;
+        }
+        const int left = test_count_names(test_folder(), ".full.h5.tmp");
+        ck_assert_msg(left == !strcmp(hit, "unlink"), "%s %d: %d temporary files are left", hit, n, left);
+        if (left) ck_assert_int_eq(system(tidy), 0);
+        if (status) ck_assert_msg(status == BM_ERR_NO_SPACE, "%s %d: %s", hit, n, bm_error_text(status));
+        test_ok(bm_store_open(&s, path));
+        if (strcmp(hit, "fsync of the folder")) ck_assert_int_eq(bm_content_id_equal(bm_store_content_id(s), &due), status != BM_OK);
+        bm_store_close(s);
+        test_ok(make_file(NULL, path, &old, 0));
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("io/store/samples");
+    TCase *t = tcase_create("samples");
+    tcase_add_loop_test(t, samples_come_back_with_a_part_that_was_named, 0, FORMS);
+    tcase_add_loop_test(t, a_part_is_drawn_by_number_and_seed_alone, 0, FORMS);
+    tcase_add_test(t, images_are_normalised_by_their_training_part);
+    tcase_add_test(t, description_and_encoding_are_kept);
+    tcase_add_loop_test(t, forms_that_there_are_not_are_refused, 0, BAD_FORMS);
+    tcase_add_test(t, what_is_no_sample_is_told_by_its_number);
+    tcase_add_test(t, files_of_another_schema_are_refused);
+    tcase_add_test(t, numbers_out_of_range_are_found_where_they_lie);
+    tcase_add_test(t, images_are_flipped_and_moved_by_sample_and_epoch_alone);
+    tcase_add_test(t, an_image_may_be_moved_out_of_sight);
+    tcase_add_loop_test(t, batches_are_those_of_the_contract_over_epoch_ends, 0, FORMS);
+    tcase_add_loop_test(t, one_pass_ends_with_a_short_batch, 0, FORMS);
+    tcase_add_test(t, a_cursor_goes_on_with_the_same_views);
+    tcase_add_loop_test(t, every_failing_allocation_is_survived, 0, FORMS);
+    tcase_add_test(t, a_full_disk_leaves_the_old_file);
+    suite_add_tcase(suite, t);
+    return test_run(suite);
+}
