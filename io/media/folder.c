@@ -85,12 +85,12 @@ static bm_status visit(bm_folder *f, char *path, const char *name, int depth, in
     struct stat st;
     bm_status status = BM_OK;
     if (lstat(path, &st) != 0) status = bm_fail_errno(errno, path, "stat");
-    else if (S_ISDIR(st.st_mode) && depth == 0) {
+    else if (S_ISDIR(st.st_mode) && depth == 0 && !f->opts.texts) {
         status = add_class(f, name);
         if (!status) status = walk(f, path, depth + 1, f->n_classes - 1);
     } else if (S_ISDIR(st.st_mode)) status = walk(f, path, depth + 1, label);
     else if (!ends_as_asked(f, name)) status = BM_OK;
-    else if (depth == 0 && !f->opts.classes) status = bm_fail(BM_ERR_CONFIG, "%s: lies in no folder of a class", path);
+    else if (depth == 0 && !f->opts.classes && !f->opts.texts) status = bm_fail(BM_ERR_CONFIG, "%s: lies in no folder of a class", path);
     else return add_file(f, path, label, 0, 0);
     bm_free(path);
     return status;

@@ -31,7 +31,8 @@ typedef struct bm_folder_file {
 typedef struct bm_folder_opts {
     const char *const *endings; /* of the files that count, ".png" say, in either case, ended by NULL; of folders */
     const char *table;          /* which files, relative to the folder, are of which class; NULL: folders say so */
-    int texts;                  /* the table has texts for classes: there may be one only */
+    int texts;                  /* the table has texts for classes, of which there may be one only; without a table files are of
+                                 * none, wherever they lie */
     const char *const *classes; /* in their order; NULL: those that are met */
     int64_t n_classes;
 } bm_folder_opts;

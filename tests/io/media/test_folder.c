@@ -141,6 +141,11 @@ START_TEST(parts_and_texts_stand_in_tables)
     test_ok(bm_folder_open(&f, root, &bare));
     ck_assert_int_eq(bm_folder_has_parts(f), 0);
     bm_folder_close(f);
+    const bm_folder_opts none = {.endings = (const char *const[]){".wav", NULL}, .texts = 1};
+    test_ok(bm_folder_open(&f, root, &none));
+    ck_assert_int_eq(bm_folder_count(f), 3);
+    ck_assert_int_eq(bm_folder_at(f, 2)->label, -1);
+    bm_folder_close(f);
 }
 END_TEST
 
