@@ -10,6 +10,8 @@
 #include "io/text/utf8.h"
 #include "tools/out.h"
 
+enum { MOST_SKIPPED_SHOWN = 10 };
+
 bm_status bm_samples_about(char **out, char *const *sources, int n, const char *licence)
 {
     int bad = 0;
@@ -43,6 +45,35 @@ bm_status bm_samples_encoding_of(char **out, const char *path)
     bm_status status = !*text ? bm_fail(BM_ERR_REFUSED, "%s has no encoding", path) : *out ? BM_OK : BM_ERR_MEMORY;
     bm_data_close(d);
     return status;
+}
+
+bm_status bm_samples_like(json_t **out, const char *path, const char *kind)
+{
+    char *text;
+    json_error_t e;
+    *out = NULL;
+    BM_TRY(bm_samples_encoding_of(&text, path));
+    *out = json_loads(text, JSON_REJECT_DUPLICATES, &e);
+    bm_free(text);
+    const char *have = json_string_value(json_object_get(*out, "kind"));
+    if (have && !strcmp(have, kind)) return BM_OK;
+    json_decref(*out);
+    *out = NULL;
+    return bm_fail(BM_ERR_REFUSED, "%s was made of something else than %s", path, kind);
+}
+
+bm_status bm_skipped_take(bm_skipped *s, bm_status status)
+{
+    const int bad = status == BM_ERR_DAMAGED || status == BM_ERR_REFUSED || status == BM_ERR_UNSUPPORTED || status == BM_ERR_IO ||
+                    status == BM_ERR_NOT_FOUND || status == BM_ERR_CONFIG;
+    if (!s->skip || !bad) return status;
+    if (++s->count <= MOST_SKIPPED_SHOWN) bm_out_note("left out: %s", bm_error_text(status));
+    return BM_OK;
+}
+
+void bm_skipped_say(const bm_skipped *s)
+{
+    if (s->count) bm_out_note("%lld file%s left out", (long long)s->count, s->count == 1 ? " was" : "s were");
 }
 
 static void say(const char *path, const bm_data *d, int64_t train, int64_t val)

@@ -61,7 +61,8 @@ typedef struct bm_samples_opts {
     int lengths;
     double val_fraction;          /* [0, 1): a sample is drawn for the validation part by split_seed and its number alone */
     uint64_t split_seed;
-    const char *meta_json, *encoding_json; /* objects; NULL: {}, none. Of images the encoding gets mean and std */
+    const char *meta_json, *encoding_json; /* objects; NULL: {}, none. Of images the encoding gets mean and std, or
+                                              * says which they are */
     int replace;
 } bm_samples_opts;
 

@@ -184,6 +184,26 @@ static bm_status measure(bm_samples_writer *w)
     return BM_OK;
 }
 
+/* `n` numbers of the encoding's list `name`; 0 where it has none such. */
+static int given_floats(float *out, const json_t *encoding, const char *name, int64_t n)
+{
+    const json_t *list = json_object_get(encoding, name);
+    if ((int64_t)json_array_size(list) != n) return 0;
+    for (int64_t i = 0; i < n; i++) out[i] = (float)json_number_value(json_array_get(list, (size_t)i));
+    return 1;
+}
+
+/* What the encoding has, else what is measured. */
+static bm_status normalisation(bm_samples_writer *w)
+{
+    json_t *j = NULL;
+    const int64_t n = w->opts.input_shape.dim[0];
+    if (w->opts.encoding_json) BM_TRY(bm_fail_prefix(bm_json_parse(&j, w->opts.encoding_json, "the encoding"), "%s", w->path));
+    const int given = given_floats(w->mean, j, "mean", n) && given_floats(w->std, j, "std", n);
+    json_decref(j);
+    return given ? BM_OK : measure(w);
+}
+
 static int set_floats(json_t *object, const char *name, const float *x, int64_t n)
 {
     json_t *list = json_array();
@@ -196,7 +216,7 @@ static bm_status describe_images(bm_samples_writer *w)
 {
     bm_writer *out = w->writer;
     const bm_shape channels = BM_SHAPE(w->opts.input_shape.dim[0]);
-    BM_TRY(measure(w));
+    BM_TRY(normalisation(w));
     BM_TRY(bm_writer_attr_text(out, "/images", "layout", "NCHW"));
     BM_TRY(bm_writer_attr(out, "/images", "mean", BM_F32, &channels, w->mean));
     return bm_writer_attr(out, "/images", "std", BM_F32, &channels, w->std);

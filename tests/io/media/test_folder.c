@@ -13,7 +13,8 @@
 #include "tests/lib/packed.h"
 #include "tests/lib/test.h"
 
-static const char *const pictures[] = {".png", ".jpg", NULL};
+static const char *const endings[] = {".png", ".jpg", NULL};
+static const bm_folder_opts pictures = {.endings = endings};
 
 /* A fresh folder with these files (and folders, which end in /); its path. */
 static const char *make(const char *name, const char *const *files)
@@ -58,7 +59,7 @@ START_TEST(a_folder_is_a_class)
     const char *root = make("animals", files);
     bm_folder *f;
     ck_assert_int_eq(symlink("../dog", test_path("animals/cat/loop")), 0);
-    test_ok(bm_folder_open(&f, root, pictures));
+    test_ok(bm_folder_open(&f, root, &pictures));
     check(f, root, "cat: cat/10.jpg cat/9.jpg | dog: dog/a.PNG dog/b.png dog/deep/er/c.jpg");
     bm_folder_close(f);
 }
@@ -80,7 +81,7 @@ static const struct {
 START_TEST(what_is_no_class_is_named)
 {
     bm_folder *f;
-    test_fails(bm_folder_open(&f, make("bad", bad[_i].files), pictures), BM_ERR_CONFIG, bad[_i].words);
+    test_fails(bm_folder_open(&f, make("bad", bad[_i].files), &pictures), BM_ERR_CONFIG, bad[_i].words);
     ck_assert_ptr_null(f);
 }
 END_TEST
@@ -88,7 +89,7 @@ END_TEST
 START_TEST(what_is_no_folder_is_named)
 {
     bm_folder *f;
-    test_fails(bm_folder_open(&f, test_path("nowhere"), pictures), BM_ERR_NOT_FOUND, "nowhere: open the folder");
+    test_fails(bm_folder_open(&f, test_path("nowhere"), &pictures), BM_ERR_NOT_FOUND, "nowhere: open the folder");
 }
 END_TEST
 
@@ -105,6 +106,8 @@ static const struct {
     {"file,word\nw/2.wav,yes\n,no\n", NULL, "t.csv:3: no file"},
     {"file,word\nw/2.wav,yes\nw/1.wav,no\nw/2.wav,no\n", NULL, "stands in line 2 already"},
     {"file,word\nw/2.wav,yes\nw/1.wav,yes\n", NULL, "one class only, \"yes\""},
+    {"label,part,file\nyes,train,w/2.wav\nno,train,w/1.wav\n", "no: w/1.wav | yes: w/2.wav", NULL},
+    {"file,label,part\nw/2.wav,yes,val\nw/1.wav,no,test\n", NULL, "t.csv:3: part \"test\": there is train and val"},
     {"file\nw/2.wav\n", NULL, "needs two columns"},
     {"", NULL, "needs two columns"},
 };
@@ -112,21 +115,62 @@ static const struct {
 START_TEST(a_table_says_what_is_what)
 {
     const char *root = make("words", words), *table = text_file("t.csv", tables[_i].table);
+    const bm_folder_opts opts = {.table = table};
     bm_folder *f;
     if (tables[_i].wrong) {
-        test_fails(bm_folder_open_table(&f, root, table), BM_ERR_CONFIG, tables[_i].wrong);
+        test_fails(bm_folder_open(&f, root, &opts), BM_ERR_CONFIG, tables[_i].wrong);
         return;
     }
-    test_ok(bm_folder_open_table(&f, root, table));
+    test_ok(bm_folder_open(&f, root, &opts));
     check(f, root, tables[_i].expected);
     bm_folder_close(f);
+}
+END_TEST
+
+START_TEST(parts_and_texts_stand_in_tables)
+{
+    const char *root = make("words", words), *table = text_file("t.csv", "file,text,part\nw/1.wav,so,train\nw/3.wav,so,val\n");
+    const bm_folder_opts opts = {.table = table, .texts = 1}, bare = {.table = text_file("u.csv", "w/1.wav,so\n"), .texts = 1};
+    bm_folder *f;
+    test_ok(bm_folder_open(&f, root, &opts));
+    check(f, root, "so: w/1.wav w/3.wav");
+    ck_assert_int_eq(bm_folder_has_parts(f), 1);
+    ck_assert_int_eq(bm_folder_at(f, 0)->validation, 0);
+    ck_assert_int_eq(bm_folder_at(f, 1)->validation, 1);
+    bm_folder_close(f);
+    test_ok(bm_folder_open(&f, root, &bare));
+    ck_assert_int_eq(bm_folder_has_parts(f), 0);
+    bm_folder_close(f);
+    const bm_folder_opts none = {.endings = (const char *const[]){".wav", NULL}, .texts = 1};
+    test_ok(bm_folder_open(&f, root, &none));
+    ck_assert_int_eq(bm_folder_count(f), 3);
+    ck_assert_int_eq(bm_folder_at(f, 2)->label, -1);
+    bm_folder_close(f);
+}
+END_TEST
+
+/* Given classes: their order stands, files may be of none and classes without files, and others are named. */
+START_TEST(classes_may_be_given)
+{
+    static const char *const files[] = {"dog/a.png", "new.png", NULL}, *const given[] = {"dog", "cat", "ant"};
+    const bm_folder_opts opts = {.endings = endings, .classes = given, .n_classes = 3}, fewer = {.endings = endings, .classes = given + 1, .n_classes = 2};
+    const char *root = make("given", files);
+    bm_folder *f;
+    test_ok(bm_folder_open(&f, root, &opts));
+    ck_assert_int_eq(bm_folder_classes(f), 3);
+    ck_assert_str_eq(bm_folder_class_at(f, 2), "ant");
+    ck_assert_int_eq(bm_folder_count(f), 2);
+    ck_assert_int_eq(bm_folder_at(f, 0)->label, -1);
+    ck_assert_int_eq(bm_folder_at(f, 1)->label, 0);
+    bm_folder_close(f);
+    test_fails(bm_folder_open(&f, root, &fewer), BM_ERR_CONFIG, "\"dog\" is none of the 2 classes");
 }
 END_TEST
 
 static bm_status open_folder(void *path)
 {
     bm_folder *f;
-    bm_status status = bm_folder_open(&f, path, pictures);
+    bm_status status = bm_folder_open(&f, path, &pictures);
     bm_folder_close(f);
     return status;
 }
@@ -134,7 +178,8 @@ static bm_status open_folder(void *path)
 static bm_status open_table(void *path)
 {
     bm_folder *f;
-    bm_status status = bm_folder_open_table(&f, path, test_path("t.csv"));
+    const bm_folder_opts opts = {.table = test_path("t.csv"), .classes = (const char *const[]){"no", "yes"}, .n_classes = 2};
+    bm_status status = bm_folder_open(&f, path, &opts);
     bm_folder_close(f);
     return status;
 }
@@ -156,6 +201,8 @@ int main(void)
     tcase_add_loop_test(t, what_is_no_class_is_named, 0, sizeof bad / sizeof *bad);
     tcase_add_test(t, what_is_no_folder_is_named);
     tcase_add_loop_test(t, a_table_says_what_is_what, 0, sizeof tables / sizeof *tables);
+    tcase_add_test(t, parts_and_texts_stand_in_tables);
+    tcase_add_test(t, classes_may_be_given);
     tcase_add_test(t, failing_memory_is_reported_and_nothing_leaks);
     suite_add_tcase(s, t);
     return test_run(s);
