@@ -69,11 +69,13 @@ FN void put_zeros(__local float *to, long n)
     for (; i < n; i++) to[i] = 0.0f;
 }
 
-/* Image rows [top, top + lines) of x, one image, Wp pixels from `left` on, and COLS floats that vectors may run over. */
-FN void fill_strip(__local float *strip, __global const stored *x, long H, long W, long C, long top, long left, long lines, long Wp)
+/* Every `every`-th of the image rows [top, top + lines) of x, one image, Wp pixels from `left` on, and COLS floats that vectors may
+ * run over. */
+FN void fill_strip(__local float *strip, __global const stored *x, long H, long W, long C, long top, long left, long lines, long Wp,
+                   long every)
 {
     const long from = clamp(-left, 0l, Wp), to = clamp(W - left, from, Wp), n = (to - from) * C;
-    for (long y = 0; y < lines; y++, strip += Wp * C) {
+    for (long y = 0; y < lines; y += every, strip += every * Wp * C) {
         const long h = top + y;
         if (h < 0 || h >= H) {
             put_zeros(strip, Wp * C);
@@ -89,6 +91,9 @@ FN void fill_strip(__local float *strip, __global const stored *x, long H, long 
     }
     put_zeros(strip, COLS);
 }
+
+/* With one tap the rows between the positions are not looked at. */
+#define EVERY (kh == 1 ? sh : 1)
 
 /* Where a tile goes: rows of N outputs. */
 typedef struct target {
@@ -114,10 +119,13 @@ FN void finish(const target *t, VEC v, size_t at, long n, long cols)
     }
 }
 
-/* The windows at ROWS places of the strip times a panel; `two`: all COLS of it, else half. */
+/* The windows at ROWS places of the strip, with `few` at FEW of them, times a panel; `two`: all COLS of it, else half. */
+#define FEW 4
+#define ROW_IS_THERE(i) ((i) < FEW || !few)
 FN __attribute__((always_inline)) void multiply(const target *t, __local const float *strip, const long *from,
                                                 __global const float *panel, long lines, long step, long runs, long run_step,
-                                                long length, long count, long n, long cols, const int two)
+                                                long length, long count, long n, long cols, const int two,
+                                                const int few)
 {
 #define ZERO(i) VEC lo##i = (VEC)(0.0f), hi##i = (VEC)(0.0f);
     EACH_ROW(ZERO)
@@ -129,7 +137,7 @@ FN __attribute__((always_inline)) void multiply(const target *t, __local const f
             for (long k = 0; k < length; k++, panel += COLS) {
                 const VEC b0 = VLOAD(0, panel), b1 = two ? VLOAD(1, panel) : b0;
 #define STEP(i)                                                                                                        \
-    {                                                                                                                  \
+    if (ROW_IS_THERE(i)) {                                                                                                                  \
         const VEC x = (VEC)(a##i[k]);                                                                                  \
         lo##i = FMA(x, b0, lo##i);                                                                                     \
         if (two) hi##i = FMA(x, b1, hi##i);                                                                            \
@@ -138,7 +146,7 @@ FN __attribute__((always_inline)) void multiply(const target *t, __local const f
             }
         }
 #define FINISH(i)                                                                                                      \
-    if (i < count) {                                                                                                   \
+    if (ROW_IS_THERE(i) && i < count) {                                                                                                   \
         finish(t, lo##i, t->at[i], n, cols);                                                                           \
         if (two) finish(t, hi##i, t->at[i], n + WIDTH, cols - WIDTH);                                                  \
     }
@@ -155,7 +163,7 @@ __kernel void convolve(__global const stored *x, __global const float *panels, _
     t.y = y;
     t.pre = pre;
     t.bias = bias;
-    fill_strip(strip, x + b * H * W * C, H, W, C, row0 * sh - ph, -pw, (lines - 1) * sh + reach + 1, Wp);
+    fill_strip(strip, x + b * H * W * C, H, W, C, row0 * sh - ph, -pw, (lines - 1) * sh + reach + 1, Wp, EVERY);
     for (long n = 0; n < N; n += COLS) {
         __global const float *const panel = panels + n * kh * kw * C;
         long i = 0, j = 0; /* the next place */
@@ -167,10 +175,13 @@ __kernel void convolve(__global const stored *x, __global const float *panels, _
                 if (p + q + 1 >= places) continue;
                 if (++j == Wo) j = 0, i++;
             }
-            if (N - n > WIDTH)
-                multiply(&t, strip, from, panel, kh, dh * Wp * C, RUNS, dw * C, length, places - p, n, N - n, 1);
-            else
-                multiply(&t, strip, from, panel, kh, dh * Wp * C, RUNS, dw * C, length, places - p, n, N - n, 0);
+#define MULTIPLY(two, few)                                                                                             \
+    multiply(&t, strip, from, panel, kh, dh * Wp * C, RUNS, dw * C, length, places - p, n, N - n, two, few)
+            const int two = N - n > WIDTH, few = places - p <= FEW;
+            if (two && !few) MULTIPLY(1, 0);
+            else if (two) MULTIPLY(1, 1);
+            else if (!few) MULTIPLY(0, 0);
+            else MULTIPLY(0, 1);
         }
     }
 }
@@ -221,7 +232,7 @@ __kernel void convolve_weights(__global const stored *dy, __global const stored 
     int add = 0;
     for (long u = get_group_id(0); u < B * strips; u += get_num_groups(0), add = 1) {
         const long b = u / strips, row0 = u % strips * rows, lines = min(rows, Ho - row0);
-        fill_strip(strip, x + b * H * W * C, H, W, C, row0 * sh - ph, -pw, (lines - 1) * sh + (kh - 1) * dh + 1, Wp);
+        fill_strip(strip, x + b * H * W * C, H, W, C, row0 * sh - ph, -pw, (lines - 1) * sh + (kh - 1) * dh + 1, Wp, EVERY);
         for (long n = 0; n < N; n += ROWS)
             for (long r = 0; r < kh; r++)
                 for (long s = 0; s < RUNS; s++)
