@@ -69,11 +69,13 @@ FN void put_zeros(__local float *to, long n)
     for (; i < n; i++) to[i] = 0.0f;
 }
 
-/* Image rows [top, top + lines) of x, one image, Wp pixels from `left` on, and COLS floats that vectors may run over. */
-FN void fill_strip(__local float *strip, __global const stored *x, long H, long W, long C, long top, long left, long lines, long Wp)
+/* Every `every`-th of the image rows [top, top + lines) of x, one image, Wp pixels from `left` on, and COLS floats that vectors may
+ * run over. */
+FN void fill_strip(__local float *strip, __global const stored *x, long H, long W, long C, long top, long left, long lines, long Wp,
+                   long every)
 {
     const long from = clamp(-left, 0l, Wp), to = clamp(W - left, from, Wp), n = (to - from) * C;
-    for (long y = 0; y < lines; y++, strip += Wp * C) {
+    for (long y = 0; y < lines; y += every, strip += every * Wp * C) {
         const long h = top + y;
         if (h < 0 || h >= H) {
             put_zeros(strip, Wp * C);
@@ -89,6 +91,9 @@ FN void fill_strip(__local float *strip, __global const stored *x, long H, long 
     }
     put_zeros(strip, COLS);
 }
+
+/* With one tap the rows between the positions are not looked at. */
+#define EVERY (kh == 1 ? sh : 1)
 
 /* Where a tile goes: rows of N outputs. */
 typedef struct target {
@@ -114,22 +119,40 @@ FN void finish(const target *t, VEC v, size_t at, long n, long cols)
     }
 }
 
-/* The windows at ROWS places of the strip times a panel; `two`: all COLS of it, else half. */
-FN __attribute__((always_inline)) void multiply(const target *t, __local const float *strip, const long *from,
-                                                __global const float *panel, long lines, long step, long runs, long run_step,
-                                                long length, long count, long n, long cols, const int two)
+/* Where the elements of a window lie in a strip: `lines` times `runs` runs of `length`. */
+typedef struct window {
+    long lines, line_step, runs, run_step, length;
+} window;
+
+FN window window_of(long kh, long kw, long dh, long dw, long C, long Wp)
+{
+    window w;
+    w.lines = kh;
+    w.line_step = dh * Wp * C;
+    w.runs = RUNS;
+    w.run_step = dw * C;
+    w.length = RUN_LENGTH;
+    return w;
+}
+
+/* tile [ROWS, COLS] = the windows at ROWS places of the strip, with `few` at FEW of them, times a panel; `two`: all COLS of it, else
+ * half. */
+#define FEW 4
+#define ROW_IS_THERE(i) ((i) < FEW || !few)
+FN __attribute__((always_inline)) void multiply(float *tile, __local const float *strip, const long *from, __global const float *panel,
+                                                const window *w, const int two, const int few)
 {
 #define ZERO(i) VEC lo##i = (VEC)(0.0f), hi##i = (VEC)(0.0f);
     EACH_ROW(ZERO)
-    for (long r = 0; r < lines; r++)
-        for (long s = 0; s < runs; s++) {
-            __local const float *const run = strip + r * step + s * run_step;
+    for (long r = 0; r < w->lines; r++)
+        for (long s = 0; s < w->runs; s++) {
+            __local const float *const run = strip + r * w->line_step + s * w->run_step;
 #define RUN(i) __local const float *const a##i = run + from[i];
             EACH_ROW(RUN)
-            for (long k = 0; k < length; k++, panel += COLS) {
+            for (long k = 0; k < w->length; k++, panel += COLS) {
                 const VEC b0 = VLOAD(0, panel), b1 = two ? VLOAD(1, panel) : b0;
 #define STEP(i)                                                                                                        \
-    {                                                                                                                  \
+    if (ROW_IS_THERE(i)) {                                                                                             \
         const VEC x = (VEC)(a##i[k]);                                                                                  \
         lo##i = FMA(x, b0, lo##i);                                                                                     \
         if (two) hi##i = FMA(x, b1, hi##i);                                                                            \
@@ -137,12 +160,10 @@ FN __attribute__((always_inline)) void multiply(const target *t, __local const f
                 EACH_ROW(STEP)
             }
         }
-#define FINISH(i)                                                                                                      \
-    if (i < count) {                                                                                                   \
-        finish(t, lo##i, t->at[i], n, cols);                                                                           \
-        if (two) finish(t, hi##i, t->at[i], n + WIDTH, cols - WIDTH);                                                  \
-    }
-    EACH_ROW(FINISH)
+#define KEEP(i)                                                                                                        \
+    VSTORE(lo##i, 2 * i, tile);                                                                                        \
+    VSTORE(hi##i, 2 * i + 1, tile);
+    EACH_ROW(KEEP)
 }
 
 __kernel void convolve(__global const stored *x, __global const float *panels, __global const stored *bias, __global stored *y,
@@ -150,12 +171,14 @@ __kernel void convolve(__global const stored *x, __global const float *panels, _
                        const long th, const long tw)
 {
     const long row0 = (long)get_group_id(0) * rows, lines = min(rows, Ho - row0), b = get_group_id(1);
-    const long reach = kh > 0 ? (kh - 1) * dh : 0, length = RUN_LENGTH, places = lines * Wo;
+    const long reach = kh > 0 ? (kh - 1) * dh : 0, places = lines * Wo;
+    const window w = window_of(kh, kw, dh, dw, C, Wp);
+    float tile[ROWS * COLS];
     target t;
     t.y = y;
     t.pre = pre;
     t.bias = bias;
-    fill_strip(strip, x + b * H * W * C, H, W, C, row0 * sh - ph, -pw, (lines - 1) * sh + reach + 1, Wp);
+    fill_strip(strip, x + b * H * W * C, H, W, C, row0 * sh - ph, -pw, (lines - 1) * sh + reach + 1, Wp, EVERY);
     for (long n = 0; n < N; n += COLS) {
         __global const float *const panel = panels + n * kh * kw * C;
         long i = 0, j = 0; /* the next place */
@@ -167,25 +190,32 @@ __kernel void convolve(__global const stored *x, __global const float *panels, _
                 if (p + q + 1 >= places) continue;
                 if (++j == Wo) j = 0, i++;
             }
-            if (N - n > WIDTH)
-                multiply(&t, strip, from, panel, kh, dh * Wp * C, RUNS, dw * C, length, places - p, n, N - n, 1);
-            else
-                multiply(&t, strip, from, panel, kh, dh * Wp * C, RUNS, dw * C, length, places - p, n, N - n, 0);
+            const int two = N - n > WIDTH, few = places - p <= FEW;
+            if (two && !few) multiply(tile, strip, from, panel, &w, 1, 0);
+            else if (two) multiply(tile, strip, from, panel, &w, 1, 1);
+            else if (!few) multiply(tile, strip, from, panel, &w, 0, 0);
+            else multiply(tile, strip, from, panel, &w, 0, 1);
+            for (long q = 0; q < min(places - p, (long)ROWS); q++)
+                for (long k = 0; k < min(N - n, (long)COLS); k += WIDTH)
+                    finish(&t, VLOAD(0, tile + q * COLS + k), t.at[q], n + k, N - n - k);
         }
     }
 }
 
-/* The sums of ROWS outputs n and COLS elements of a run over the positions of a strip: into `to`, rows ld apart, added with `add`. */
-FN __attribute__((always_inline)) void gather(__global float *to, long ld, __global const stored *dy, __local const float *strip,
-                                              long N, long lines, long Wo, long line_step, long step, long outs, long cols, int add,
-                                              const int full, const int two)
+/* Positions of a strip, and how far apart their windows lie in it. */
+typedef struct positions {
+    long lines, line_step, columns, step;
+} positions;
+
+/* tile [ROWS, COLS] = the sums over the positions of dy, rows of N, times the strip there; `full`: ROWS columns of dy, else `outs`;
+ * `two`: all COLS elements of the strip, else half. */
+FN __attribute__((always_inline)) void gather(float *tile, __global const stored *dy, long N, long outs, __local const float *strip,
+                                              const positions *p, const int full, const int two)
 {
-#define OLD(i)                                                                                                         \
-    VEC lo##i = (VEC)(0.0f), hi##i = (VEC)(0.0f);
-    EACH_ROW(OLD)
-    for (long r = 0; r < lines; r++) {
-        __local const float *x = strip + r * line_step;
-        for (long j = 0; j < Wo; j++, x += step, dy += N) {
+    EACH_ROW(ZERO)
+    for (long r = 0; r < p->lines; r++) {
+        __local const float *x = strip + r * p->line_step;
+        for (long j = 0; j < p->columns; j++, x += p->step, dy += N) {
             const VEC b0 = VLOAD(0, x), b1 = two ? VLOAD(1, x) : b0;
 #define GATHER(i)                                                                                                      \
     {                                                                                                                  \
@@ -196,45 +226,51 @@ FN __attribute__((always_inline)) void gather(__global float *to, long ld, __glo
             EACH_ROW(GATHER)
         }
     }
-    float lanes[COLS];
-#define KEEP_HALF(v, first)                                                                                            \
-    if (cols >= first + WIDTH) {                                                                                       \
-        VSTORE(add ? v + VLOAD(0, row + first) : v, 0, row + first);                                                   \
-    } else {                                                                                                           \
-        VSTORE(v, 0, lanes);                                                                                           \
-        for (long k = first; k < cols; k++) row[k] = add ? row[k] + lanes[k - first] : lanes[k - first];               \
-    }
-#define KEEP(i)                                                                                                        \
-    if (i < outs) {                                                                                                    \
-        __global float *const row = to + i * ld;                                                                       \
-        KEEP_HALF(lo##i, 0)                                                                                            \
-        if (two) { KEEP_HALF(hi##i, WIDTH) }                                                                             \
-    }
     EACH_ROW(KEEP)
+}
+
+/* The first `outs` rows and `cols` columns of the tile into `to`, rows ld apart; `add`: to what is there. */
+FN void put_tile(__global float *to, long ld, const float *tile, long outs, long cols, int add)
+{
+    for (long i = 0; i < outs; i++, to += ld, tile += COLS) {
+        long k = 0;
+        for (; k + WIDTH <= cols; k += WIDTH) {
+            const VEC v = VLOAD(0, tile + k);
+            VSTORE(add ? v + VLOAD(0, to + k) : v, 0, to + k);
+        }
+        for (; k < cols; k++) to[k] = add ? to[k] + tile[k] : tile[k];
+    }
 }
 
 __kernel void convolve_weights(__global const stored *dy, __global const stored *x, __global float *part, __local float *strip, WALK,
                                const long B)
 {
-    const long strips = (Ho + rows - 1) / rows, length = RUN_LENGTH, window = kh * kw * C;
-    part += get_group_id(0) * N * window;
+    const long strips = (Ho + rows - 1) / rows, elements = kh * kw * C;
+    const window w = window_of(kh, kw, dh, dw, C, Wp);
+    float tile[ROWS * COLS];
+    part += get_group_id(0) * N * elements;
     int add = 0;
     for (long u = get_group_id(0); u < B * strips; u += get_num_groups(0), add = 1) {
         const long b = u / strips, row0 = u % strips * rows, lines = min(rows, Ho - row0);
-        fill_strip(strip, x + b * H * W * C, H, W, C, row0 * sh - ph, -pw, (lines - 1) * sh + (kh - 1) * dh + 1, Wp);
+        fill_strip(strip, x + b * H * W * C, H, W, C, row0 * sh - ph, -pw, (lines - 1) * sh + (kh - 1) * dh + 1, Wp, EVERY);
+        positions p;
+        p.lines = lines;
+        p.line_step = sh * Wp * C;
+        p.columns = Wo;
+        p.step = sw * C;
         for (long n = 0; n < N; n += ROWS)
             for (long r = 0; r < kh; r++)
-                for (long s = 0; s < RUNS; s++)
-                    for (long k = 0; k < length; k += COLS) {
-                        __global float *const to = part + n * window + (r * kw + s) * C + k;
+                for (long s = 0; s < w.runs; s++)
+                    for (long k = 0; k < w.length; k += COLS) {
                         __global const stored *const d = dy + (b * Ho + row0) * Wo * N + n;
-                        __local const float *const from = strip + (r * dh * Wp + s * dw) * C + k;
-#define GATHER_WITH(full, two)                                                                                         \
-    gather(to, window, d, from, N, lines, Wo, sh * Wp * C, sw * C, N - n, length - k, add, full, two)
-                        if (N - n >= ROWS && length - k > WIDTH) GATHER_WITH(1, 1);
-                        else if (N - n >= ROWS) GATHER_WITH(1, 0);
-                        else if (length - k > WIDTH) GATHER_WITH(0, 1);
-                        else GATHER_WITH(0, 0);
+                        __local const float *const from = strip + r * w.line_step + s * w.run_step + k;
+                        const long outs = min(N - n, (long)ROWS), cols = min(w.length - k, (long)COLS);
+                        const int full = outs == ROWS, two = cols > WIDTH;
+                        if (full && two) gather(tile, d, N, outs, from, &p, 1, 1);
+                        else if (full) gather(tile, d, N, outs, from, &p, 1, 0);
+                        else if (two) gather(tile, d, N, outs, from, &p, 0, 1);
+                        else gather(tile, d, N, outs, from, &p, 0, 0);
+                        put_tile(part + n * elements + (r * kw + s) * C + k, elements, tile, outs, cols, add);
                     }
     }
 }

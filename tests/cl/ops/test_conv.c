@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cl/ops/ops.h"
+#include "core/graph/bank.h"
 #include "tests/lib/optest.h"
 #include "tests/lib/test.h"
 
@@ -149,6 +150,57 @@ START_TEST(weights_may_have_a_type_of_their_own)
 }
 END_TEST
 
+/* dw and db of w [6, k, k, 5] and b, read as they are or as copies in type t; all numbers are sixteenths, exact in every type. */
+static void gradients_by_copies(float *dw, float *db, bm_engine *e, bm_dtype t, int64_t k)
+{
+    bm_graph *g = NULL;
+    bm_plan *p = NULL;
+    bm_layout *layout = NULL;
+    bm_bank *banks[3] = {NULL};
+    static const bm_place places[] = {BM_PLACE_WEIGHT, BM_PLACE_GRAD, BM_PLACE_HALF};
+    bm_graph_opts opts = bm_graph_opts_with_ops();
+    test_ok(bm_graph_create(&g, &opts));
+    bm_value *w = bm_graph_param(g, "w", BM_F32, BM_SHAPE(6, k, k, 5), 0), *b = bm_graph_param(g, "b", BM_F32, BM_SHAPE(6), 1);
+    bm_value *x = bm_graph_input(g, "x", t, BM_SHAPE(2, 5, 5, 5)), *d = bm_graph_input(g, "d", t, BM_SHAPE(2, 6 - k, 6 - k, 6));
+    bm_value *y = t == BM_F32 ? bm_conv2d(g, x, w, b, BM_ACT_NONE, NULL)
+                              : bm_conv2d(g, x, bm_graph_half(g, w, t), bm_graph_half(g, b, t), BM_ACT_NONE, NULL);
+    test_ok(bm_graph_gradients(g, bm_sum(g, bm_mul(g, y, d))));
+    test_ok(bm_layout_create(&layout, g, BM_PLACE_WEIGHT, bm_engine_limits(e)));
+    for (int i = 0; i < 3; i++) test_ok(bm_bank_create(&banks[i], e, layout, places[i]));
+    test_ok(bm_plan_create(&p, e, g, &(bm_plan_opts){.banks = banks, .n_banks = 3}));
+    bm_value *const in[] = {x, d};
+    for (int i = 0; i < 2; i++) {
+        float wide[2 * 5 * 5 * 6], stored[2 * 5 * 5 * 6];
+        const int64_t n = bm_shape_elements(bm_value_shape(in[i]));
+        for (int64_t j = 0; j < n; j++) wide[j] = (float)((j * 29 + i * 11) % 63 - 31) / 16;
+        test_ok(bm_convert_floats(stored, t, wide, BM_F32, (size_t)n));
+        test_ok(bm_plan_write(p, in[i], stored));
+    }
+    test_ok(bm_plan_run(p));
+    test_ok(bm_bank_read(banks[1], bm_layout_find(layout, "w"), 0, dw, 4 * 6 * k * k * 5));
+    test_ok(bm_bank_read(banks[1], bm_layout_find(layout, "b"), 0, db, 4 * 6));
+    bm_plan_destroy(p);
+    for (int i = 0; i < 3; i++) bm_bank_destroy(banks[i]);
+    bm_layout_destroy(layout);
+    bm_graph_destroy(g);
+}
+
+START_TEST(gradients_of_copies_are_those_of_the_parameters)
+{
+    static const bm_dtype halves[] = {BM_F16, BM_BF16};
+    EACH_FORM(form)
+    for (int64_t k = 1; k <= 3; k += 2) {
+        float want[2][6 * 9 * 5] = {{0}}, got[2][6 * 9 * 5] = {{0}};
+        gradients_by_copies(want[0], want[1], optest_engine((bm_form)form), BM_F32, k);
+        ck_assert_float_ne(want[0][0], 0);
+        for (int i = 0; i < 2; i++) {
+            gradients_by_copies(got[0], got[1], optest_engine((bm_form)form), halves[i], k);
+            ck_assert_mem_eq(got, want, sizeof want);
+        }
+    }
+}
+END_TEST
+
 typedef struct refusal {
     bm_shape x, w, b;
     bm_conv_opts o;
@@ -199,6 +251,7 @@ int main(void)
     Suite *s = suite_create("conv");
     TCase *c = optest_tcase(s, "conv");
     tcase_add_loop_test(c, a_convolution_and_its_gradients, 0, (int)(sizeof kinds / sizeof *kinds));
+    tcase_add_test(c, gradients_of_copies_are_those_of_the_parameters);
     tcase_add_test(c, weights_may_have_a_type_of_their_own);
     tcase_add_test(c, operands_that_do_not_fit_are_refused);
     return test_run(s);
