@@ -59,6 +59,7 @@
 #include "io/text/utf8.h"
 
 #include "models/config/config.h"
+#include "models/config/space.h"
 #include "models/convert/convert.h"
 #include "models/infer/generator.h"
 #include "models/infer/predict.h"

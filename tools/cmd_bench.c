@@ -231,6 +231,7 @@ static double share_of_read(const bench *b) { return b->generation.token_bytes /
 static json_t *generation_json(const bench *b)
 {
     const bm_generation *g = &b->generation;
+    if (!g->prompt) return json_null(); /* a model that writes nothing */
     return json_pack("{s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "weights", bm_dtype_name(b->weights), "prompt_tokens", (json_int_t)g->prompt,
                      "prompt_ms", g->prompt_s * 1e3, "prompt_gflops", g->prompt_flops / g->prompt_s / 1e9, "prompt_share_of_gemm",
                      share_of_gemm(b), "token_ms", g->token_s * 1e3, "token_gb_per_s", g->token_bytes / g->token_s / 1e9,
@@ -292,6 +293,7 @@ static bm_status print_table(const bench *b)
     printf("training step: %.1f ms, %.0f tokens/s, %.1f GFLOP/s; least possible here %.1f ms: %.0f %% of the limit\n", b->step_s * 1e3,
            (double)b->tokens / b->step_s, b->flops / b->step_s / 1e9, b->roofline_s * 1e3, 100 * b->roofline_s / b->step_s);
     const bm_generation *g = &b->generation;
+    if (!g->prompt) return b->by_op ? bm_op_times_print(&b->ops, b->step_s) : BM_OK; /* a model that writes nothing */
     printf("a prompt of %lld tokens: %.1f ms, %.1f GFLOP/s in matrices: %.0f %% of the best GEMM\n", (long long)g->prompt, g->prompt_s * 1e3,
            g->prompt_flops / g->prompt_s / 1e9, 100 * share_of_gemm(b));
     printf("a token after it: %.2f ms, %.1f GB/s of matrices in %s: %.0f %% of the read bandwidth\n", g->token_s * 1e3,
@@ -330,7 +332,7 @@ static int do_bench(const bench_args *a)
     b->weights = a->type;
     BM_GO(bm_config_create(&c, families, n));
     BM_GO(load_config(c, a));
-    BM_GO(bm_task_open(&b->task, c, 1));
+    BM_GO(bm_task_open(&b->task, c, !bm_path_exists(bm_config_string(c, "data.path"))));
     b->type = bm_learner_request(c).dtype;
     bm_session_opts so = {.device = a->device, .config = bm_config_string(c, "device"), .profile = a->ops};
     BM_GO(bm_session_open(&b->session, &so));

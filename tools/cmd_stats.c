@@ -7,7 +7,7 @@
 #include "core/base/mem.h"
 #include "tools/out.h"
 #include "tools/table.h"
-#include "tools/tensor.h"
+#include "tools/tensor_stats.h"
 #include "tools/view.h"
 
 static const char help[] =
@@ -29,70 +29,9 @@ static const char help[] =
     "\"rms\",\n"
     "                \"zeros\", \"nan\", \"inf\"}]}\n";
 
-enum { BINS = 20, BLOCK = 4096 };
+enum { BINS = 20 };
 
-typedef struct stats {
-    bm_dtype dtype;
-    int64_t count, finite, zeros, nans, infs;
-    double least, greatest, mean, m2; /* of the finite ones; m2: sum of squared distances from the mean */
-    int64_t bin[BINS];
-} stats;
-
-/* Adds a block: two passes inside it, then the merge of Chan, Golub and LeVeque, "Updating Formulae and a Pairwise
- * Algorithm for Computing Sample Variances" (1979), equation 2.1. */
-static void add_block(stats *s, const void *data, int64_t first, int64_t n)
-{
-    double value[BLOCK], sum = 0, m2 = 0;
-    int64_t k = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double x = bm_element_f64(data, s->dtype, first + i);
-        s->zeros += x == 0;
-        if (isnan(x))
-            s->nans++;
-        else if (isinf(x))
-            s->infs++;
-        else
-            value[k++] = x;
-    }
-    s->count += n;
-    if (!k) return;
-    double low = value[0], high = value[0];
-    for (int64_t i = 0; i < k; i++) {
-        sum += value[i];
-        if (value[i] < low) low = value[i];
-        if (value[i] > high) high = value[i];
-    }
-    double mean = sum / (double)k, d = mean - s->mean, all = (double)(s->finite + k);
-    for (int64_t i = 0; i < k; i++) m2 += (value[i] - mean) * (value[i] - mean);
-    if (!s->finite || low < s->least) s->least = low;
-    if (!s->finite || high > s->greatest) s->greatest = high;
-    s->m2 += m2 + d * d * (double)s->finite * (double)k / all;
-    s->mean += d * (double)k / all;
-    s->finite += k;
-}
-
-static bm_status take_values(void *user, const bm_entry *e, const void *data, int64_t first, int64_t count)
-{
-    (void)e;
-    (void)first;
-    for (int64_t at = 0; at < count; at += BLOCK) add_block(user, data, at, count - at < BLOCK ? count - at : BLOCK);
-    return BM_OK;
-}
-
-static bm_status take_bins(void *user, const bm_entry *e, const void *data, int64_t first, int64_t count)
-{
-    stats *s = user;
-    (void)e;
-    (void)first;
-    double width = (s->greatest - s->least) / BINS;
-    for (int64_t i = 0; i < count; i++) {
-        double x = bm_element_f64(data, s->dtype, i);
-        if (!isfinite(x)) continue;
-        int b = width > 0 ? (int)((x - s->least) / width) : 0;
-        s->bin[b < 0 ? 0 : b >= BINS ? BINS - 1 : b]++;
-    }
-    return BM_OK;
-}
+typedef bm_tensor_stats stats;
 
 static double deviation(const stats *s) { return s->finite ? sqrt(s->m2 / (double)s->finite) : (double)NAN; }
 static double root_mean_square(const stats *s)
@@ -150,13 +89,6 @@ static void print_histogram(const bm_entry *e, const stats *s)
     }
 }
 
-static bm_status measure(stats *s, const bm_store *store, const bm_entry *e, int histogram)
-{
-    *s = (stats){.dtype = e->dtype};
-    BM_TRY(bm_store_stream(store, e, NULL, take_values, s));
-    return histogram ? bm_store_stream(store, e, NULL, take_bins, s) : BM_OK;
-}
-
 static bm_status run_on(const bm_store *store, const bm_entry *const *list, int64_t n, json_t *tensors, int histogram)
 {
     static const char *const heads[] = {"tensor", ">count", ">min", ">max", ">mean", ">std",
@@ -167,7 +99,7 @@ static bm_status run_on(const bm_store *store, const bm_entry *const *list, int6
     bm_status status = bm_table_create(&t, heads);
     for (int64_t i = 0; i < n && !status; i++) {
         bm_out_progress(list[i]->path);
-        status = measure(s + i, store, list[i], histogram);
+        status = bm_tensor_measure(s + i, store, list[i], histogram ? BINS : 0);
         if (status) break;
         if (tensors)
             json_array_append_new(tensors, stats_json(list[i], s + i, histogram));

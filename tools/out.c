@@ -84,8 +84,7 @@ void bm_out_log(void *user, bm_log_level level, const char *line)
     else print_line(level == BM_LOG_WARN ? ": warning" : "", line, "");
 }
 
-/* The columns of the terminal but one, so that the cursor stays in the line. */
-static int line_columns(FILE *f)
+int bm_out_columns(FILE *f)
 {
     struct winsize w;
     return ioctl(fileno(f), TIOCGWINSZ, &w) == 0 && w.ws_col > 1 ? w.ws_col - 1 : 79;
@@ -100,7 +99,7 @@ void bm_out_progress(const char *line)
     bm_str_init(&s);
     bm_str_add_shown(&s, line, strlen(line));
     const char *text = bm_str_status(&s) ? "" : bm_str_text(&s);
-    int n = (int)strlen(text), columns = line_columns(stderr);
+    int n = (int)strlen(text), columns = bm_out_columns(stderr);
     if (n > columns)
         for (n = columns; n && ((unsigned char)text[n] & 0xc0) == 0x80;) n--; /* a line that wraps could not be taken away */
     fprintf(stderr, "%.*s", n, text);
@@ -125,8 +124,8 @@ static size_t fitting(const char *text, size_t room)
 void bm_out_field(const char *label, const char *text)
 {
     enum { LABEL = 11, INDENT = LABEL + 3, LEAST = 20 };
-    const int wraps = bm_out_is_terminal(stdout) && line_columns(stdout) >= INDENT + LEAST;
-    const size_t room = wraps ? (size_t)(line_columns(stdout) - INDENT) : SIZE_MAX;
+    const int wraps = bm_out_is_terminal(stdout) && bm_out_columns(stdout) >= INDENT + LEAST;
+    const size_t room = wraps ? (size_t)(bm_out_columns(stdout) - INDENT) : SIZE_MAX;
     printf("  %s%-*s%s ", bm_out_style(stdout, BM_DIM), LABEL, label, bm_out_style(stdout, BM_PLAIN));
     for (;;) {
         const size_t n = fitting(text, room);

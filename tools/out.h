@@ -44,6 +44,8 @@ int bm_out_finish(int code);
 /* Whether a stream is a terminal that can take away what it shows (TERM is not "dumb"); whether to colour it (a
  * terminal, and no NO_COLOR). */
 int bm_out_is_terminal(FILE *f);
+/* The columns of a terminal but one, so that the cursor stays in the line; of what is none, 79. */
+int bm_out_columns(FILE *f);
 typedef enum bm_style { BM_PLAIN, BM_BOLD, BM_DIM, BM_RED, BM_GREEN, BM_YELLOW } bm_style;
 /* The sequence that starts a style on this stream, "" where it is not to be coloured. */
 const char *bm_out_style(FILE *f, bm_style style);

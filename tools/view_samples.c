@@ -7,30 +7,21 @@
 #include "tools/out.h"
 #include "tools/view.h"
 
-#define PIECE 4096 /* targets read together */
 #define SHOWN 12   /* names in a line */
 
-static const bm_entry *targets_of(const bm_data *d)
-{
-    const bm_entry *e = bm_store_find(bm_data_store(d), "/images/label");
-    return e ? e : bm_store_find(bm_data_store(d), "/rows/targets");
-}
-
-/* How many targets there are of each class; NULL where they are numbers, or damaged. */
+/* How many targets there are of each class, in all parts; NULL where they are numbers, or damaged. */
 static int64_t *count_classes(const bm_data *d)
 {
-    int32_t piece[PIECE];
-    const bm_entry *e = targets_of(d);
-    const int64_t classes = bm_data_form(d, 0).classes, n = bm_shape_elements(&e->shape);
-    int64_t *counts = classes ? bm_calloc((size_t)classes, sizeof *counts) : NULL;
-    for (int64_t at = 0; counts && at < n; at += PIECE) {
-        const int64_t k = n - at < PIECE ? n - at : PIECE;
-        if (bm_store_read(bm_data_store(d), e, piece, at, k)) {
+    static const char *const parts[] = {"train", "val"};
+    const int64_t classes = bm_data_form(d, 0).classes;
+    int64_t *counts = classes ? bm_calloc(2 * (size_t)classes, sizeof *counts) : NULL;
+    for (int k = 0; counts && k < 2; k++) {
+        if (!bm_data_has_part(d, parts[k])) continue;
+        if (bm_data_class_counts(counts + classes, d, parts[k])) {
             bm_free(counts);
             return NULL;
         }
-        for (int64_t i = 0; i < k; i++)
-            if (piece[i] >= 0 && piece[i] < classes) counts[piece[i]]++;
+        for (int64_t i = 0; i < classes; i++) counts[i] += counts[classes + i];
     }
     return counts;
 }

@@ -105,3 +105,12 @@ int64_t bm_batch_counted(const bm_batch *b)
         for (int64_t i = 0; i < all; i++) n += !isnan(((const float *)b->target)[i]);
     return n;
 }
+
+double bm_batch_weight(const bm_batch *b, const float *weights)
+{
+    double sum = 0;
+    const int32_t *targets = b->target;
+    for (int64_t i = 0, n = b->size * bm_shape_elements(&b->form.target_shape); i < n; i++)
+        if (targets[i] >= 0) sum += (double)weights[targets[i]];
+    return sum;
+}

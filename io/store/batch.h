@@ -52,8 +52,9 @@ BM_API bm_batch bm_batch_rows(const bm_batch *b, int64_t first, int64_t rows);
 BM_API void bm_batch_copy(bm_batch *to, const bm_batch *from);
 /* Rows from `first` on do not count. */
 BM_API void bm_batch_void(bm_batch *b, int64_t first);
-/* How many targets count. */
+/* How many targets count; and the sum of what each counts for by its class, [classes]. */
 BM_API int64_t bm_batch_counted(const bm_batch *b);
+BM_API double bm_batch_weight(const bm_batch *b, const float *weights);
 
 #ifdef __cplusplus
 }

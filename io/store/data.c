@@ -1,5 +1,7 @@
 #include "io/store/data.h"
 
+#include <string.h>
+
 #include "core/base/mem.h"
 #include "io/store/data_priv.h"
 #include "io/store/h5_priv.h"
@@ -55,5 +57,26 @@ bm_status bm_data_part(int64_t *count, const bm_data *d, const char *part, int64
     *count = 0;
     BM_TRY(bm_part_find(&first, &n, bm_data_store(d), part, bm_data_count(d)));
     *count = !d->tokens ? n : n > 0 ? (n - 1) / window : 0;
+    return BM_OK;
+}
+
+#define PIECE 4096 /* targets read together */
+
+bm_status bm_data_class_counts(int64_t *counts, const bm_data *d, const char *part)
+{
+    int32_t piece[PIECE];
+    int64_t first, n;
+    const bm_sample_form f = bm_data_form(d, 1);
+    if (!f.classes) return bm_fail(BM_ERR_CONFIG, "%s: its targets are no classes", bm_store_path(bm_data_store(d)));
+    memset(counts, 0, (size_t)f.classes * sizeof *counts);
+    BM_TRY(bm_part_find(&first, &n, bm_data_store(d), part, bm_data_count(d)));
+    const int64_t each = d->tokens ? 1 : bm_shape_elements(&f.target_shape);
+    for (int64_t at = first * each, end = (first + n) * each; at < end;) {
+        const int64_t k = end - at < PIECE ? end - at : PIECE;
+        BM_TRY(d->tokens ? bm_tokens_read(d->tokens, piece, at, k) : bm_samples_read_targets(d->samples, piece, at, k));
+        for (int64_t i = 0; i < k; i++)
+            if (piece[i] >= 0) counts[piece[i]]++;
+        at += k;
+    }
     return BM_OK;
 }

@@ -26,6 +26,8 @@ BM_API bm_sample_form bm_data_form(const bm_data *d, int64_t window);
 /* How many samples a part has: BM_ERR_NOT_FOUND naming the parts there are. */
 BM_API bm_status bm_data_part(int64_t *count, const bm_data *d, const char *part, int64_t window);
 BM_API int bm_data_has_part(const bm_data *d, const char *part);
+/* How many targets of each class a part has, [classes]; BM_ERR_CONFIG where targets are numbers. */
+BM_API bm_status bm_data_class_counts(int64_t *counts, const bm_data *d, const char *part);
 BM_API int64_t bm_data_count(const bm_data *d); /* tokens or samples in all */
 BM_API const char *bm_data_meta(const bm_data *d);     /* the texts of /meta/json and /encoding/json; "" for none */
 BM_API const char *bm_data_encoding(const bm_data *d);

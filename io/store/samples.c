@@ -246,3 +246,9 @@ bm_status bm_samples_decode(const bm_samples *s, bm_batch *b, int64_t row, const
     memcpy(one.lengths, from, sizeof *one.lengths);
     return check_ids(s, one.lengths, 1, s->form.input_shape.dim[0] + 1, 0, "length", sample);
 }
+
+bm_status bm_samples_read_targets(const bm_samples *s, int32_t *targets, int64_t first, int64_t count)
+{
+    BM_TRY(bm_store_read(s->store, s->targets, targets, first, count));
+    return check_ids(s, targets, count, s->form.classes, 1, "class", first / elements_each(s->targets));
+}

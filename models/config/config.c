@@ -49,7 +49,7 @@ bm_config_slot *bm_config_find(const bm_config *c, const char *section, const ch
 }
 
 /* "train.lr" -> ("train", "lr"), "device" -> ("", "device"); the section's name must fit buf. */
-static bm_config_slot *find_dotted(const bm_config *c, const char *key)
+bm_config_slot *bm_config_find_dotted(const bm_config *c, const char *key)
 {
     char section[32] = "";
     const char *dot = strchr(key, '.');
@@ -115,6 +115,7 @@ void bm_config_destroy(bm_config *c)
     bm_free(c->slots);
     bm_free(c->family_names);
     bm_free(c->folder);
+    bm_config_space_finish(c);
     bm_free(c);
 }
 
@@ -170,7 +171,7 @@ static bm_status list_keys(const bm_config *c, const bm_config_entry *e)
 
 static bm_status unknown_key(const bm_config *c, const bm_config_entry *e)
 {
-    const bm_config_slot *s = suggest(c, e->section, e->name), *dotted = *e->section ? NULL : find_dotted(c, e->name);
+    const bm_config_slot *s = suggest(c, e->section, e->name), *dotted = *e->section ? NULL : bm_config_find_dotted(c, e->name);
     if (strcmp(e->section, "model") == 0 && !c->family)
         return bm_fail(BM_ERR_CONFIG, "model.%s: model.family is not set yet (one of %s)", e->name, c->family_names);
     if (dotted)
@@ -181,6 +182,15 @@ static bm_status unknown_key(const bm_config *c, const bm_config_entry *e)
     if (s) return bm_fail(BM_ERR_CONFIG, "%s%s%s: no such key (did you mean %s%s%s?)", DOTTED(e->section, e->name),
                           DOTTED(s->section, s->key->name));
     return list_keys(c, e);
+}
+
+bm_status bm_config_unknown(const bm_config *c, const char *key)
+{
+    char section[32];
+    const char *dot = strchr(key, '.');
+    snprintf(section, sizeof section, "%.*s", dot ? (int)(dot - key) : 0, key);
+    const bm_config_entry e = {.section = section, .name = (char *)(dot ? dot + 1 : key)};
+    return unknown_key(c, &e);
 }
 
 static const bm_config_family *find_family(const bm_config *c, const char *name)
@@ -204,7 +214,7 @@ static bm_status choose_family(bm_config *c, const char *name)
         bm_config_slot *s;
         if (!value) return bm_fail(BM_ERR_CONFIG, "default \"%s\" of family %s has no \"=\"", *d, name);
         snprintf(key, sizeof key, "%.*s", (int)(value - *d), *d);
-        s = find_dotted(c, key);
+        s = bm_config_find_dotted(c, key);
         if (!s) return bm_fail(BM_ERR_CONFIG, "default \"%s\" of family %s: no such key", *d, name);
         if (s->given) continue;
         BM_TRY(bm_fail_prefix(bm_config_parse(s, c, value + 1, 0), "default of %s in family %s", key, name));
@@ -337,7 +347,7 @@ bm_status bm_config_check(const bm_config *c)
 static const bm_config_slot *get(const bm_config *c, const char *key, unsigned types)
 {
     static const bm_config_slot none = {.is_null = 1};
-    const bm_config_slot *s = find_dotted(c, key);
+    const bm_config_slot *s = bm_config_find_dotted(c, key);
     assert(s && (types >> s->key->type & 1));
     (void)types;
     return s ? s : &none;
@@ -362,7 +372,7 @@ int bm_config_list(int64_t out[BM_CONFIG_LIST_MOST], const bm_config *c, const c
 int bm_config_bool(const bm_config *c, const char *key) { return get(c, key, ONE(BM_CONFIG_BOOL))->i64 != 0; }
 int bm_config_is_null(const bm_config *c, const char *key) { return get(c, key, ANY_TYPE)->is_null; }
 int bm_config_given(const bm_config *c, const char *key) { return get(c, key, ANY_TYPE)->given; }
-int bm_config_has(const bm_config *c, const char *key) { return find_dotted(c, key) != NULL; }
+int bm_config_has(const bm_config *c, const char *key) { return bm_config_find_dotted(c, key) != NULL; }
 const bm_config_family *bm_config_get_family(const bm_config *c) { return c->family; }
 
 const char *bm_config_string(const bm_config *c, const char *key)
@@ -372,7 +382,7 @@ const char *bm_config_string(const bm_config *c, const char *key)
 
 const char *bm_config_where(const bm_config *c, const char *key, char *buf, size_t bytes)
 {
-    const bm_config_slot *s = find_dotted(c, key);
+    const bm_config_slot *s = bm_config_find_dotted(c, key);
     if (bytes) buf[0] = '\0';
     if (s && s->source && s->line) snprintf(buf, bytes, "%s:%d: ", s->source, s->line);
     else if (s && s->source) snprintf(buf, bytes, "%s: ", s->source);

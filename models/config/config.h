@@ -1,4 +1,5 @@
-/* A run's configuration: typed keys in the sections model, data and train, and at the top level (device, init).
+/* A run's configuration: typed keys in the sections model, data and train, and at the top level (device, init). A fourth section,
+ * search, says what values of them to try (space.h).
  *
  * Keys are rows of tables. The common ones are here; those of the section model belong to a family, which hands in its own
  * table. A key is named "train.lr", or "device" at the top level. Every failure that the user can cause is BM_ERR_CONFIG, and

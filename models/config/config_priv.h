@@ -4,6 +4,7 @@
 
 #include "core/base/str.h"
 #include "models/config/config.h"
+#include "models/config/space.h"
 
 typedef struct bm_config_section {
     const char *name; /* "" for the top level */
@@ -40,6 +41,8 @@ struct bm_config {
     char **sources;         /* names of the files read, for bm_config_where */
     size_t n_sources;
     int round;
+    bm_space_key *space;    /* of the section search */
+    size_t n_space;
 };
 
 /* One assignment as it was found. */
@@ -63,6 +66,13 @@ bm_status bm_config_entries_add(bm_config_entries *list, const bm_config_entry *
 void bm_config_entries_finish(bm_config_entries *list);
 
 bm_config_slot *bm_config_find(const bm_config *c, const char *section, const char *name);
+/* By "train.lr", or "device". */
+bm_config_slot *bm_config_find_dotted(const bm_config *c, const char *key);
+/* BM_ERR_CONFIG naming the key and those near it. */
+bm_status bm_config_unknown(const bm_config *c, const char *key);
+/* Reads the entries of the section search: for each key one that is a list and holds nothing, then its values, which have no section. */
+bm_status bm_config_space_take(bm_config *c, const bm_config_entries *list);
+void bm_config_space_finish(bm_config *c);
 bm_status bm_config_apply(bm_config *c, const bm_config_entry *e);
 /* All entries of one file or text: the family first, then the rest in their order. */
 bm_status bm_config_apply_all(bm_config *c, const bm_config_entries *list);

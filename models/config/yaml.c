@@ -1,4 +1,4 @@
-/* Reading configuration files: mappings of scalars and lists, two deep. Anchors, aliases, tags and further documents are refused:
+/* Reading configuration files: mappings of scalars and lists, two deep; in the section search lists may hold lists. Anchors, aliases, tags and further documents are refused:
  * no key needs them. */
 #include <string.h>
 #include <yaml.h>
@@ -14,6 +14,7 @@ typedef struct reader {
     yaml_parser_t parser;
     const char *name;
     bm_config_entries entries;
+    bm_config_entries space; /* of the section search, as bm_config_space_take has them */
 } reader;
 
 static int line_of(const yaml_event_t *event) { return (int)event->start_mark.line + 1; }
@@ -69,11 +70,9 @@ static bm_status add_scalar(reader *r, const char *section, char *key, const yam
 }
 
 /* The elements of the list that has begun, as one text. */
-static bm_status add_list(reader *r, const char *section, char *key, int line)
+static bm_status join_list(reader *r, bm_str *text, const char *section, const char *key)
 {
-    bm_status status;
-    bm_str text;
-    bm_str_init(&text);
+    bm_status status = BM_OK;
     for (int ended = 0; !ended;) {
         yaml_event_t element;
         status = next_plain_event(r, &element);
@@ -83,14 +82,67 @@ static bm_status add_list(reader *r, const char *section, char *key, int line)
                              *section ? "." : "", key);
             ended = 1;
         }
-        if (!ended) bm_config_list_add(&text, (const char *)element.data.scalar.value);
+        if (!ended) bm_config_list_add(text, (const char *)element.data.scalar.value);
         yaml_event_delete(&element);
     }
-    bm_str_add(&text, "");
-    if (!status) status = bm_str_status(&text);
+    bm_str_add(text, "");
+    return status ? status : bm_str_status(text);
+}
+
+static bm_status add_list(reader *r, const char *section, char *key, int line)
+{
+    bm_str text;
+    bm_str_init(&text);
+    bm_status status = join_list(r, &text, section, key);
     bm_config_entry e = {.section = (char *)section, .name = key, .text = (char *)bm_str_text(&text), .list = 1, .source = r->name, .line = line};
     if (!status) status = bm_config_entries_add(&r->entries, &e);
     bm_str_finish(&text);
+    return status;
+}
+
+/* A value of the section search: a scalar, or a list where the key takes one. */
+static bm_status add_value(reader *r, const char *key, const yaml_event_t *value)
+{
+    bm_str text;
+    bm_status status = BM_OK;
+    bm_str_init(&text);
+    bm_config_entry e = {.section = "", .name = "", .source = r->name, .line = line_of(value)};
+    if (value->type == YAML_SEQUENCE_START_EVENT) {
+        bm_str inner;
+        bm_str_init(&inner);
+        status = join_list(r, &inner, "search", key);
+        bm_str_addf(&text, "[%s]", bm_str_text(&inner));
+        bm_str_finish(&inner);
+        e.list = 1;
+    } else if (value->type == YAML_SCALAR_EVENT) {
+        bm_str_add(&text, (const char *)value->data.scalar.value);
+        e.quoted = value->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
+    } else {
+        status = bm_fail(BM_ERR_CONFIG, "%s:%d: search.%s: a mapping among the values", r->name, line_of(value), key);
+    }
+    if (!status) status = bm_str_status(&text);
+    e.text = (char *)bm_str_text(&text);
+    if (!status) status = bm_config_entries_add(&r->space, &e);
+    bm_str_finish(&text);
+    return status;
+}
+
+/* A key of the section search with what has begun behind it. */
+static bm_status add_search(reader *r, char *key, const yaml_event_t *value)
+{
+    bm_config_entry head = {.section = "search", .name = key, .text = "", .list = value->type == YAML_SEQUENCE_START_EVENT, .source = r->name,
+                            .line = line_of(value)};
+    if (value->type == YAML_MAPPING_START_EVENT)
+        return bm_fail(BM_ERR_CONFIG, "%s:%d: search.%s: a mapping; here a key is written with its section: %s.KEY: [...]", r->name,
+                       line_of(value), key, key);
+    bm_status status = bm_config_entries_add(&r->space, &head);
+    while (!status && head.list) {
+        yaml_event_t element;
+        status = next_plain_event(r, &element);
+        if (!status && element.type != YAML_SEQUENCE_END_EVENT) status = add_value(r, key, &element);
+        else head.list = 0;
+        yaml_event_delete(&element);
+    }
     return status;
 }
 
@@ -113,7 +165,9 @@ static bm_status read_value(reader *r, const char *section, char *key, int key_l
     yaml_event_t value;
     bm_status status = next_plain_event(r, &value);
     if (status) goto done;
-    if (value.type == YAML_SCALAR_EVENT) {
+    if (strcmp(section, "search") == 0) {
+        status = add_search(r, key, &value);
+    } else if (value.type == YAML_SCALAR_EVENT) {
         status = add_scalar(r, section, key, &value);
     } else if (value.type == YAML_SEQUENCE_START_EVENT) {
         status = add_list(r, section, key, line_of(&value));
@@ -178,7 +232,7 @@ static bm_status unknown_section(const bm_config_entry *e, const char *const *kn
     const char *near = bm_nearest(e->section, known, n);
     if (near)
         return bm_fail(BM_ERR_CONFIG, "%s:%d: %s: no such section (did you mean %s?)", e->source, e->line, e->section, near);
-    return bm_fail(BM_ERR_CONFIG, "%s:%d: %s: no such section (there are model, data, train)", e->source, e->line, e->section);
+    return bm_fail(BM_ERR_CONFIG, "%s:%d: %s: no such section (there are model, data, train, search)", e->source, e->line, e->section);
 }
 
 static int is_section(const char *name, const char *const *known, size_t n)
@@ -192,15 +246,16 @@ static int is_section(const char *name, const char *const *known, size_t n)
 /* Drops the entries that only mark sections (one without keys is a null there), naming an unknown section. */
 static bm_status check_sections(bm_config_entries *list)
 {
-    static const char *const known[] = {"model", "data", "train"};
+    static const char *const known[] = {"model", "data", "train", "search"};
+    enum { KNOWN = sizeof known / sizeof *known };
     size_t kept = 0;
     bm_status status = BM_OK;
     for (size_t i = 0; i < list->n; i++) {
         bm_config_entry *e = &list->items[i];
-        int bare = !e->section[0] && is_section(e->name, known, 3);
+        int bare = !e->section[0] && is_section(e->name, known, KNOWN);
         if (bare && e->text[0] && !status)
             status = bm_fail(BM_ERR_CONFIG, "%s:%d: %s: expected keys below it, found \"%.80s\"", e->source, e->line, e->name, e->text);
-        if (e->section[0] && !is_section(e->section, known, 3) && !status) status = unknown_section(e, known, 3);
+        if (e->section[0] && !is_section(e->section, known, KNOWN) && !status) status = unknown_section(e, known, KNOWN);
         if (bare || (e->section[0] && !e->name[0])) {
             bm_free(e->section);
             bm_free(e->name);
@@ -228,8 +283,10 @@ bm_status bm_config_load_text(bm_config *c, const char *text, size_t bytes, cons
     BM_GO(read_document(&r));
     BM_GO(check_sections(&r.entries));
     BM_GO(bm_config_apply_all(c, &r.entries));
+    BM_GO(bm_config_space_take(c, &r.space));
 done:
     bm_config_entries_finish(&r.entries);
+    bm_config_entries_finish(&r.space);
     yaml_parser_delete(&r.parser);
     return status;
 }

@@ -47,7 +47,7 @@ static bm_value *cross_entropy(bm_model_io *io, bm_graph *g, bm_value *x, bm_val
 {
     const bm_xent_opts o = {.label_smoothing = (float)bm_config_f64(c, "train.label_smoothing")};
     const int64_t rows = bm_shape_rows(bm_value_shape(x));
-    return bm_softmax_xent(g, &io->rows, x, bm_reshape(g, targets, BM_SHAPE(rows)), NULL, &o);
+    return bm_softmax_xent(g, &io->rows, x, bm_reshape(g, targets, BM_SHAPE(rows)), io->class_weights, &o);
 }
 
 static bm_value *ctc(bm_model_io *io, bm_graph *g, bm_value *x, bm_value *targets, const bm_config *c)
@@ -99,6 +99,9 @@ const char *bm_objective_name(bm_objective o)
 bm_status bm_loss_check(const bm_config *c, bm_objective o)
 {
     char where[256];
+    if (!bm_config_is_null(c, "train.class_weights") && loss_of(c, o)->build != cross_entropy)
+        return bm_fail(BM_ERR_CONFIG, "%strain.class_weights: that is for cross_entropy: set it to null",
+                       bm_config_where(c, "train.class_weights", where, sizeof where));
     if (loss_of(c, o)->objectives & 1u << o) return BM_OK;
     return bm_fail(BM_ERR_CONFIG, "%strain.loss: %s is no loss of model.task %s: null is %s",
                    bm_config_where(c, "train.loss", where, sizeof where), bm_config_string(c, "train.loss"), objectives[o].name,
@@ -192,6 +195,8 @@ void bm_nn_loss(bm_model_io *io, bm_nn *nn, bm_value *logits, const bm_config *c
     if (!logits) return;
     const int64_t places = bm_config_has(c, "model.labels") && !bm_config_is_null(c, "model.labels") ? bm_config_i64(c, "model.labels") : r->window;
     const bm_shape shape = numbers ? *bm_value_shape(logits) : sequence ? BM_SHAPE(r->batch, places) : BM_SHAPE(r->batch);
+    if (r->mode == BM_MODEL_TRAIN && !bm_config_is_null(c, "train.class_weights"))
+        io->class_weights = bm_graph_input(g, "class_weights", BM_F32, BM_SHAPE(bm_shape_last(bm_value_shape(logits))));
     io->targets = bm_graph_input(g, "targets", numbers ? BM_F32 : BM_I32, shape);
     io->loss = loss_of(c, io->objective)->build(io, g, logits, io->targets, c);
 }

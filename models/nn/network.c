@@ -53,6 +53,7 @@ bm_status bm_network_feed(bm_network *p, const bm_batch *b)
 {
     BM_TRY(bm_plan_write(p->plan, p->io.inputs, b->input));
     if (p->io.lengths) BM_TRY(bm_plan_write(p->plan, p->io.lengths, b->lengths));
+    if (p->io.class_weights) BM_TRY(bm_plan_write(p->plan, p->io.class_weights, p->class_weights));
     return bm_plan_write(p->plan, p->io.targets, b->target);
 }
 

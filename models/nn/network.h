@@ -15,6 +15,7 @@ typedef struct bm_network {
     bm_nn *nn;
     bm_model_io io;
     bm_plan *plan; /* NULL until bm_network_plan */
+    const float *class_weights; /* [classes], where the io asks for them; borrowed */
 } bm_network;
 
 /* Builds the graph, with gradients in TRAIN mode (adding to the GRAD bank with `accumulate`); no device is needed. */

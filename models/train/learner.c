@@ -29,6 +29,7 @@ struct bm_learner {
     bm_value *norm;
     int64_t batch, micro, micros;
     bm_batch padded;   /* the last micro-batch when it is short */
+    float *class_weights; /* NULL: all classes count alike */
     slot slots[BM_LEARNER_AHEAD];
     int oldest, under_way;
 };
@@ -85,6 +86,15 @@ static bm_status make_slots(bm_learner *l)
     return BM_OK;
 }
 
+static bm_status weigh_alike(bm_learner *l)
+{
+    float *ones = bm_calloc((size_t)l->first.io.classes, sizeof *ones);
+    if (!ones) return BM_ERR_MEMORY;
+    for (int64_t i = 0; i < l->first.io.classes; i++) ones[i] = 1;
+    l->first.class_weights = l->more.class_weights = l->class_weights = ones;
+    return BM_OK;
+}
+
 bm_status bm_learner_create(bm_learner **out, bm_engine *e, const bm_model *m, const bm_config *c, const char *gemm)
 {
     *out = NULL;
@@ -100,6 +110,7 @@ bm_status bm_learner_create(bm_learner **out, bm_engine *e, const bm_model *m, c
     l->micros = bm_ceil_div(l->batch, l->micro);
     BM_GO(build_plans(l, m, &r, gemm));
     const bm_sample_form form = bm_learner_form(l);
+    if (l->first.io.class_weights) BM_GO(weigh_alike(l));
     if (l->batch % l->micro) BM_GO(bm_batch_create(&l->padded, &form, l->micro));
     BM_GO(make_slots(l));
 done:
@@ -124,6 +135,7 @@ void bm_learner_destroy(bm_learner *l)
     bm_network_finish(&l->first);
     bm_params_destroy(l->params);
     bm_batch_finish(&l->padded);
+    bm_free(l->class_weights);
     bm_free(l);
 }
 
@@ -194,6 +206,14 @@ bm_status bm_learner_check(const bm_learner *l, const bm_sample_form *f, const c
     return bm_network_check(&l->first, f, what);
 }
 
+bm_status bm_learner_weigh(bm_learner *l, const float *weights, int64_t n)
+{
+    if (!l->class_weights) return bm_fail(BM_ERR_USAGE, "train.class_weights is null: no class is weighed");
+    if (n > l->first.io.classes) return bm_fail(BM_ERR_USAGE, "weights of %lld classes", (long long)n);
+    memcpy(l->class_weights, weights, (size_t)n * sizeof *weights);
+    return BM_OK;
+}
+
 bm_objective bm_learner_objective(const bm_learner *l)
 {
     return l->first.io.objective;
@@ -224,7 +244,8 @@ static bm_status feed(bm_learner *l, bm_network *p, int64_t n, int64_t m, const 
     bm_plan_set_u32(p->plan, BM_RT_SEED_HI, (uint32_t)(seed >> 32));
     bm_plan_set_u32(p->plan, BM_RT_STEP, (uint32_t)n);
     bm_plan_set_u32(p->plan, BM_RT_RNG_STEP, (uint32_t)(n * l->micros + m));
-    bm_plan_set_f32(p->plan, BM_RT_LOSS_SCALE, 1.0f / (float)bm_batch_counted(b));
+    const double weight = l->class_weights ? bm_batch_weight(b, l->class_weights) : (double)bm_batch_counted(b);
+    bm_plan_set_f32(p->plan, BM_RT_LOSS_SCALE, 1.0f / (float)weight);
     return BM_OK;
 }
 

@@ -98,6 +98,26 @@ static bm_status resume(bm_trainer *t)
     return bm_trainer_open_folder(t);
 }
 
+/* n / (C n_k) for class k, of n targets in the training part ("balanced": King & Zeng 2001, "Logistic Regression in Rare Events Data",
+ * as scikit-learn has it); 0 for a class that does not occur. */
+static bm_status weigh_classes(bm_trainer *t)
+{
+    bm_status status = BM_ERR_MEMORY;
+    const int64_t classes = t->task->form.classes;
+    int64_t *counts = bm_calloc((size_t)classes, sizeof *counts);
+    float *weights = bm_calloc((size_t)classes, sizeof *weights);
+    double n = 0;
+    if (!counts || !weights) goto done;
+    BM_GO(bm_data_class_counts(counts, t->task->data, "train"));
+    for (int64_t i = 0; i < classes; i++) n += (double)counts[i];
+    for (int64_t i = 0; i < classes; i++) weights[i] = counts[i] ? (float)(n / ((double)classes * (double)counts[i])) : 0;
+    status = bm_learner_weigh(t->learner, weights, classes);
+done:
+    bm_free(counts);
+    bm_free(weights);
+    return status;
+}
+
 bm_status bm_trainer_create(bm_trainer **out, bm_engine *e, bm_task *task, const bm_trainer_opts *opts)
 {
     *out = NULL;
@@ -117,6 +137,7 @@ bm_status bm_trainer_create(bm_trainer **out, bm_engine *e, bm_task *task, const
     BM_GO(make_loader(t));
     BM_GO(bm_learner_create(&t->learner, e, task->model, c, opts->gemm));
     BM_GO(bm_learner_check(t->learner, &task->form, bm_config_string(c, "data.path")));
+    if (!bm_config_is_null(c, "train.class_weights")) BM_GO(weigh_classes(t));
     BM_GO(make_evaluator(t));
     BM_GO(bm_saver_create(&t->saver, bm_learner_params(t->learner), bm_learner_optimizer(t->learner)));
     BM_GO(bm_fail_prefix(bm_history_create(&t->history, bm_config_i64(c, "train.steps") + 1), "train.steps: %lld",

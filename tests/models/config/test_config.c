@@ -163,7 +163,7 @@ static const struct { const char *text; const char *words;
      "model: {layers: ...}"},
     {"\xff\xfe", "t.yaml: not valid YAML: "},
     {"model: {family: gpt}\ntrian: {lr: 3}\n", "t.yaml:2: trian: no such section (did you mean train?)"},
-    {"model: {family: gpt}\noptions: {lr: 3}\n", "options: no such section (there are model, data, train)"},
+    {"model: {family: gpt}\noptions: {lr: 3}\n", "options: no such section (there are model, data, train, search)"},
     {"model: {layers: 6}\n", "model.layers: model.family is not set yet (one of gpt|mlp)"},
     {"model: {family: gtp}\n", "t.yaml:1: model.family: gtp: expected one of gpt|mlp"},
     {"model: {family: null}\n", "model.family: null: expected one of gpt|mlp"},
