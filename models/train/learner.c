@@ -86,6 +86,17 @@ static bm_status make_slots(bm_learner *l)
     return BM_OK;
 }
 
+/* Rows that fill up a short micro-batch do not count for the loss, but they would for what is measured over all rows. */
+static bm_status check_micro(const bm_learner *l)
+{
+    char where[256];
+    for (int i = 0; i < bm_graph_params(l->first.graph) && l->batch % l->micro; i++)
+        if (bm_value_group(bm_graph_param_at(l->first.graph, i)) == BM_NN_BUFFERS)
+            return bm_fail(BM_ERR_CONFIG, "%strain.micro_batch: %lld does not divide train.batch %lld, which batch norm wants",
+                           bm_config_where(l->config, "train.micro_batch", where, sizeof where), (long long)l->micro, (long long)l->batch);
+    return BM_OK;
+}
+
 static bm_status weigh_alike(bm_learner *l)
 {
     float *ones = bm_calloc((size_t)l->first.io.classes, sizeof *ones);
@@ -109,6 +120,7 @@ bm_status bm_learner_create(bm_learner **out, bm_engine *e, const bm_model *m, c
     l->micro = r.batch;
     l->micros = bm_ceil_div(l->batch, l->micro);
     BM_GO(build_plans(l, m, &r, gemm));
+    BM_GO(check_micro(l));
     const bm_sample_form form = bm_learner_form(l);
     if (l->first.io.class_weights) BM_GO(weigh_alike(l));
     if (l->batch % l->micro) BM_GO(bm_batch_create(&l->padded, &form, l->micro));

@@ -41,7 +41,7 @@ told() { # WORDS COMMAND...: fails with code 2, one sentence holds WORDS, and no
 }
 csv=("$bmtool" data csv)
 printf 'x,y\n1,2\n3\n4,5\n' >ragged.csv
-told 'ragged.csv:3: 1 fields.* has 2' "${csv[@]}" ragged.csv --target y
+told 'ragged.csv:3: 1 field.* has 2' "${csv[@]}" ragged.csv --target y
 printf 'size,price\n1,2\n3,4\n4,5\n' >houses.csv
 told 'no column "prize"; is it "price"\?' "${csv[@]}" houses.csv --target prize
 told 'no column "siez"; is it "size"\?' "${csv[@]}" houses.csv --target price --features siez

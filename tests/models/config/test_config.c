@@ -189,7 +189,7 @@ static const struct { const char *text; const char *words;
     {"data: {shuffle: yes}\n", "data.shuffle: yes: expected true or false"},
     {"data: {shuffle: 1}\n", "data.shuffle: 1: expected true or false"},
     {"data: {path: \"\"}\n", "data.path: \"\": expected a path"},
-    {"train: {schedule: cosin}\n", "train.schedule: cosin: expected one of cosine|linear|constant|step|wsd|one_cycle"},
+    {"train: {schedule: cosin}\n", "train.schedule: cosin: expected one of cosine|linear|constant|step|plateau|wsd|one_cycle"},
     {"train:\n  lr: 1\n  lr: 2\n", "t.yaml:3: train.lr: given twice (first on line 2)"},
     {"train: {lr: 1}\ntrain: {steps: 2}\n", "t.yaml:2: train: given twice (first on line 1)"},
     {"device: cpu\ndevice: gpu\n", "t.yaml:2: device: given twice (first on line 1)"},
@@ -457,7 +457,7 @@ START_TEST(help_lists_every_key)
     test_text_holds(help, "data.path               (required)");
     test_text_holds(help, "train.lr                1e-3       learning rate after the warm-up [>= 0]");
     test_text_holds(help, "train.schedule          cosine");
-    test_text_holds(help, "[cosine|linear|constant|step|wsd|one_cycle]");
+    test_text_holds(help, "[cosine|linear|constant|step|plateau|wsd|one_cycle]");
     test_text_holds(help, "(here train.lr=0.5)");
     ck_assert_ptr_null(strstr(help, "content_id"));
     for (const char *line = help; *line; line += strcspn(line, "\n") + 1) ck_assert_uint_le(strcspn(line, "\n"), 120);

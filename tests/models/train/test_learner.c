@@ -87,12 +87,33 @@ START_TEST(classes_count_by_their_weights)
 }
 END_TEST
 
+START_TEST(batch_norm_wants_whole_micro_batches)
+{
+    size_t n;
+    bm_learner *l = NULL;
+    const bm_config_family *const *families = bm_model_families(&n);
+    bm_engine *e = test_engine_open();
+    test_ok(bm_config_create(&config, families, n));
+    static const char *const sets[] = {"model.family=mlp", "model.task=classes", "model.input=5", "model.outputs=3", "model.norm=batch",
+                                       "train.batch=7", "train.micro_batch=4"};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) test_ok(bm_config_set(config, sets[i]));
+    test_fails(bm_learner_create(&l, e, bm_model_find("mlp"), config, "tiled"), BM_ERR_CONFIG,
+               "train.micro_batch: 4 does not divide train.batch 7, which batch norm wants");
+    test_ok(bm_config_set(config, "train.batch=8"));
+    test_ok(bm_learner_create(&l, e, bm_model_find("mlp"), config, "tiled"));
+    bm_learner_destroy(l);
+    bm_config_destroy(config);
+    bm_engine_close(e);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("models/train/learner");
     TCase *t = tcase_create("learner");
     tcase_add_test(t, the_loss_is_the_mean_over_what_counts);
     tcase_add_test(t, classes_count_by_their_weights);
+    tcase_add_test(t, batch_norm_wants_whole_micro_batches);
     suite_add_tcase(s, t);
     return test_run(s);
 }
