@@ -72,6 +72,7 @@
 #include "models/nn/network.h"
 #include "models/train/evaluate.h"
 #include "models/train/forecast.h"
+#include "models/train/halving.h"
 #include "models/train/history.h"
 #include "models/train/learner.h"
 #include "models/train/optimizer.h"

@@ -17,11 +17,13 @@ static const char help[] =
     "  bmtool eval runs/a --json | bmtool plot - --confusion -o confusion.png\n"
     "  bmtool plot runs/a --filters -o filters.png      what the first layer looks for\n"
     "  bmtool plot runs/a --histogram 'layer*/weight'\n"
+    "  bmtool plot studies/a --trials -o trials.png\n"
     "\n"
     "usage: bmtool plot RUN... [options]          RUN: the folder of a run, or a checkpoint (its history)\n"
     "       bmtool plot EVAL.json --confusion     EVAL.json: what `bmtool eval --json` printed; -: standard input\n"
     "       bmtool plot CKPT [NAME] --filters     CKPT: a checkpoint or a run; NAME: of a tensor (default: the first layer's)\n"
     "       bmtool plot CKPT NAME... --histogram  NAME: as `bmtool stats` takes patterns (default: params)\n"
+    "       bmtool plot STUDY --trials            STUDY: the folder of a search\n"
     "  -o, --output FILE     FILE.png or FILE.svg, drawn by gnuplot (--filters: FILE.png, without it)\n"
     "  -t, --terminal        draw on the terminal; done also where there is no -o. Braille patterns, a colour for each run;\n"
     "                        ASCII, a letter for each, where the locale has no UTF-8, with NO_COLOR, and runs into pipes\n"
@@ -60,21 +62,22 @@ static int run(int argc, char **argv)
 {
     bm_plot p = {.what = "loss", .low = NAN, .high = NAN};
     const char *range = NULL;
-    int confusion = 0, filters = 0, histogram = 0;
+    int confusion = 0, filters = 0, histogram = 0, trials = 0;
     const bm_opt opts[] = {
         {"output", 'o', BM_OPT_STRING, &p.output, 0},  {"terminal", 't', BM_OPT_FLAG, &p.terminal, 0},
         {"what", 'w', BM_OPT_STRING, &p.what, 0},      {"log", 'l', BM_OPT_FLAG, &p.log, 0},
         {"y-range", 0, BM_OPT_STRING, &range, 0},      {"line", 0, BM_OPT_LIST, &p.levels, 0},
         {"width", 0, BM_OPT_I64, &p.width, 0},         {"height", 0, BM_OPT_I64, &p.height, 0},
         {"confusion", 0, BM_OPT_FLAG, &confusion, 0},  {"filters", 0, BM_OPT_FLAG, &filters, 0},
-        {"histogram", 0, BM_OPT_FLAG, &histogram, 0},  {"force", 'f', BM_OPT_FLAG, &p.force, 0},
+        {"histogram", 0, BM_OPT_FLAG, &histogram, 0},  {"trials", 0, BM_OPT_FLAG, &trials, 0},
+        {"force", 'f', BM_OPT_FLAG, &p.force, 0},
         {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_plot, opts, 1, 1 << 16);
     if (code >= 0) return code;
     p.path = (const char *const *)argv;
     p.paths = argc;
-    if (confusion + filters + histogram > 1) return bm_out_usage(&bm_cmd_plot, "one kind of picture at a time");
+    if (confusion + filters + histogram + trials > 1) return bm_out_usage(&bm_cmd_plot, "one kind of picture at a time");
     if (parse_range(&p.low, &p.high, range)) return bm_out_usage(&bm_cmd_plot, "--y-range %s: expected A:B, A below B", range);
     if (p.width && (code = bm_opt_range_i64(&bm_cmd_plot, "width", p.width, 20, 16384))) return code;
     if (p.height && (code = bm_opt_range_i64(&bm_cmd_plot, "height", p.height, 4, 16384))) return code;
@@ -82,6 +85,7 @@ static int run(int argc, char **argv)
     return bm_out_error(confusion   ? bm_plot_confusion(&p)
                         : filters   ? bm_plot_filters(&p)
                         : histogram ? bm_plot_histogram(&p)
+                        : trials    ? bm_plot_trials(&p)
                                     : bm_plot_curves(&p));
 }
 
@@ -104,4 +108,4 @@ bm_status bm_plot_show(const bm_plot *p, bm_chart *c)
     return bm_chart_print(c, stdout, bm_chart_unicode() && (bm_out_is_terminal(stdout) || !bm_chart_needs_colours(c)));
 }
 
-const bm_cmd bm_cmd_plot = {"plot", "look into checkpoints", "draw runs, confusion, filters, histograms", help, run};
+const bm_cmd bm_cmd_plot = {"plot", "look into checkpoints", "draw runs, confusion, filters, histograms, trials", help, run};

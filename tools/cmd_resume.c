@@ -1,7 +1,6 @@
 #include <string.h>
 
 #include "core/base/file.h"
-#include "core/base/mem.h"
 #include "io/store/runfolder.h"
 #include "models/nn/model.h"
 #include "models/train/task.h"
@@ -11,23 +10,6 @@
 #include "tools/session.h"
 #include "tools/threads.h"
 #include "tools/train_run.h"
-
-/* The configuration of the newest checkpoint; of a run that ended before its first one, config.yaml of its folder (*from NULL). */
-static bm_status load(bm_config *c, bm_checkpoint **from, const char *run)
-{
-    bm_status s = bm_checkpoint_open(from, run);
-    if (!s) {
-        const char *json = bm_checkpoint_desc(*from)->config_json;
-        return bm_config_from_json(c, json, strlen(json), bm_checkpoint_path(*from));
-    }
-    char *path = s == BM_ERR_NOT_FOUND ? bm_path_join(run, "config.yaml") : NULL;
-    if (path && bm_path_exists(path)) {
-        bm_out_note("%s has no checkpoint yet: beginning again", run);
-        s = bm_config_load(c, path);
-    }
-    bm_free(path);
-    return s;
-}
 
 static int run_resume(int argc, char **argv)
 {
@@ -52,7 +34,7 @@ static int run_resume(int argc, char **argv)
     bm_checkpoint *from = NULL;
     const bm_config_family *const *families = bm_model_families(&n);
     BM_GO(bm_config_create(&c, families, n));
-    BM_GO(load(c, &from, argv[0]));
+    BM_GO(bm_train_run_load(c, &from, argv[0]));
     for (int i = 0; i < sets.count; i++) {
         if (from && !strncmp(sets.item[i], "init=", 5))
             BM_GO(bm_fail(BM_ERR_CONFIG, "init counts at the start of a run only: start another"));
@@ -65,7 +47,7 @@ static int run_resume(int argc, char **argv)
                     argv[0]);
         code = 0;
     } else {
-        code = bm_train_run_do(&(bm_train_run){&bm_cmd_resume, c, argv[0], argv + argc + 1, device, gemm, from, from == NULL});
+        code = bm_train_run_do(&(bm_train_run){&bm_cmd_resume, c, argv[0], argv + argc + 1, device, gemm, from, from == NULL, 0});
     }
 done:
     if (status) code = bm_out_error(status);

@@ -3,6 +3,7 @@
 
 #include "core/base/file.h"
 #include "core/base/mem.h"
+#include "models/config/space.h"
 #include "models/nn/model.h"
 #include "tools/cmd.h"
 #include "tools/config_arg.h"
@@ -64,9 +65,11 @@ static int run_train(int argc, char **argv)
     bm_status status;
     bm_config *c = NULL;
     char *folder = NULL;
+    const bm_space_key *space;
     const bm_config_family *const *families = bm_model_families(&n);
     BM_GO(bm_config_create(&c, families, n));
     BM_GO(bm_config_arg(c, argv[0], &sets));
+    if (bm_config_space(&space, c)) bm_out_note("%s: its section search is for `bmtool search`: training leaves it aside", argv[0]);
     folder = run ? bm_strdup(run) : default_run(argv[0]);
     if (!folder) {
         status = BM_ERR_MEMORY;

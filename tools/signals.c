@@ -4,10 +4,12 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 static atomic_int came; /* the first signal; lock-free, so that a handler may use it */
 static const char *first_message;
+static pid_t followed; /* 0: none */
 
 static void on_signal(int number)
 {
@@ -30,7 +32,9 @@ void bm_signals_watch(const char *message)
     signal(SIGPIPE, SIG_IGN);
 }
 
-int bm_signals_stopped(void) { return atomic_load(&came) != 0; }
+int bm_signals_stopped(void) { return atomic_load(&came) != 0 || (followed && getppid() != followed); }
+
+void bm_signals_follow_parent(long parent) { followed = (pid_t)parent; }
 
 int bm_signals_exit_code(void)
 {

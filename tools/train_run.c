@@ -19,15 +19,17 @@
 
 /* What the progress line needs to know. */
 typedef struct screen {
+    const bm_trainer *trainer;
     int64_t steps, first;
+    int64_t until; /* it pauses there */
     double start_s, val_loss;
     int64_t every; /* steps between plain lines when stderr is no terminal */
 } screen;
 
 static int asked_to_stop(void *user)
 {
-    (void)user;
-    return bm_signals_stopped();
+    const screen *s = user;
+    return bm_signals_stopped() || bm_trainer_step(s->trainer) >= s->until;
 }
 
 /* "step 120/500  loss 1.8123  val 1.9001  3 min 02 s left  12,345 tok/s  71 % of GEMM  lr 9.7e-04  212.40 MiB": what a narrow
@@ -134,6 +136,10 @@ static int report(const bm_train_run *r, bm_status status, const bm_trainer *t)
         return code;
     }
     if (status != BM_ERR_STOPPED) return bm_out_error(status);
+    if (!bm_signals_stopped()) {
+        bm_out_note("%s, as asked", bm_error_text(status));
+        return 0;
+    }
     if (bm_trainer_step(t)) bm_out_note("%s; go on with: bmtool resume %s", bm_error_text(status), r->run);
     else bm_out_note("stopped before the first step; nothing was kept");
     int code = bm_signals_exit_code();
@@ -172,6 +178,28 @@ static bm_status write_flags(char **out, char *const *flags)
     return s;
 }
 
+bm_status bm_train_run_load(bm_config *c, bm_checkpoint **from, const char *run)
+{
+    bm_status s = bm_checkpoint_open(from, run);
+    if (!s) {
+        const char *json = bm_checkpoint_desc(*from)->config_json;
+        return bm_config_from_json(c, json, strlen(json), bm_checkpoint_path(*from));
+    }
+    char *path = s == BM_ERR_NOT_FOUND ? bm_path_join(run, "config.yaml") : NULL;
+    if (path && bm_path_exists(path)) {
+        bm_out_note("%s has no checkpoint yet: beginning again", run);
+        s = bm_config_load(c, path);
+    }
+    bm_free(path);
+    return s;
+}
+
+static int64_t pause_at(double share, int64_t steps)
+{
+    const int64_t step = llround(share * (double)steps);
+    return step < 1 ? 1 : step < steps ? step : steps;
+}
+
 int bm_train_run_do(const bm_train_run *r)
 {
     bm_status status;
@@ -196,6 +224,8 @@ int bm_train_run_do(const bm_train_run *r)
     o.gemm_flops = bm_session_gemm_flops(&session, bm_learner_request(r->config).dtype);
     BM_GO(bm_trainer_create(&trainer, session.engine, &task, &o));
     say_what(r, &session, trainer, &task);
+    s.trainer = trainer;
+    s.until = r->share > 0 ? pause_at(r->share, s.steps) : s.steps;
     s.first = bm_trainer_step(trainer);
     s.every = s.steps / 20 > 0 ? s.steps / 20 : 1;
     s.start_s = bm_now_s();

@@ -15,7 +15,12 @@ typedef struct bm_train_run {
     const char *gemm;            /* --gemm; NULL: measured */
     const bm_checkpoint *resume; /* or NULL */
     int restart;                 /* the run folder exists, but has no checkpoint */
+    double share;                /* of its steps after which it pauses, as after a signal, with exit code 0; 0: it goes on to the end */
 } bm_train_run;
+
+/* What to go on with in the folder of a run: the configuration of its newest checkpoint, *from; of a run that ended before its first one,
+ * config.yaml, *from NULL. */
+bm_status bm_train_run_load(bm_config *c, bm_checkpoint **from, const char *run);
 
 /* Trains to the end or a signal; returns bmtool's exit code. */
 int bm_train_run_do(const bm_train_run *r);

@@ -36,7 +36,7 @@ static layout make_layout(const bm_chart *c)
     int longest = 0;
     layout l = {.chart = c, .columns = c->columns, .rows = (c->panels + c->columns - 1) / c->columns, .shared = c->columns == 1};
     const int names = c->panels ? named(c->panel[0], &longest) : 0;
-    if (names > 3 || (names > 1 && c->panels > 1)) l.legend = SAMPLE + LETTER * longest;
+    if (names > 3 || (names > 1 && c->panels > 1) || (names && c->columns > 1)) l.legend = SAMPLE + LETTER * longest;
     l.width = c->width ? c->width : (l.columns == 1 ? 800 : 380 * l.columns) + l.legend;
     l.height = c->height ? c->height : l.rows == 1 && l.columns == 1 ? 420 : 60 + (l.columns == 1 ? 200 : 290) * l.rows;
     if (l.legend > l.width * 2 / 5) l.legend = l.width * 2 / 5;
@@ -92,7 +92,7 @@ static void add_axis(bm_str *s, const char *axis, double low, double high, int l
 {
     double tick[BM_TICKS];
     char text[BM_TICK_TEXT];
-    const int n = bm_chart_ticks(tick, low, high, log, (int)(pixels / (*axis == 'x' ? 56 : 36)));
+    const int n = bm_chart_ticks(tick, low, high, log, (int)(pixels / (*axis != 'x' ? 36 : log ? 80 : 56)));
     bm_str_addf(s, "set %srange [", axis);
     bm_gnuplot_number(s, low);
     bm_str_add(s, ":");
@@ -116,6 +116,13 @@ static void add_words(bm_str *s, const bm_panel *p)
     bm_str_add(s, ")\n");
 }
 
+static int has_dots(const bm_panel *p)
+{
+    int dots = 0;
+    for (int i = 0; i < p->lines; i++) dots |= p->line[i]->mark == BM_MARK_DOTS;
+    return dots;
+}
+
 /* A little room between what is drawn and the frame, where no range was asked for. */
 static void add_room(bm_extent *e, const bm_panel *p)
 {
@@ -123,6 +130,10 @@ static void add_room(bm_extent *e, const bm_panel *p)
     const int bars = p->lines && p->line[0]->mark == BM_MARK_BARS;
     if (!isfinite(p->high)) e->y1 = p->log_y ? e->y1 * by : e->y1 + by;
     if (!isfinite(p->low) && !(bars && e->y0 == 0)) e->y0 = p->log_y ? e->y0 / by : e->y0 - by;
+    if (!has_dots(p)) return;
+    const double beside = p->log_x ? pow(e->x1 / e->x0, 0.03) : (e->x1 - e->x0) * 0.03;
+    e->x0 = p->log_x ? e->x0 / beside : e->x0 - beside;
+    e->x1 = p->log_x ? e->x1 * beside : e->x1 + beside;
 }
 
 static void add_axes(bm_str *s, const layout *l, int i)

@@ -27,6 +27,8 @@ bm_status bm_plot_confusion(const bm_plot *p);
 bm_status bm_plot_filters(const bm_plot *p);
 /* How the values of tensors are spread. */
 bm_status bm_plot_histogram(const bm_plot *p);
+/* The trials of a search: their scores, and against the values of each key. */
+bm_status bm_plot_trials(const bm_plot *p);
 
 /* What they share: the chart goes into the output file, onto stdout, or both. */
 bm_status bm_plot_show(const bm_plot *p, bm_chart *c);
