@@ -2,7 +2,9 @@
 #ifndef BM_TESTS_LIB_FAMILY_H
 #define BM_TESTS_LIB_FAMILY_H
 
-/* Runs the suite over n groups of the fixture, whose names are static; the exit code of the program. */
-int family_run(const char *suite, const char *const *cases, int n);
+#include <check.h>
+
+/* The suite over n groups of the fixture, whose names are static; for test_run(). Called in main() before OpenCL is. */
+Suite *family_suite(const char *name, const char *const *cases, int n);
 
 #endif

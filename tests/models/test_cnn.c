@@ -1,6 +1,7 @@
 /* Convolutional networks against PyTorch. */
 /* ctest: rusticl */
 #include "tests/lib/family.h"
+#include "tests/lib/test.h"
 
 static const char *const cases[] = {
     "cnn_lenet", "cnn_vgg", "cnn_resnet",
@@ -8,5 +9,5 @@ static const char *const cases[] = {
 
 int main(void)
 {
-    return family_run("models/cnn", cases, sizeof cases / sizeof *cases);
+    return test_run(family_suite("models/cnn", cases, sizeof cases / sizeof *cases));
 }

@@ -1,6 +1,7 @@
 /* Linear models against PyTorch. */
 /* ctest: rusticl */
 #include "tests/lib/family.h"
+#include "tests/lib/test.h"
 
 static const char *const cases[] = {
     "linear_regression", "linear_binary", "linear_classes",
@@ -8,5 +9,5 @@ static const char *const cases[] = {
 
 int main(void)
 {
-    return family_run("models/linear", cases, sizeof cases / sizeof *cases);
+    return test_run(family_suite("models/linear", cases, sizeof cases / sizeof *cases));
 }

@@ -1,6 +1,7 @@
 /* Perceptrons against PyTorch. */
 /* ctest: rusticl */
 #include "tests/lib/family.h"
+#include "tests/lib/test.h"
 
 static const char *const cases[] = {
     "mlp_none", "mlp_none_tanh", "mlp_batch", "mlp_batch_relu", "mlp_layer",
@@ -8,5 +9,5 @@ static const char *const cases[] = {
 
 int main(void)
 {
-    return family_run("models/mlp", cases, sizeof cases / sizeof *cases);
+    return test_run(family_suite("models/mlp", cases, sizeof cases / sizeof *cases));
 }
