@@ -35,6 +35,7 @@
 #include "cl/optim/optim.h"
 #include "cl/sources.h"
 
+#include "io/formats/hdf5.h"
 #include "io/formats/safetensors.h"
 #include "io/media/columns.h"
 #include "io/media/csv.h"

@@ -1,28 +1,23 @@
 /* The child that runs libhdf5 on bytes nobody vouches for. It reports what fails as the parent would: bm_fail, whose text it sends. */
 #include <hdf5.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
 
 #include "core/base/checked.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "io/formats/hdf5_priv.h"
+#include "io/formats/sandbox_priv.h"
 
-#define MEMORY ((rlim_t)3 << 30)        /* beyond what the process has */
+#define MEMORY ((int64_t)3 << 30)       /* beyond what the process has */
 #define MOST_CHUNK ((int64_t)512 << 20) /* bytes of a chunk, */
 #define MOST_BAND ((int64_t)1 << 30)    /* and of the chunks that a row goes through, which are kept until the next ones */
 #define DEFLATE_RATIO 1032              /* no byte can stand for more of them */
 #define OPEN_S 60                       /* of processor time to open, and to read */
 #define BYTES_PER_S 1000000             /* that are read at least */
-enum { MOST_LINKS = 16, MOST_NAMES = 4096, SHOWN_NAMES = 8, MOST_OPEN_FILES = 1024 };
+enum { MOST_LINKS = 16, MOST_NAMES = 4096, SHOWN_NAMES = 8 };
 
 typedef struct child {
     hid_t file;
@@ -33,53 +28,6 @@ typedef struct child {
     void *buffer;
     int64_t room; /* bytes of the buffer */
 } child;
-
-/* ---- the walls ---- */
-
-static void limit(int what, rlim_t most)
-{
-    struct rlimit r;
-    if (getrlimit(what, &r)) return;
-    if (r.rlim_max != RLIM_INFINITY && most > r.rlim_max) most = r.rlim_max;
-    r.rlim_cur = most;
-    if (what != RLIMIT_CPU) r.rlim_max = most;
-    setrlimit(what, &r);
-}
-
-/* Bytes of address space that the process has; 0 where that is not told. */
-static rlim_t address_space(void)
-{
-    unsigned long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (f && fscanf(f, "%lu", &pages) != 1) pages = 0;
-    if (f) fclose(f);
-    return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
-}
-
-/* Nothing of the parent's but the socket; signals meant for it are not the child's. Sanitizers map terabytes: no limit there. */
-static void leave_parent(int fd)
-{
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
-    signal(SIGXCPU, SIG_DFL);
-#ifdef __linux__
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-#endif
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED
-#endif
-#endif
-#if !defined(SANITIZED) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    limit(RLIMIT_AS, address_space() + MEMORY);
-#endif
-    for (int i = 0; i < MOST_OPEN_FILES; i++)
-        if (i != fd) close(i);
-    limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_FSIZE, 0);
-    limit(RLIMIT_CPU, OPEN_S);
-}
 
 /* ---- what libhdf5 says ---- */
 
@@ -299,10 +247,10 @@ static bm_status look_at(child *c, int i, const char *path)
 }
 
 /* Seconds that reading everything may take. */
-static rlim_t reading_s(const child *c)
+static int64_t reading_s(const child *c)
 {
-    rlim_t s = 2 * OPEN_S;
-    for (int i = 0; i < c->n; i++) s += (rlim_t)(bm_shape_elements(&c->about[i].shape) * c->about[i].bytes / BYTES_PER_S);
+    int64_t s = 2 * OPEN_S;
+    for (int i = 0; i < c->n; i++) s += bm_shape_elements(&c->about[i].shape) * c->about[i].bytes / BYTES_PER_S;
     return s;
 }
 
@@ -313,9 +261,9 @@ static bm_status open_file(child *c, const char *file, const char *const *paths)
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     c->file = H5Fopen(file, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (c->file < 0) return h5_fails("open", "it");
-    limit(RLIMIT_NOFILE, 0);
+    bm_sandbox_close(OPEN_S);
     for (int i = 0; i < c->n; i++) BM_TRY(look_at(c, i, paths[i]));
-    limit(RLIMIT_CPU, reading_s(c));
+    bm_sandbox_close(reading_s(c));
     return BM_OK;
 }
 
@@ -364,7 +312,7 @@ _Noreturn void bm_hdf5_serve(int fd, const char *file, int64_t file_bytes, const
     bm_hdf5_ask ask;
     int64_t bytes;
     child c = {.file_bytes = file_bytes, .n = n};
-    leave_parent(fd);
+    bm_sandbox_enter(fd, MEMORY, OPEN_S);
     bm_status status = open_file(&c, file, paths);
     int gone = answer(fd, status, c.about, n * (int64_t)sizeof *c.about) || status;
     while (!gone && !bm_hdf5_receive(fd, &ask, sizeof ask)) {
