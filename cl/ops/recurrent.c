@@ -172,7 +172,7 @@ static way way_of(bm_form form, const sizes *s, const bm_limits *limits, int bac
     w.each = bm_ceil_div(s->B, units);
     w.groups = w.each ? bm_ceil_div(s->B, w.each) : 0;
     w.panels_bytes = 4 * k * bm_round_up(n, 2 * w.vector);
-    w.whole = form == BM_FORM_CPU && s->T > 1 && (backward || w.each > 1 || w.panels_bytes < LARGE_W);
+    w.whole = form == BM_FORM_CPU && s->B > 0 && s->T > 1 && (backward || w.each > 1 || w.panels_bytes < LARGE_W);
     const int64_t most = w.vector == 16 ? MOST_TILE_ROWS : 6;
     w.tile_rows = w.whole ? (int)bm_ceil_div(w.each, bm_ceil_div(w.each, most)) : 1;
     w.product = place(&w.rest, s->B * w.ld, limits);

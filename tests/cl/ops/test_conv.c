@@ -38,7 +38,7 @@ static const kind kinds[] = {
     {2, 12, 13, 32, 40, 3, 3, SAME, 1, BM_ACT_RELU},
     {1, 13, 12, 48, 64, 3, 3, {.stride = {2, 2}, .pad = {1, 1}, .dilation = {1, 1}, .groups = 1}, 0, BM_ACT_NONE},
 };
-static int n_kinds(void) { return optest_small() ? 7 : (int)(sizeof kinds / sizeof *kinds); }
+static int n_kinds(void) { return optest_small() ? 5 : (int)(sizeof kinds / sizeof *kinds); }
 
 static int64_t places(int64_t size, int64_t kernel, const bm_conv_opts *o, int axis)
 {
@@ -108,7 +108,7 @@ START_TEST(a_convolution_and_its_gradients)
     if (_i >= n_kinds()) return;
     const optest t = test_of(&kinds[_i]);
     optest_check(&t);
-    optest_check_accumulate(&t);
+    if (_i % 4 == 1) optest_check_accumulate(&t);
 }
 END_TEST
 
@@ -189,7 +189,7 @@ START_TEST(gradients_of_copies_are_those_of_the_parameters)
 {
     static const bm_dtype halves[] = {BM_F16, BM_BF16};
     EACH_FORM(form)
-    for (int64_t k = 1; k <= 3; k += 2) {
+    for (int64_t k = optest_small() ? 3 : 1; k <= 3; k += 2) {
         float want[2][6 * 9 * 5] = {{0}}, got[2][6 * 9 * 5] = {{0}};
         gradients_by_copies(want[0], want[1], optest_engine((bm_form)form), BM_F32, k);
         ck_assert_float_ne(want[0][0], 0);
