@@ -13,7 +13,7 @@ expect 0 "$BM_TEST_BMTOOL" --version
 grep -qxE 'bmtool [0-9]+\.[0-9]+\.[0-9]+' out || fail "--version says: $(cat out)"
 expect 0 "$BM_TEST_BMTOOL" --help
 grep -q '^usage: bmtool COMMAND' out || fail "--help says no usage"
-mapfile -t commands < <(sed -nE 's/^  ([a-z]+( [a-z]+)?)  +.*/\1/p' out)
+mapfile -t commands < <(sed -nE 's/^  ([a-z]+( [a-z0-9]+)?)  +.*/\1/p' out)
 ((${#commands[@]} == $(grep -c '^BM_CMD(' "$BM_TEST_SOURCE/tools/commands.def"))) || fail "--help does not list every command"
 expect 2 "$BM_TEST_BMTOOL"
 expect 2 "$BM_TEST_BMTOOL" --nothing
