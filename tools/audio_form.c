@@ -24,7 +24,8 @@ bm_status bm_audio_form_rate(bm_audio_form *f, int rate, double window_ms, doubl
     o->window = samples_of(window_ms, rate);
     o->hop = samples_of(hop_ms, rate);
     if (!o->window || !o->hop)
-        return bm_fail(BM_ERR_USAGE, "windows of %g ms every %g ms are not 1 to 65,536 samples at %d Hz", window_ms, hop_ms, rate);
+        return bm_fail(BM_ERR_USAGE, "windows of %g ms every %g ms are not 1 to 65,536 samples at %d Hz", window_ms,
+                       hop_ms, rate);
     for (o->n_fft = 2; o->n_fft < o->window;) o->n_fft *= 2;
     return BM_OK;
 }
@@ -45,7 +46,8 @@ static bm_status get_floats(float **out, const json_t *list, int64_t n, const ch
         (*out)[i] = (float)json_number_value(json_array_get(list, (size_t)i));
         bad = !isfinite((*out)[i]);
     }
-    return bad ? bm_fail(BM_ERR_REFUSED, "%s: its encoding's means and scales are not %lld numbers", from, (long long)n) : BM_OK;
+    return bad ? bm_fail(BM_ERR_REFUSED, "%s: its encoding's means and scales are not %lld numbers", from, (long long)n)
+               : BM_OK;
 }
 
 bm_status bm_audio_form_parse(bm_audio_form *f, const json_t *j, const char *from)
@@ -54,8 +56,9 @@ bm_status bm_audio_form_parse(bm_audio_form *f, const json_t *j, const char *fro
     bm_features_opts *o = &f->features;
     *f = (bm_audio_form){0};
     if (!get_int(&o->rate, j, "rate", 1, 1000000) || !get_int(&o->n_fft, j, "n_fft", 2, 1 << 16) ||
-        !get_int(&o->window, j, "window", 1, 1 << 16) || !get_int(&o->hop, j, "hop", 1, 1 << 16) || !get_int(&o->mels, j, "mels", 1, 4096) ||
-        !get_int(&o->mfcc, j, "coefficients", 0, 4096) || !get_int(&frames, j, "frames", 1, MOST_FRAMES) || !get_int(&letters, j, "letters", 0, MOST_FRAMES))
+        !get_int(&o->window, j, "window", 1, 1 << 16) || !get_int(&o->hop, j, "hop", 1, 1 << 16) ||
+        !get_int(&o->mels, j, "mels", 1, 4096) || !get_int(&o->mfcc, j, "coefficients", 0, 4096) ||
+        !get_int(&frames, j, "frames", 1, MOST_FRAMES) || !get_int(&letters, j, "letters", 0, MOST_FRAMES))
         return bm_fail(BM_ERR_REFUSED, "%s: its encoding is not one of sounds as bmtool data audio makes them", from);
     f->frames = frames;
     f->letters = letters;
@@ -81,10 +84,11 @@ bm_status bm_audio_form_text(char **out, const bm_audio_form *f, const bm_class_
 {
     const bm_features_opts *o = &f->features;
     const int64_t width = bm_audio_form_width(f);
-    json_t *j = json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:o, s:o, s:o}", "kind", "audio", "features", o->mfcc ? "mfcc" : "logmel", "rate",
-                          o->rate, "n_fft", o->n_fft, "window", o->window, "hop", o->hop, "mels", o->mels, "coefficients", o->mfcc, "frames",
-                          (json_int_t)f->frames, "letters", (json_int_t)f->letters, "mean", floats_json(f->mean, width), "scale",
-                          floats_json(f->scale, width), "classes", bm_class_list_json(classes));
+    json_t *j = json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:o, s:o, s:o}", "kind", "audio",
+                          "features", o->mfcc ? "mfcc" : "logmel", "rate", o->rate, "n_fft", o->n_fft, "window",
+                          o->window, "hop", o->hop, "mels", o->mels, "coefficients", o->mfcc, "frames",
+                          (json_int_t)f->frames, "letters", (json_int_t)f->letters, "mean", floats_json(f->mean, width),
+                          "scale", floats_json(f->scale, width), "classes", bm_class_list_json(classes));
     bm_status status = bm_json_text(out, j, JSON_REAL_PRECISION(9));
     json_decref(j);
     return status;

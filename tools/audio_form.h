@@ -1,6 +1,7 @@
-/* How a data set of sounds was made: its encoding, {"kind": "audio", "features": "logmel" or "mfcc", "rate", "n_fft", "window",
- * "hop", "mels", "coefficients", "frames", "letters", "mean", "scale", "classes"}. A sample is [frames, width], each frame
- * (features - mean) / scale, those beyond its length zeros. With `letters` targets are spelled, [letters] i32, class 0 the blank. */
+/* How a data set of sounds was made: its encoding, {"kind": "audio", "features": "logmel" or "mfcc", "rate", "n_fft",
+ * "window", "hop", "mels", "coefficients", "frames", "letters", "mean", "scale", "classes"}. A sample is [frames,
+ * width], each frame (features - mean) / scale, those beyond its length zeros. With `letters` targets are spelled,
+ * [letters] i32, class 0 the blank. */
 #ifndef BM_TOOLS_AUDIO_FORM_H
 #define BM_TOOLS_AUDIO_FORM_H
 
@@ -16,8 +17,8 @@ typedef struct bm_audio_form {
 
 /* Numbers of a frame. */
 int64_t bm_audio_form_width(const bm_audio_form *f);
-/* Window and hop at a rate that has become known, n_fft the least power of two that holds the window. BM_ERR_USAGE where they
- * come to nothing or are too long. */
+/* Window and hop at a rate that has become known, n_fft the least power of two that holds the window. BM_ERR_USAGE
+ * where they come to nothing or are too long. */
 bm_status bm_audio_form_rate(bm_audio_form *f, int rate, double window_ms, double hop_ms);
 /* Of --like's; `from` is its name. */
 bm_status bm_audio_form_parse(bm_audio_form *f, const json_t *encoding, const char *from);

@@ -11,7 +11,8 @@ static bm_status know_rate(bm_audio_in *in, const bm_sound *s, const char *path)
         in->first = path;
     }
     if (s->rate != f->features.rate)
-        return bm_fail(BM_ERR_CONFIG, "%s is of %d Hz, %s of %d Hz: --rate R brings all to one", path, s->rate, in->first, f->features.rate);
+        return bm_fail(BM_ERR_CONFIG, "%s is of %d Hz, %s of %d Hz: --rate R brings all to one", path, s->rate,
+                       in->first, f->features.rate);
     return in->features ? BM_OK : bm_features_create(&in->features, &f->features);
 }
 
@@ -19,11 +20,13 @@ static bm_status know_rate(bm_audio_in *in, const bm_sound *s, const char *path)
 static bm_status length(int64_t *n, const bm_audio_in *in, const bm_sound *s, const char *path)
 {
     const bm_audio_form *f = in->form;
-    const int64_t most = f->frames ? f->frames * f->features.hop - 1 : in->most_s > 0 ? (int64_t)(in->most_s * s->rate) : s->count;
+    const int64_t most = f->frames        ? f->frames * f->features.hop - 1
+                         : in->most_s > 0 ? (int64_t)(in->most_s * s->rate)
+                                          : s->count;
     *n = s->count < most ? s->count : most;
     if (*n == s->count || in->cut) return BM_OK;
-    return bm_fail(BM_ERR_CONFIG, "%s: %.2f s, %lld samples; at most %lld are taken (--cut cuts)", path, (double)s->count / s->rate,
-                   (long long)s->count, (long long)most);
+    return bm_fail(BM_ERR_CONFIG, "%s: %.2f s, %lld samples; at most %lld are taken (--cut cuts)", path,
+                   (double)s->count / s->rate, (long long)s->count, (long long)most);
 }
 
 static bm_status compute(bm_audio_in *in, const bm_sound *s, int64_t n, const char *path)

@@ -30,7 +30,8 @@ static bm_status start(bm_class_list *c, int64_t most)
 static bm_status add(bm_class_list *c, const char *name, const char *from)
 {
     if (!*name) return bm_fail(BM_ERR_CONFIG, "%s: class %lld has no name", from, (long long)c->n);
-    if (!bm_utf8_valid(name, strlen(name))) return bm_fail(BM_ERR_CONFIG, "%s: the name of class %lld is not UTF-8", from, (long long)c->n);
+    if (!bm_utf8_valid(name, strlen(name)))
+        return bm_fail(BM_ERR_CONFIG, "%s: the name of class %lld is not UTF-8", from, (long long)c->n);
     if (!(c->name[c->n] = bm_strdup(name))) return BM_ERR_MEMORY;
     c->n++;
     return BM_OK;
@@ -41,13 +42,16 @@ static int by_name(const void *a, const void *b) { return strcmp(*(char *const *
 static bm_status check_names(const bm_class_list *c, const char *from)
 {
     bm_status status = BM_OK;
-    if (c->n < 2) return bm_fail(BM_ERR_CONFIG, "%s: %s: there is nothing to learn", from, c->n ? "one class only" : "no classes");
+    if (c->n < 2)
+        return bm_fail(BM_ERR_CONFIG, "%s: %s: there is nothing to learn", from,
+                       c->n ? "one class only" : "no classes");
     char **order = bm_calloc((size_t)c->n, sizeof *order);
     if (!order) return BM_ERR_MEMORY;
     memcpy(order, c->name, (size_t)c->n * sizeof *order);
     qsort(order, (size_t)c->n, sizeof *order, by_name);
     for (int64_t i = 1; !status && i < c->n; i++)
-        if (!strcmp(order[i - 1], order[i])) status = bm_fail(BM_ERR_CONFIG, "%s: two classes are called \"%.200s\"", from, order[i]);
+        if (!strcmp(order[i - 1], order[i]))
+            status = bm_fail(BM_ERR_CONFIG, "%s: two classes are called \"%.200s\"", from, order[i]);
     bm_free(order);
     return status;
 }
@@ -74,8 +78,10 @@ bm_status bm_class_list_read(bm_class_list *c, const char *list)
     char *text = NULL;
     bm_status status;
     const int file = bm_path_exists(list);
-    if (file) BM_TRY(bm_file_read(&text, &bytes, list, MOST_BYTES));
-    else if (!(text = bm_strdup(list))) return BM_ERR_MEMORY;
+    if (file)
+        BM_TRY(bm_file_read(&text, &bytes, list, MOST_BYTES));
+    else if (!(text = bm_strdup(list)))
+        return BM_ERR_MEMORY;
     status = cut(c, text, file ? "\n" : ",", file ? list : "--classes");
     bm_free(text);
     return status;
@@ -105,8 +111,8 @@ bm_status bm_class_list_parse(bm_class_list *c, const json_t *names, const char 
 bm_status bm_class_list_count(bm_class_list *c, int64_t label, const char *file, int64_t item)
 {
     if (label < 0 || label >= c->n)
-        return bm_fail(BM_ERR_CONFIG, "%s: item %lld: class %lld: there are %lld, from 0 on", file, (long long)item, (long long)label,
-                       (long long)c->n);
+        return bm_fail(BM_ERR_CONFIG, "%s: item %lld: class %lld: there are %lld, from 0 on", file, (long long)item,
+                       (long long)label, (long long)c->n);
     c->count[label]++;
     return BM_OK;
 }
@@ -114,7 +120,9 @@ bm_status bm_class_list_count(bm_class_list *c, int64_t label, const char *file,
 bm_status bm_class_list_check(const bm_class_list *c, const char *file)
 {
     for (int64_t i = 0; i < c->n; i++)
-        if (!c->count[i]) return bm_fail(BM_ERR_CONFIG, "%s: no item of class %lld, \"%.200s\", of %lld", file, (long long)i, c->name[i], (long long)c->n);
+        if (!c->count[i])
+            return bm_fail(BM_ERR_CONFIG, "%s: no item of class %lld, \"%.200s\", of %lld", file, (long long)i,
+                           c->name[i], (long long)c->n);
     return c->n > 1 ? BM_OK : bm_fail(BM_ERR_CONFIG, "%s: one class only: there is nothing to learn", file);
 }
 

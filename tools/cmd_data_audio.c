@@ -26,13 +26,13 @@ typedef struct job {
     bm_class_list classes;
     bm_audio_in in;
     bm_folder *files;
-    bm_spool spool;                /* the frames of the files that are kept, one after the other */
-    int64_t *frames;               /* of each file; 0: it was left out */
-    uint8_t *validation;           /* of each file */
+    bm_spool spool;      /* the frames of the files that are kept, one after the other */
+    int64_t *frames;     /* of each file; 0: it was left out */
+    uint8_t *validation; /* of each file */
     int64_t kept, longest;
-    int held_out;                  /* whether the parts are given, not drawn */
-    float *sample;                 /* room for the longest */
-    int32_t *target;               /* room for a target */
+    int held_out;    /* whether the parts are given, not drawn */
+    float *sample;   /* room for the longest */
+    int32_t *target; /* room for a target */
     bm_content_id id;
 } job;
 
@@ -55,7 +55,8 @@ static bm_status name_classes(job *j)
     if (j->transcripts) return bm_spelling_classes(&j->classes, j->files);
     json_t *names = json_array();
     int bad = 0;
-    for (int64_t i = 0; i < bm_folder_classes(j->files); i++) bad |= json_array_append_new(names, json_string(bm_folder_class_at(j->files, i)));
+    for (int64_t i = 0; i < bm_folder_classes(j->files); i++)
+        bad |= json_array_append_new(names, json_string(bm_folder_class_at(j->files, i)));
     bm_status status = bad ? BM_ERR_MEMORY : bm_class_list_parse(&j->classes, names, j->folder);
     json_decref(names);
     return status;
@@ -63,7 +64,8 @@ static bm_status name_classes(job *j)
 
 static bm_status open_files(job *j)
 {
-    static const char *const endings[] = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", NULL};
+    static const char *const endings[] = {".wav", ".flac", ".ogg", ".oga", ".opus",
+                                          ".mp3", ".aiff", ".aif", ".au",  NULL};
     bm_folder_opts opts = {.endings = endings, .table = j->labels, .texts = j->transcripts};
     if (j->like && !j->transcripts) {
         opts.classes = (const char *const *)j->classes.name;
@@ -99,7 +101,8 @@ static bm_status hold_out(job *j, const char *name)
     }
     if (found) return BM_OK;
     const int n = (int)voice_of(&voice, bm_folder_at(j->files, 0)->path);
-    return bm_fail(BM_ERR_CONFIG, "--val-voices: no file's name begins with \"%s\" before a _ (the first has \"%.*s\")", name, n, voice);
+    return bm_fail(BM_ERR_CONFIG, "--val-voices: no file's name begins with \"%s\" before a _ (the first has \"%.*s\")",
+                   name, n, voice);
 }
 
 static bm_status hold_out_voices(job *j)
@@ -117,7 +120,8 @@ static bm_status find_parts(job *j)
     j->held_out = bm_folder_has_parts(j->files) || j->val_voices;
     if (bm_folder_has_parts(j->files) && (j->val_voices || !isnan(j->val_fraction)))
         return bm_fail(BM_ERR_USAGE, "%s has a column of parts: no --val-voices, --val-fraction", j->labels);
-    for (int64_t i = 0; i < bm_folder_count(j->files); i++) j->validation[i] = (uint8_t)bm_folder_at(j->files, i)->validation;
+    for (int64_t i = 0; i < bm_folder_count(j->files); i++)
+        j->validation[i] = (uint8_t)bm_folder_at(j->files, i)->validation;
     if (j->val_voices) return hold_out_voices(j);
     if (isnan(j->val_fraction)) j->val_fraction = j->like || j->held_out ? 0 : 0.2;
     return BM_OK;
@@ -127,7 +131,9 @@ static void draw_parts(job *j)
 {
     int64_t at = 0;
     for (int64_t i = 0; i < bm_folder_count(j->files) && !j->held_out; i++)
-        if (j->frames[i]) j->validation[i] = (uint8_t)bm_samples_is_validation(j->kept, j->val_fraction, (uint64_t)j->split_seed, at++);
+        if (j->frames[i])
+            j->validation[i] =
+                (uint8_t)bm_samples_is_validation(j->kept, j->val_fraction, (uint64_t)j->split_seed, at++);
 }
 
 /* ---- first pass: frames into the spool ---- */
@@ -139,7 +145,8 @@ static bm_status spell(int64_t *n, job *j, int64_t i)
     const char *text = file->label < 0 ? "" : bm_folder_class_at(j->files, file->label);
     *n = bm_spelling_letters(text);
     if (*n > j->form.letters)
-        return bm_fail(BM_ERR_CONFIG, "%s: a text of %lld characters, where %lld are known at most", file->path, (long long)*n, (long long)j->form.letters);
+        return bm_fail(BM_ERR_CONFIG, "%s: a text of %lld characters, where %lld are known at most", file->path,
+                       (long long)*n, (long long)j->form.letters);
     for (int64_t k = 0; k < j->form.letters; k++) j->target[k] = -1;
     return bm_fail_prefix(bm_spelling_encode(j->target, &j->classes, text), "%s", file->path);
 }
@@ -152,8 +159,9 @@ static bm_status check_spelling(job *j, int64_t i)
     const int64_t steps = bm_spelling_steps(j->target, letters);
     if (steps <= j->in.count) return BM_OK;
     const bm_folder_file *file = bm_folder_at(j->files, i);
-    return bm_fail(BM_ERR_CONFIG, "%s: %lld frames, but CTC needs %lld to align \"%.100s\": a shorter --hop-ms, or leave it out", file->path,
-                   (long long)j->in.count, (long long)steps, bm_folder_class_at(j->files, file->label));
+    return bm_fail(BM_ERR_CONFIG,
+                   "%s: %lld frames, but CTC needs %lld to align \"%.100s\": a shorter --hop-ms, or leave it out",
+                   file->path, (long long)j->in.count, (long long)steps, bm_folder_class_at(j->files, file->label));
 }
 
 static bm_status read_file(job *j, int64_t i)
@@ -287,8 +295,10 @@ static bm_status write_sample(job *j, bm_samples_writer *w, int64_t i)
     const int64_t n = width(j), used = j->frames[i] * n;
     for (int64_t k = 0; k < used; k++) j->sample[k] = (j->sample[k] - j->form.mean[k % n]) / j->form.scale[k % n];
     memset(j->sample + used, 0, (size_t)(j->form.frames * n - used) * sizeof *j->sample);
-    if (j->form.letters) BM_TRY(spell(&letters, j, i));
-    else j->target[0] = bm_folder_at(j->files, i)->label;
+    if (j->form.letters)
+        BM_TRY(spell(&letters, j, i));
+    else
+        j->target[0] = bm_folder_at(j->files, i)->label;
     return bm_samples_writer_add(w, j->sample, j->target, (int32_t)j->frames[i]);
 }
 
@@ -347,7 +357,12 @@ static bm_status make(job *j)
     bm_status status;
     BM_GO(check_paths(j));
     if (j->like) BM_GO(take_like(j));
-    j->in = (bm_audio_in){.form = &j->form, .window_ms = j->window_ms, .hop_ms = j->hop_ms, .resample = j->rate || j->like, .most_s = j->seconds, .cut = j->cut};
+    j->in = (bm_audio_in){.form = &j->form,
+                          .window_ms = j->window_ms,
+                          .hop_ms = j->hop_ms,
+                          .resample = j->rate || j->like,
+                          .most_s = j->seconds,
+                          .cut = j->cut};
     if (j->rate) BM_GO(bm_audio_form_rate(&j->form, (int)j->rate, j->window_ms, j->hop_ms));
     BM_GO(open_files(j));
     BM_GO(find_parts(j));
@@ -371,29 +386,39 @@ static int read_features(job *j)
 {
     const bm_features_opts d = bm_features_opts_default();
     const int mfcc = j->features && !strcmp(j->features, "mfcc");
-    if (j->features && !mfcc && strcmp(j->features, "logmel")) return bm_out_usage(&bm_cmd_data_audio, "--features %s: there is logmel and mfcc", j->features);
-    if (!mfcc && j->coefficients) return bm_out_usage(&bm_cmd_data_audio, "--coefficients are those of --features mfcc");
+    if (j->features && !mfcc && strcmp(j->features, "logmel"))
+        return bm_out_usage(&bm_cmd_data_audio, "--features %s: there is logmel and mfcc", j->features);
+    if (!mfcc && j->coefficients)
+        return bm_out_usage(&bm_cmd_data_audio, "--coefficients are those of --features mfcc");
     if (!j->mels) j->mels = d.mels;
     if (mfcc && !j->coefficients) j->coefficients = 13;
     if (j->mels < 1 || j->mels > 4096 || j->coefficients < 0 || j->coefficients > j->mels)
-        return bm_out_usage(&bm_cmd_data_audio, "%lld coefficients of %lld mels: 1 to 4096 mels, not fewer than coefficients", (long long)j->coefficients,
-                            (long long)j->mels);
+        return bm_out_usage(&bm_cmd_data_audio,
+                            "%lld coefficients of %lld mels: 1 to 4096 mels, not fewer than coefficients",
+                            (long long)j->coefficients, (long long)j->mels);
     j->form.features = (bm_features_opts){.mels = (int)j->mels, .mfcc = (int)j->coefficients};
     return 0;
 }
 
 static int check_words(job *j)
 {
-    const int shaped = j->features || j->rate || j->mels || j->coefficients || j->seconds != 0 || !isnan(j->window_ms) || !isnan(j->hop_ms) || j->transcripts;
+    const int shaped = j->features || j->rate || j->mels || j->coefficients || j->seconds != 0 ||
+                       !isnan(j->window_ms) || !isnan(j->hop_ms) || j->transcripts;
     if (j->like && shaped)
-        return bm_out_usage(&bm_cmd_data_audio, "--like says how sounds are encoded: no --features, --rate, --mels, --coefficients, --window-ms, --hop-ms, "
-                                                "--seconds, --transcripts");
-    if (j->transcripts && !j->labels) return bm_out_usage(&bm_cmd_data_audio, "--transcripts stand in --labels FILE.csv");
-    if (j->val_voices && !isnan(j->val_fraction)) return bm_out_usage(&bm_cmd_data_audio, "--val-voices says what is for validation: no --val-fraction");
+        return bm_out_usage(
+            &bm_cmd_data_audio,
+            "--like says how sounds are encoded: no --features, --rate, --mels, --coefficients, --window-ms, --hop-ms, "
+            "--seconds, --transcripts");
+    if (j->transcripts && !j->labels)
+        return bm_out_usage(&bm_cmd_data_audio, "--transcripts stand in --labels FILE.csv");
+    if (j->val_voices && !isnan(j->val_fraction))
+        return bm_out_usage(&bm_cmd_data_audio, "--val-voices says what is for validation: no --val-fraction");
     if (!isnan(j->val_fraction) && !(j->val_fraction >= 0 && j->val_fraction < 1))
         return bm_out_usage(&bm_cmd_data_audio, "--val-fraction is at least 0 and below 1");
-    if (j->rate < 0 || j->rate > 1000000) return bm_out_usage(&bm_cmd_data_audio, "--rate %lld: is 1 to 1000000 Hz", (long long)j->rate);
-    if (!(j->seconds >= 0 && j->seconds <= 600)) return bm_out_usage(&bm_cmd_data_audio, "--seconds is above 0 and at most 600");
+    if (j->rate < 0 || j->rate > 1000000)
+        return bm_out_usage(&bm_cmd_data_audio, "--rate %lld: is 1 to 1000000 Hz", (long long)j->rate);
+    if (!(j->seconds >= 0 && j->seconds <= 600))
+        return bm_out_usage(&bm_cmd_data_audio, "--seconds is above 0 and at most 600");
     if (j->cut && j->seconds == 0 && !j->like) return bm_out_usage(&bm_cmd_data_audio, "--cut needs --seconds");
     if (isnan(j->window_ms)) j->window_ms = 25;
     if (isnan(j->hop_ms)) j->hop_ms = 10;
@@ -417,16 +442,26 @@ static int run(int argc, char **argv)
 {
     job j = {.val_fraction = NAN, .window_ms = NAN, .hop_ms = NAN, .split_seed = 1, .spool = BM_SPOOL_NONE};
     const bm_opt opts[] = {
-        {"output", 'o', BM_OPT_STRING, &j.output, 1},          {"features", 0, BM_OPT_STRING, &j.features, 0},
-        {"labels", 0, BM_OPT_STRING, &j.labels, 0},            {"transcripts", 0, BM_OPT_FLAG, &j.transcripts, 0},
-        {"rate", 0, BM_OPT_I64, &j.rate, 0},                   {"mels", 0, BM_OPT_I64, &j.mels, 0},
-        {"coefficients", 0, BM_OPT_I64, &j.coefficients, 0},   {"window-ms", 0, BM_OPT_F64, &j.window_ms, 0},
-        {"hop-ms", 0, BM_OPT_F64, &j.hop_ms, 0},               {"seconds", 0, BM_OPT_F64, &j.seconds, 0},
-        {"cut", 0, BM_OPT_FLAG, &j.cut, 0},                    {"like", 0, BM_OPT_STRING, &j.like, 0},
-        {"val-fraction", 0, BM_OPT_F64, &j.val_fraction, 0},   {"split-seed", 0, BM_OPT_I64, &j.split_seed, 0},
-        {"val-voices", 0, BM_OPT_STRING, &j.val_voices, 0},    {"skip-bad", 0, BM_OPT_FLAG, &j.skipped.skip, 0},
-        {"licence", 0, BM_OPT_STRING, &j.licence, 0},          {"force", 'f', BM_OPT_FLAG, &j.force, 0},
-        {"json", 'j', BM_OPT_FLAG, &j.json, 0},                {NULL, 0, BM_OPT_FLAG, NULL, 0},
+        {"output", 'o', BM_OPT_STRING, &j.output, 1},
+        {"features", 0, BM_OPT_STRING, &j.features, 0},
+        {"labels", 0, BM_OPT_STRING, &j.labels, 0},
+        {"transcripts", 0, BM_OPT_FLAG, &j.transcripts, 0},
+        {"rate", 0, BM_OPT_I64, &j.rate, 0},
+        {"mels", 0, BM_OPT_I64, &j.mels, 0},
+        {"coefficients", 0, BM_OPT_I64, &j.coefficients, 0},
+        {"window-ms", 0, BM_OPT_F64, &j.window_ms, 0},
+        {"hop-ms", 0, BM_OPT_F64, &j.hop_ms, 0},
+        {"seconds", 0, BM_OPT_F64, &j.seconds, 0},
+        {"cut", 0, BM_OPT_FLAG, &j.cut, 0},
+        {"like", 0, BM_OPT_STRING, &j.like, 0},
+        {"val-fraction", 0, BM_OPT_F64, &j.val_fraction, 0},
+        {"split-seed", 0, BM_OPT_I64, &j.split_seed, 0},
+        {"val-voices", 0, BM_OPT_STRING, &j.val_voices, 0},
+        {"skip-bad", 0, BM_OPT_FLAG, &j.skipped.skip, 0},
+        {"licence", 0, BM_OPT_STRING, &j.licence, 0},
+        {"force", 'f', BM_OPT_FLAG, &j.force, 0},
+        {"json", 'j', BM_OPT_FLAG, &j.json, 0},
+        {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_data_audio, opts, 1, 1);
     if (code >= 0) return code;
@@ -444,38 +479,44 @@ const bm_cmd bm_cmd_data_audio = {
     .name = "data audio",
     .group = "make data",
     .summary = "make a data set of sounds, as frames of features",
-    .help = "Examples:\n"
-            "  bmtool data audio words -o words.h5 --rate 16000 --seconds 1 --cut     # words/yes/*.wav, words/no/*.flac\n"
-            "  bmtool data audio words -o words.h5 --features mfcc --val-voices anna,bo   # anna_1.wav, bo_1.wav, ... held out\n"
-            "  bmtool data audio clips -o spelled.h5 --labels texts.csv --transcripts     # columns file,text: for train.loss ctc\n"
-            "  bmtool data audio new -o new.h5 --like runs/words                          # to predict from\n"
-            "\n"
-            "usage: bmtool data audio DIR -o OUT.h5 [options]\n"
-            "\n"
-            "  DIR                     a folder with a folder for each class, of WAV, FLAC, Ogg, Opus, MP3, AIFF, AU\n"
-            "  -o, --output OUT.h5     the data set\n"
-            "      --labels FILE       a CSV in place of a folder for each class: columns file and label (or text) and, where\n"
-            "                          parts are given, part (train or val)\n"
-            "      --transcripts       labels are texts, spelled by their characters for CTC: class 0 is the blank\n"
-            "      --features F        logmel (default) or mfcc\n"
-            "      --rate HZ           bring all sounds to this rate (default: that of the files, which must be one)\n"
-            "      --mels N            mel bands (40)\n"
-            "      --coefficients N    of mfcc (13)\n"
-            "      --window-ms T       length of a frame (25); n_fft is the least power of two that holds it\n"
-            "      --hop-ms T          from frame to frame (10)\n"
-            "      --seconds S         sounds that are longer are refused, or with --cut cut (default: 600)\n"
-            "      --cut               cut what is too long\n"
-            "      --like DATA         encode as a data set, checkpoint or run has it; sounds may be of no class then, and the\n"
-            "                          validation fraction is 0\n"
-            "      --val-fraction F    the share of sounds that is kept for validation (0.2)\n"
-            "      --split-seed N      which those are (1)\n"
-            "      --val-voices A,B    keep whole voices for validation: a file's voice is its name up to the first _\n"
-            "      --skip-bad          leave sounds out that cannot be used, and say how many\n"
-            "      --licence L         the data's licence: it stays with what is trained on them\n"
-            "  -f, --force             replace an output that exists\n"
-            "  -j, --json              report on standard output as JSON\n"
-            "\n"
-            "Each number of a frame gets mean 0 and deviation 1 over the frames of the training part; sounds end where their\n"
-            "lengths say and are padded with zeros to the longest.\n",
+    .help =
+        "Examples:\n"
+        "  bmtool data audio words -o words.h5 --rate 16000 --seconds 1 --cut     # words/yes/*.wav, words/no/*.flac\n"
+        "  bmtool data audio words -o words.h5 --features mfcc --val-voices anna,bo   # anna_1.wav, bo_1.wav, ... held "
+        "out\n"
+        "  bmtool data audio clips -o spelled.h5 --labels texts.csv --transcripts     # columns file,text: for "
+        "train.loss ctc\n"
+        "  bmtool data audio new -o new.h5 --like runs/words                          # to predict from\n"
+        "\n"
+        "usage: bmtool data audio DIR -o OUT.h5 [options]\n"
+        "\n"
+        "  DIR                     a folder with a folder for each class, of WAV, FLAC, Ogg, Opus, MP3, AIFF, AU\n"
+        "  -o, --output OUT.h5     the data set\n"
+        "      --labels FILE       a CSV in place of a folder for each class: columns file and label (or text) and, "
+        "where\n"
+        "                          parts are given, part (train or val)\n"
+        "      --transcripts       labels are texts, spelled by their characters for CTC: class 0 is the blank\n"
+        "      --features F        logmel (default) or mfcc\n"
+        "      --rate HZ           bring all sounds to this rate (default: that of the files, which must be one)\n"
+        "      --mels N            mel bands (40)\n"
+        "      --coefficients N    of mfcc (13)\n"
+        "      --window-ms T       length of a frame (25); n_fft is the least power of two that holds it\n"
+        "      --hop-ms T          from frame to frame (10)\n"
+        "      --seconds S         sounds that are longer are refused, or with --cut cut (default: 600)\n"
+        "      --cut               cut what is too long\n"
+        "      --like DATA         encode as a data set, checkpoint or run has it; sounds may be of no class then, and "
+        "the\n"
+        "                          validation fraction is 0\n"
+        "      --val-fraction F    the share of sounds that is kept for validation (0.2)\n"
+        "      --split-seed N      which those are (1)\n"
+        "      --val-voices A,B    keep whole voices for validation: a file's voice is its name up to the first _\n"
+        "      --skip-bad          leave sounds out that cannot be used, and say how many\n"
+        "      --licence L         the data's licence: it stays with what is trained on them\n"
+        "  -f, --force             replace an output that exists\n"
+        "  -j, --json              report on standard output as JSON\n"
+        "\n"
+        "Each number of a frame gets mean 0 and deviation 1 over the frames of the training part; sounds end where "
+        "their\n"
+        "lengths say and are padded with zeros to the longest.\n",
     .run = run,
 };

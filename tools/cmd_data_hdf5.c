@@ -30,11 +30,11 @@ typedef struct job {
     int force, json;
     part parts[2];
     bm_hdf5 *in;
-    int images, numbers;       /* the kind that is made; whether targets are numbers, not classes */
-    bm_shape input, target;    /* of a sample of rows */
-    bm_images_out out;         /* the classes of rows too, and their writer and encoding */
-    void *x, *y;               /* a block of inputs and targets */
-    int64_t block;             /* rows of it */
+    int images, numbers;    /* the kind that is made; whether targets are numbers, not classes */
+    bm_shape input, target; /* of a sample of rows */
+    bm_images_out out;      /* the classes of rows too, and their writer and encoding */
+    void *x, *y;            /* a block of inputs and targets */
+    int64_t block;          /* rows of it */
     bm_content_id id;
 } job;
 
@@ -82,15 +82,20 @@ static bm_status check_parts(const job *j)
         const part *p = &j->parts[k];
         if (p->inputs < 0 || p->targets < 0) continue;
         const int64_t x = shape_of(j, p->inputs)->dim[0], y = shape_of(j, p->targets)->dim[0];
-        if (x != y) return bm_fail(BM_ERR_CONFIG, "%s: %s has %lld rows, %s %lld", j->file, p->inputs_path, (long long)x, p->targets_path, (long long)y);
+        if (x != y)
+            return bm_fail(BM_ERR_CONFIG, "%s: %s has %lld rows, %s %lld", j->file, p->inputs_path, (long long)x,
+                           p->targets_path, (long long)y);
     }
     const part *t = &j->parts[TRAIN], *v = &j->parts[VAL];
     if (!has_val(j)) return BM_OK;
-    const int i = !same_rows(shape_of(j, t->inputs), shape_of(j, v->inputs)) ? 0 : !same_rows(shape_of(j, t->targets), shape_of(j, v->targets)) ? 1 : 2;
+    const int i = !same_rows(shape_of(j, t->inputs), shape_of(j, v->inputs))     ? 0
+                  : !same_rows(shape_of(j, t->targets), shape_of(j, v->targets)) ? 1
+                                                                                 : 2;
     if (i == 2) return BM_OK;
     const int one = i ? t->targets : t->inputs, other = i ? v->targets : v->inputs;
-    return bm_fail(BM_ERR_CONFIG, "%s: %s is %s, %s %s: only the first dimension may differ", j->file, i ? t->targets_path : t->inputs_path,
-                   bm_shape_text(shape_of(j, one), a, sizeof a), i ? v->targets_path : v->inputs_path, bm_shape_text(shape_of(j, other), b, sizeof b));
+    return bm_fail(BM_ERR_CONFIG, "%s: %s is %s, %s %s: only the first dimension may differ", j->file,
+                   i ? t->targets_path : t->inputs_path, bm_shape_text(shape_of(j, one), a, sizeof a),
+                   i ? v->targets_path : v->inputs_path, bm_shape_text(shape_of(j, other), b, sizeof b));
 }
 
 /* Whether channels come first in u8 [N, ?, ?, ?]: 1 or 3 of them, where that tells. */
@@ -103,8 +108,8 @@ static bm_status find_layout(int *first, const job *j)
     const int chw = s->dim[1] == 1 || s->dim[1] == 3, hwc = s->dim[3] == 1 || s->dim[3] == 3;
     *first = chw;
     if (chw != hwc) return BM_OK;
-    return bm_fail(BM_ERR_USAGE, "%s: %s is %s: which of them are channels? --layout chw or hwc", j->file, j->parts[TRAIN].inputs_path,
-                   bm_shape_text(s, text, sizeof text));
+    return bm_fail(BM_ERR_USAGE, "%s: %s is %s: which of them are channels? --layout chw or hwc", j->file,
+                   j->parts[TRAIN].inputs_path, bm_shape_text(s, text, sizeof text));
 }
 
 static bm_status find_image_size(job *j)
@@ -113,7 +118,8 @@ static bm_status find_image_size(job *j)
     const bm_shape *s = &inputs_of(j)->shape;
     BM_TRY(find_layout(&first, j));
     if (s->rank == 3) return bm_images_out_size(&j->out, j->file, s->dim[1], s->dim[2], 1);
-    return first ? bm_images_out_size(&j->out, j->file, s->dim[2], s->dim[3], s->dim[1]) : bm_images_out_size(&j->out, j->file, s->dim[1], s->dim[2], s->dim[3]);
+    return first ? bm_images_out_size(&j->out, j->file, s->dim[2], s->dim[3], s->dim[1])
+                 : bm_images_out_size(&j->out, j->file, s->dim[1], s->dim[2], s->dim[3]);
 }
 
 /* The shape of one of N; [1] where there is nothing but N. */
@@ -128,9 +134,12 @@ static bm_status check_targets(job *j)
 {
     const bm_hdf5_data *d = bm_hdf5_at(j->in, j->parts[TRAIN].targets);
     const char *path = j->parts[TRAIN].targets_path;
-    if (d->shape.rank > 2) return bm_fail(BM_ERR_CONFIG, "%s: %s has %d dimensions: targets are [N] or [N, D]", j->file, path, d->shape.rank);
+    if (d->shape.rank > 2)
+        return bm_fail(BM_ERR_CONFIG, "%s: %s has %d dimensions: targets are [N] or [N, D]", j->file, path,
+                       d->shape.rank);
     j->numbers = j->type ? !strcmp(j->type, "number") : d->is_float;
-    if (!j->numbers && d->is_float) return bm_fail(BM_ERR_CONFIG, "%s: %s holds floating numbers: classes are integers", j->file, path);
+    if (!j->numbers && d->is_float)
+        return bm_fail(BM_ERR_CONFIG, "%s: %s holds floating numbers: classes are integers", j->file, path);
     j->target = one_of(&d->shape);
     if (!j->numbers && j->target.dim[0] == 1) j->target = (bm_shape){0};
     return BM_OK;
@@ -145,8 +154,13 @@ static bm_status find_kind(job *j)
     const int bytes = !d->is_float && !d->is_signed && d->bytes == 1 && (d->shape.rank == 3 || d->shape.rank == 4);
     j->images = bytes && (!has_targets(j) || (!j->numbers && !j->target.rank));
     if (j->images) return BM_OK;
-    if (j->layout) return bm_fail(BM_ERR_USAGE, "--layout is that of images, u8 [N, H, W, C] or [N, C, H, W] with a class for each: %s is none", j->parts[TRAIN].inputs_path);
-    if (d->shape.rank > 4) return bm_fail(BM_ERR_CONFIG, "%s: %s has %d dimensions: rows have 4 at most", j->file, j->parts[TRAIN].inputs_path, d->shape.rank);
+    if (j->layout)
+        return bm_fail(BM_ERR_USAGE,
+                       "--layout is that of images, u8 [N, H, W, C] or [N, C, H, W] with a class for each: %s is none",
+                       j->parts[TRAIN].inputs_path);
+    if (d->shape.rank > 4)
+        return bm_fail(BM_ERR_CONFIG, "%s: %s has %d dimensions: rows have 4 at most", j->file,
+                       j->parts[TRAIN].inputs_path, d->shape.rank);
     j->input = one_of(&d->shape);
     return BM_OK;
 }
@@ -159,7 +173,9 @@ static bm_status look_at_classes(int64_t *most, job *j, const part *p)
     int64_t label[TOGETHER], n;
     const int64_t each = bm_hdf5_row(j->in, p->targets), all = shape_of(j, p->targets)->dim[0];
     char name[1200];
-    if (each > TOGETHER) return bm_fail(BM_ERR_CONFIG, "%s: %s has %lld classes a row: at most %d are read", j->file, p->targets_path, (long long)each, TOGETHER);
+    if (each > TOGETHER)
+        return bm_fail(BM_ERR_CONFIG, "%s: %s has %lld classes a row: at most %d are read", j->file, p->targets_path,
+                       (long long)each, TOGETHER);
     snprintf(name, sizeof name, "%s: %s", j->file, p->targets_path);
     for (int64_t at = 0; at < all; at += n) {
         n = all - at < TOGETHER / each ? all - at : TOGETHER / each;
@@ -184,8 +200,9 @@ static bm_status find_classes(job *j)
         BM_TRY(look_at_classes(&most, j, t));
         if (has_val(j)) BM_TRY(look_at_classes(&most, j, v));
         if (most >= MOST_CLASSES)
-            return bm_fail(BM_ERR_CONFIG, "%s: %s: class %lld: at most %lld are known; numbers are told by --target-type number", j->file, t->targets_path,
-                           (long long)most, (long long)MOST_CLASSES);
+            return bm_fail(BM_ERR_CONFIG,
+                           "%s: %s: class %lld: at most %lld are known; numbers are told by --target-type number",
+                           j->file, t->targets_path, (long long)most, (long long)MOST_CLASSES);
         BM_TRY(bm_class_list_number(c, most + 1));
     }
     BM_TRY(look_at_classes(NULL, j, t));
@@ -193,7 +210,8 @@ static bm_status find_classes(job *j)
     return has_val(j) ? look_at_classes(NULL, j, v) : BM_OK;
 }
 
-/* ---- what rows are encoded by: {"kind": "rows", "input": [shape], "target": [shape], "classes": [names] or null} ---- */
+/* ---- what rows are encoded by: {"kind": "rows", "input": [shape], "target": [shape], "classes": [names] or null} ----
+ */
 
 static json_t *shape_json(const bm_shape *s)
 {
@@ -216,16 +234,17 @@ static bm_status take_like_of_rows(job *j)
     char a[BM_SHAPE_TEXT], b[BM_SHAPE_TEXT];
     BM_TRY(bm_samples_like(&j->out.encoding, j->like, "rows"));
     const json_t *names = json_object_get(j->out.encoding, "classes");
-    if (!read_shape(&input, json_object_get(j->out.encoding, "input")) || !read_shape(&target, json_object_get(j->out.encoding, "target")))
+    if (!read_shape(&input, json_object_get(j->out.encoding, "input")) ||
+        !read_shape(&target, json_object_get(j->out.encoding, "target")))
         return bm_fail(BM_ERR_REFUSED, "%s: its encoding is not one of rows as bmtool data hdf5 makes them", j->like);
     if (json_is_array(names)) BM_TRY(bm_class_list_parse(&j->out.classes, names, j->like));
     const int numbers = !json_is_array(names);
     if (has_targets(j) && (numbers != j->numbers || !bm_shape_equal(&target, &j->target)))
-        return bm_fail(BM_ERR_CONFIG, "%s: %s is not %s %s, which %s has", j->file, j->parts[TRAIN].targets_path, numbers ? "numbers" : "classes",
-                       bm_shape_text(&target, a, sizeof a), j->like);
+        return bm_fail(BM_ERR_CONFIG, "%s: %s is not %s %s, which %s has", j->file, j->parts[TRAIN].targets_path,
+                       numbers ? "numbers" : "classes", bm_shape_text(&target, a, sizeof a), j->like);
     if (!bm_shape_equal(&input, &j->input))
-        return bm_fail(BM_ERR_CONFIG, "%s: %s has rows %s, %s %s", j->file, j->parts[TRAIN].inputs_path, bm_shape_text(&j->input, a, sizeof a), j->like,
-                       bm_shape_text(&input, b, sizeof b));
+        return bm_fail(BM_ERR_CONFIG, "%s: %s has rows %s, %s %s", j->file, j->parts[TRAIN].inputs_path,
+                       bm_shape_text(&j->input, a, sizeof a), j->like, bm_shape_text(&input, b, sizeof b));
     j->numbers = numbers;
     j->target = target;
     return BM_OK;
@@ -236,7 +255,8 @@ static bm_status open_rows(job *j)
     char *about = NULL, *encoding = NULL;
     bm_status status;
     if (!j->out.encoding)
-        j->out.encoding = json_pack("{s:s, s:o, s:o, s:o}", "kind", "rows", "input", shape_json(&j->input), "target", shape_json(&j->target), "classes",
+        j->out.encoding = json_pack("{s:s, s:o, s:o, s:o}", "kind", "rows", "input", shape_json(&j->input), "target",
+                                    shape_json(&j->target), "classes",
                                     j->numbers ? json_null() : bm_class_list_json(&j->out.classes));
     BM_GO(bm_json_text(&encoding, j->out.encoding, 0));
     BM_GO(bm_samples_about(&about, (char *const *)&j->file, 1, j->licence));
@@ -278,17 +298,21 @@ static int64_t targets_each(const job *j) { return bm_shape_elements(&j->target)
 /* Room for a block, of targets that do not count where there are none. */
 static bm_status make_block(job *j)
 {
-    const int64_t bytes = bm_hdf5_row(j->in, j->parts[TRAIN].inputs) * (int64_t)bm_dtype_size(input_type(j)), each = targets_each(j);
+    const int64_t bytes = bm_hdf5_row(j->in, j->parts[TRAIN].inputs) * (int64_t)bm_dtype_size(input_type(j)),
+                  each = targets_each(j);
     if (bytes > BM_HDF5_MOST_BYTES || each > BLOCK_BYTES / 8)
-        return bm_fail(BM_ERR_CONFIG, "%s: a row of %lld bytes and %lld targets is too large", j->file, (long long)bytes, (long long)each);
+        return bm_fail(BM_ERR_CONFIG, "%s: a row of %lld bytes and %lld targets is too large", j->file,
+                       (long long)bytes, (long long)each);
     j->block = bytes > BLOCK_BYTES ? 1 : BLOCK_BYTES / bytes < TOGETHER ? BLOCK_BYTES / bytes : TOGETHER;
     if (j->block * each > BLOCK_BYTES / 8) j->block = BLOCK_BYTES / 8 / each;
     j->x = bm_calloc((size_t)j->block, (size_t)bytes);
     j->y = bm_calloc((size_t)(j->block * each), sizeof(int64_t));
     if (!j->x || !j->y) return BM_ERR_MEMORY;
     for (int64_t i = 0; i < j->block * each; i++) {
-        if (j->numbers) ((float *)j->y)[i] = NAN;
-        else ((int64_t *)j->y)[i] = -1;
+        if (j->numbers)
+            ((float *)j->y)[i] = NAN;
+        else
+            ((int64_t *)j->y)[i] = -1;
     }
     return BM_OK;
 }
@@ -297,7 +321,8 @@ static bm_status check_numbers(const job *j, const char *path, const float *x, i
 {
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(x[i]) && !(missing && isnan(x[i])))
-            return bm_fail(BM_ERR_CONFIG, "%s: %s: row %lld: number %lld is not finite as f32", j->file, path, (long long)row, (long long)i);
+            return bm_fail(BM_ERR_CONFIG, "%s: %s: row %lld: number %lld is not finite as f32", j->file, path,
+                           (long long)row, (long long)i);
     return BM_OK;
 }
 
@@ -327,8 +352,11 @@ static bm_status write_part(job *j, const part *p, int channels_first)
         BM_TRY(bm_hdf5_read(j->in, p->inputs, input_type(j), j->x, at, n));
         if (p->targets >= 0) BM_TRY(bm_hdf5_read(j->in, p->targets, j->numbers ? BM_F32 : BM_I64, j->y, at, n));
         for (int64_t i = 0; i < n; i++) {
-            if (j->images) BM_TRY(bm_images_out_add(&j->out, (const uint8_t *)j->x + i * bytes, channels_first, ((int64_t *)j->y)[i]));
-            else BM_TRY(add_row(j, p, i, at + i));
+            if (j->images)
+                BM_TRY(bm_images_out_add(&j->out, (const uint8_t *)j->x + i * bytes, channels_first,
+                                         ((int64_t *)j->y)[i]));
+            else
+                BM_TRY(add_row(j, p, i, at + i));
         }
     }
     return BM_OK;
@@ -373,17 +401,24 @@ done:
 static int check_words(job *j)
 {
     const part *t = &j->parts[TRAIN], *v = &j->parts[VAL];
-    if (!t->targets_path && !j->like) return bm_out_usage(&bm_cmd_data_hdf5, "--targets PATH is needed (or --like, to predict)");
-    if (!v->inputs_path != !v->targets_path) return bm_out_usage(&bm_cmd_data_hdf5, "--val-inputs and --val-targets go together");
-    if (v->inputs_path && !t->targets_path) return bm_out_usage(&bm_cmd_data_hdf5, "--val-inputs is for what has --targets");
-    if (v->inputs_path && !isnan(j->val_fraction)) return bm_out_usage(&bm_cmd_data_hdf5, "--val-inputs says what is for validation: no --val-fraction");
-    if (j->layout && strcmp(j->layout, "hwc") && strcmp(j->layout, "chw")) return bm_out_usage(&bm_cmd_data_hdf5, "--layout %s: there is hwc and chw", j->layout);
+    if (!t->targets_path && !j->like)
+        return bm_out_usage(&bm_cmd_data_hdf5, "--targets PATH is needed (or --like, to predict)");
+    if (!v->inputs_path != !v->targets_path)
+        return bm_out_usage(&bm_cmd_data_hdf5, "--val-inputs and --val-targets go together");
+    if (v->inputs_path && !t->targets_path)
+        return bm_out_usage(&bm_cmd_data_hdf5, "--val-inputs is for what has --targets");
+    if (v->inputs_path && !isnan(j->val_fraction))
+        return bm_out_usage(&bm_cmd_data_hdf5, "--val-inputs says what is for validation: no --val-fraction");
+    if (j->layout && strcmp(j->layout, "hwc") && strcmp(j->layout, "chw"))
+        return bm_out_usage(&bm_cmd_data_hdf5, "--layout %s: there is hwc and chw", j->layout);
     if (j->type && !strcmp(j->type, "auto")) j->type = NULL;
     if (j->type && strcmp(j->type, "number") && strcmp(j->type, "category"))
         return bm_out_usage(&bm_cmd_data_hdf5, "--target-type %s: there is auto, number and category", j->type);
-    if (j->like && j->classes) return bm_out_usage(&bm_cmd_data_hdf5, "--like says which classes there are: no --classes");
+    if (j->like && j->classes)
+        return bm_out_usage(&bm_cmd_data_hdf5, "--like says which classes there are: no --classes");
     if (isnan(j->val_fraction)) j->val_fraction = j->like || v->inputs_path ? 0 : 0.2;
-    if (!(j->val_fraction >= 0 && j->val_fraction < 1)) return bm_out_usage(&bm_cmd_data_hdf5, "--val-fraction is at least 0 and below 1");
+    if (!(j->val_fraction >= 0 && j->val_fraction < 1))
+        return bm_out_usage(&bm_cmd_data_hdf5, "--val-fraction is at least 0 and below 1");
     return 0;
 }
 
@@ -392,13 +427,20 @@ static int run(int argc, char **argv)
     job j = {.val_fraction = NAN, .split_seed = 1};
     part *t = &j.parts[TRAIN], *v = &j.parts[VAL];
     const bm_opt opts[] = {
-        {"output", 'o', BM_OPT_STRING, &j.output, 1},           {"inputs", 0, BM_OPT_STRING, &t->inputs_path, 1},
-        {"targets", 0, BM_OPT_STRING, &t->targets_path, 0},     {"val-inputs", 0, BM_OPT_STRING, &v->inputs_path, 0},
-        {"val-targets", 0, BM_OPT_STRING, &v->targets_path, 0}, {"classes", 0, BM_OPT_STRING, &j.classes, 0},
-        {"target-type", 0, BM_OPT_STRING, &j.type, 0},          {"layout", 0, BM_OPT_STRING, &j.layout, 0},
-        {"like", 0, BM_OPT_STRING, &j.like, 0},                 {"val-fraction", 0, BM_OPT_F64, &j.val_fraction, 0},
-        {"split-seed", 0, BM_OPT_I64, &j.split_seed, 0},        {"licence", 0, BM_OPT_STRING, &j.licence, 0},
-        {"force", 'f', BM_OPT_FLAG, &j.force, 0},               {"json", 'j', BM_OPT_FLAG, &j.json, 0},
+        {"output", 'o', BM_OPT_STRING, &j.output, 1},
+        {"inputs", 0, BM_OPT_STRING, &t->inputs_path, 1},
+        {"targets", 0, BM_OPT_STRING, &t->targets_path, 0},
+        {"val-inputs", 0, BM_OPT_STRING, &v->inputs_path, 0},
+        {"val-targets", 0, BM_OPT_STRING, &v->targets_path, 0},
+        {"classes", 0, BM_OPT_STRING, &j.classes, 0},
+        {"target-type", 0, BM_OPT_STRING, &j.type, 0},
+        {"layout", 0, BM_OPT_STRING, &j.layout, 0},
+        {"like", 0, BM_OPT_STRING, &j.like, 0},
+        {"val-fraction", 0, BM_OPT_F64, &j.val_fraction, 0},
+        {"split-seed", 0, BM_OPT_I64, &j.split_seed, 0},
+        {"licence", 0, BM_OPT_STRING, &j.licence, 0},
+        {"force", 'f', BM_OPT_FLAG, &j.force, 0},
+        {"json", 'j', BM_OPT_FLAG, &j.json, 0},
         {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_data_hdf5, opts, 1, 1);
@@ -422,23 +464,27 @@ const bm_cmd bm_cmd_data_hdf5 = {
     .summary = "make a data set of arrays in an HDF5 file of your own",
     .help = "Examples:\n"
             "  bmtool data hdf5 mine.h5 --inputs /x --targets /y -o mine-bm.h5\n"
-            "  bmtool data hdf5 mine.h5 --inputs /train/x --targets /train/y --val-inputs /test/x --val-targets /test/y -o bm.h5\n"
+            "  bmtool data hdf5 mine.h5 --inputs /train/x --targets /train/y --val-inputs /test/x --val-targets "
+            "/test/y -o bm.h5\n"
             "  bmtool data hdf5 new.h5 --inputs /x -o new-bm.h5 --like runs/mine     # to predict from\n"
             "\n"
             "usage: bmtool data hdf5 IN.h5 --inputs PATH --targets PATH -o OUT.h5 [options]\n"
             "\n"
             "  IN.h5                   contiguous or in chunks, packed by deflate or not; links out of it are refused\n"
             "  -o, --output OUT.h5     the data set\n"
-            "      --inputs PATH       [N, ...]; bytes (u8) [N, H, W], [N, H, W, C] or [N, C, H, W] with a class each become images,\n"
+            "      --inputs PATH       [N, ...]; bytes (u8) [N, H, W], [N, H, W, C] or [N, C, H, W] with a class each "
+            "become images,\n"
             "                          all other numbers rows of f32\n"
-            "      --targets PATH      [N] or [N, D]: integers are classes from 0 on (in [N, D] -1 does not count), floating\n"
+            "      --targets PATH      [N] or [N, D]: integers are classes from 0 on (in [N, D] -1 does not count), "
+            "floating\n"
             "                          numbers are numbers (NaN does not count)\n"
             "      --target-type T     number or category, or auto (default)\n"
             "      --val-inputs PATH   what is for validation, with --val-targets PATH, in place of a fraction\n"
             "      --layout L          hwc or chw: where channels are, if neither one alone is 1 or 3\n"
             "      --classes A,B,...   the names of the classes in their order, or a file with one on each line\n"
             "                          (default: 0, 1, ... to the largest)\n"
-            "      --like DATA         classes, shapes and normalisation of a data set, checkpoint or run; there need be no targets\n"
+            "      --like DATA         classes, shapes and normalisation of a data set, checkpoint or run; there need "
+            "be no targets\n"
             "                          then, and the validation fraction is 0\n"
             "      --val-fraction F    the share of samples that is kept for validation (0.2)\n"
             "      --split-seed N      which those are (1)\n"
@@ -446,7 +492,8 @@ const bm_cmd bm_cmd_data_hdf5 = {
             "  -f, --force             replace an output that exists\n"
             "  -j, --json              report on standard output as JSON\n"
             "\n"
-            "libhdf5 reads the file in a process of its own, which can open and write nothing else; memory is bounded whatever\n"
+            "libhdf5 reads the file in a process of its own, which can open and write nothing else; memory is bounded "
+            "whatever\n"
             "the file's size.\n",
     .run = run,
 };

@@ -33,7 +33,8 @@ static bm_status show_progress(const job *j, int64_t all)
 {
     char line[80];
     if (bm_signals_stopped()) return bm_fail(BM_ERR_STOPPED, "stopped; nothing was written");
-    snprintf(line, sizeof line, "%lld of %lld images", (long long)bm_samples_writer_count(j->out.writer), (long long)all);
+    snprintf(line, sizeof line, "%lld of %lld images", (long long)bm_samples_writer_count(j->out.writer),
+             (long long)all);
     bm_out_progress(line);
     return BM_OK;
 }
@@ -68,14 +69,15 @@ static bm_status open_part(idx_part *p)
 {
     BM_TRY(bm_idx_open(&p->images, p->images_path));
     const bm_shape *s = bm_idx_shape(p->images);
-    if (s->rank < 3) return bm_fail(BM_ERR_CONFIG, "%s: IDX of rank %d: images have 3, or 4 with channels", p->images_path, s->rank);
+    if (s->rank < 3)
+        return bm_fail(BM_ERR_CONFIG, "%s: IDX of rank %d: images have 3, or 4 with channels", p->images_path, s->rank);
     if (!p->labels_path) return BM_OK;
     BM_TRY(bm_idx_open(&p->labels, p->labels_path));
     const bm_shape *l = bm_idx_shape(p->labels);
     if (l->rank != 1) return bm_fail(BM_ERR_CONFIG, "%s: IDX of rank %d: labels have 1", p->labels_path, l->rank);
     if (s->dim[0] != l->dim[0])
-        return bm_fail(BM_ERR_CONFIG, "%s has %lld images, %s %lld labels", p->images_path, (long long)s->dim[0], p->labels_path,
-                       (long long)l->dim[0]);
+        return bm_fail(BM_ERR_CONFIG, "%s has %lld images, %s %lld labels", p->images_path, (long long)s->dim[0],
+                       p->labels_path, (long long)l->dim[0]);
     return BM_OK;
 }
 
@@ -90,8 +92,10 @@ static bm_status look_at_labels(int64_t *most, bm_class_list *classes, const cha
     do {
         BM_GO(bm_idx_next(x, &got, label, sizeof label));
         for (int64_t i = 0; i < got; i++) {
-            if (classes) BM_GO(bm_class_list_count(classes, label[i], path, at + i));
-            else if (label[i] > *most) *most = label[i];
+            if (classes)
+                BM_GO(bm_class_list_count(classes, label[i], path, at + i));
+            else if (label[i] > *most)
+                *most = label[i];
         }
         at += got;
     } while (got);
@@ -118,7 +122,8 @@ static bm_status find_classes(job *j)
 static bm_status add_part(job *j, idx_part *p)
 {
     bm_status status = BM_OK;
-    const int64_t bytes = bm_idx_item_bytes(p->images), all = bm_samples_writer_count(j->out.writer) + bm_idx_shape(p->images)->dim[0];
+    const int64_t bytes = bm_idx_item_bytes(p->images),
+                  all = bm_samples_writer_count(j->out.writer) + bm_idx_shape(p->images)->dim[0];
     const int64_t most = bytes * TOGETHER <= BLOCK_BYTES ? TOGETHER : BLOCK_BYTES / bytes + (bytes > BLOCK_BYTES);
     int64_t got, labels = 0;
     uint8_t label[TOGETHER], *pixels = bm_calloc((size_t)most, (size_t)bytes);
@@ -127,7 +132,8 @@ static bm_status add_part(job *j, idx_part *p)
         BM_GO(show_progress(j, all));
         BM_GO(bm_idx_next(p->images, &got, pixels, most));
         if (p->labels) BM_GO(bm_idx_next(p->labels, &labels, label, most));
-        for (int64_t i = 0; i < got; i++) BM_GO(bm_images_out_add(&j->out, pixels + i * bytes, 0, p->labels ? label[i] : -1));
+        for (int64_t i = 0; i < got; i++)
+            BM_GO(bm_images_out_add(&j->out, pixels + i * bytes, 0, p->labels ? label[i] : -1));
     } while (got);
 done:
     bm_free(pixels);
@@ -196,7 +202,8 @@ static bm_status name_classes(bm_class_list *c, const bm_folder *f)
 {
     json_t *names = json_array();
     int bad = 0;
-    for (int64_t i = 0; i < bm_folder_classes(f); i++) bad |= json_array_append_new(names, json_string(bm_folder_class_at(f, i)));
+    for (int64_t i = 0; i < bm_folder_classes(f); i++)
+        bad |= json_array_append_new(names, json_string(bm_folder_class_at(f, i)));
     bm_status status = bad ? BM_ERR_MEMORY : bm_class_list_parse(c, names, "the folder");
     json_decref(names);
     return status;
@@ -208,7 +215,10 @@ static bm_status write_folder(job *j)
     bm_folder *f;
     bm_status status;
     bm_class_list *c = &j->out.classes;
-    const bm_folder_opts opts = {.endings = endings, .table = j->labels, .classes = c->n ? (const char *const *)c->name : NULL, .n_classes = c->n};
+    const bm_folder_opts opts = {.endings = endings,
+                                 .table = j->labels,
+                                 .classes = c->n ? (const char *const *)c->name : NULL,
+                                 .n_classes = c->n};
     BM_TRY(bm_folder_open(&f, j->folder, &opts));
     if (!c->n) BM_GO(name_classes(c, f));
     BM_GO(open_writer(j, &j->folder, 1));
@@ -228,7 +238,8 @@ static int read_size(job *j)
     snprintf(word, sizeof word, "%s", j->size);
     char *x = strchr(word, 'x');
     if (x) *x = 0;
-    if (bm_parse_i64(&w, word) || bm_parse_i64(&h, x ? x + 1 : word) || w < 1 || h < 1 || w > MOST_SIZE || h > MOST_SIZE)
+    if (bm_parse_i64(&w, word) || bm_parse_i64(&h, x ? x + 1 : word) || w < 1 || h < 1 || w > MOST_SIZE ||
+        h > MOST_SIZE)
         return bm_out_usage(&bm_cmd_data_images, "--size %s: is WIDTHxHEIGHT, each 1 to %d", j->size, MOST_SIZE);
     j->out.height = h;
     j->out.width = w;
@@ -239,10 +250,15 @@ static int check_idx_words(const job *j)
 {
     if (!j->images) return bm_out_usage(&bm_cmd_data_images, "a folder is needed, or --images FILE");
     if (j->size || j->crop || j->channels || j->skipped.skip)
-        return bm_out_usage(&bm_cmd_data_images, "--size, --crop, --channels and --skip-bad are for folders: IDX images are taken as they are");
-    if (!j->labels && !j->like) return bm_out_usage(&bm_cmd_data_images, "--labels FILE is needed (or --like, to predict)");
-    if (!j->val_images != !j->val_labels) return bm_out_usage(&bm_cmd_data_images, "--val-images and --val-labels go together");
-    if (j->val_images && !isnan(j->val_fraction)) return bm_out_usage(&bm_cmd_data_images, "--val-images says what is for validation: no --val-fraction");
+        return bm_out_usage(
+            &bm_cmd_data_images,
+            "--size, --crop, --channels and --skip-bad are for folders: IDX images are taken as they are");
+    if (!j->labels && !j->like)
+        return bm_out_usage(&bm_cmd_data_images, "--labels FILE is needed (or --like, to predict)");
+    if (!j->val_images != !j->val_labels)
+        return bm_out_usage(&bm_cmd_data_images, "--val-images and --val-labels go together");
+    if (j->val_images && !isnan(j->val_fraction))
+        return bm_out_usage(&bm_cmd_data_images, "--val-images says what is for validation: no --val-fraction");
     return 0;
 }
 
@@ -253,7 +269,8 @@ static int check_folder_words(job *j)
     if (j->like && (j->size || j->channels || j->crop))
         return bm_out_usage(&bm_cmd_data_images, "--like says how images are made: no --size, --channels, --crop");
     if (!j->like && !j->size) return bm_out_usage(&bm_cmd_data_images, "--size WIDTHxHEIGHT is needed");
-    if (j->channels && j->channels != 1 && j->channels != 3) return bm_out_usage(&bm_cmd_data_images, "--channels %lld: is 1 or 3", (long long)j->channels);
+    if (j->channels && j->channels != 1 && j->channels != 3)
+        return bm_out_usage(&bm_cmd_data_images, "--channels %lld: is 1 or 3", (long long)j->channels);
     j->out.channels = j->channels ? j->channels : 3;
     j->out.crop = j->crop;
     return j->size ? read_size(j) : 0;
@@ -263,9 +280,11 @@ static int check_words(job *j)
 {
     int code = j->folder ? check_folder_words(j) : check_idx_words(j);
     if (code) return code;
-    if (j->like && j->classes) return bm_out_usage(&bm_cmd_data_images, "--like says which classes there are: no --classes");
+    if (j->like && j->classes)
+        return bm_out_usage(&bm_cmd_data_images, "--like says which classes there are: no --classes");
     if (isnan(j->val_fraction)) j->val_fraction = j->like ? 0 : 0.2;
-    if (!(j->val_fraction >= 0 && j->val_fraction < 1)) return bm_out_usage(&bm_cmd_data_images, "--val-fraction is at least 0 and below 1");
+    if (!(j->val_fraction >= 0 && j->val_fraction < 1))
+        return bm_out_usage(&bm_cmd_data_images, "--val-fraction is at least 0 and below 1");
     return 0;
 }
 
@@ -291,14 +310,22 @@ static int run(int argc, char **argv)
 {
     job j = {.val_fraction = NAN, .split_seed = 1};
     const bm_opt opts[] = {
-        {"output", 'o', BM_OPT_STRING, &j.output, 1},         {"images", 0, BM_OPT_STRING, &j.images, 0},
-        {"labels", 0, BM_OPT_STRING, &j.labels, 0},           {"val-images", 0, BM_OPT_STRING, &j.val_images, 0},
-        {"val-labels", 0, BM_OPT_STRING, &j.val_labels, 0},   {"size", 0, BM_OPT_STRING, &j.size, 0},
-        {"channels", 0, BM_OPT_I64, &j.channels, 0},          {"crop", 0, BM_OPT_FLAG, &j.crop, 0},
-        {"classes", 0, BM_OPT_STRING, &j.classes, 0},         {"like", 0, BM_OPT_STRING, &j.like, 0},
-        {"val-fraction", 0, BM_OPT_F64, &j.val_fraction, 0},  {"split-seed", 0, BM_OPT_I64, &j.split_seed, 0},
-        {"skip-bad", 0, BM_OPT_FLAG, &j.skipped.skip, 0},     {"licence", 0, BM_OPT_STRING, &j.licence, 0},
-        {"force", 'f', BM_OPT_FLAG, &j.force, 0},             {"json", 'j', BM_OPT_FLAG, &j.json, 0},
+        {"output", 'o', BM_OPT_STRING, &j.output, 1},
+        {"images", 0, BM_OPT_STRING, &j.images, 0},
+        {"labels", 0, BM_OPT_STRING, &j.labels, 0},
+        {"val-images", 0, BM_OPT_STRING, &j.val_images, 0},
+        {"val-labels", 0, BM_OPT_STRING, &j.val_labels, 0},
+        {"size", 0, BM_OPT_STRING, &j.size, 0},
+        {"channels", 0, BM_OPT_I64, &j.channels, 0},
+        {"crop", 0, BM_OPT_FLAG, &j.crop, 0},
+        {"classes", 0, BM_OPT_STRING, &j.classes, 0},
+        {"like", 0, BM_OPT_STRING, &j.like, 0},
+        {"val-fraction", 0, BM_OPT_F64, &j.val_fraction, 0},
+        {"split-seed", 0, BM_OPT_I64, &j.split_seed, 0},
+        {"skip-bad", 0, BM_OPT_FLAG, &j.skipped.skip, 0},
+        {"licence", 0, BM_OPT_STRING, &j.licence, 0},
+        {"force", 'f', BM_OPT_FLAG, &j.force, 0},
+        {"json", 'j', BM_OPT_FLAG, &j.json, 0},
         {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_data_images, opts, 0, 1);
@@ -317,35 +344,40 @@ const bm_cmd bm_cmd_data_images = {
     .name = "data images",
     .group = "make data",
     .summary = "make a data set of images, IDX or a folder for each class",
-    .help = "Examples:\n"
-            "  bmtool data images --images train-images-idx3-ubyte.gz --labels train-labels-idx1-ubyte.gz -o fashion.h5 \\\n"
-            "      --val-images t10k-images-idx3-ubyte.gz --val-labels t10k-labels-idx1-ubyte.gz --classes names.txt\n"
-            "  bmtool data images flowers -o flowers.h5 --size 32x32 --crop   # flowers/rose/*.png, flowers/tulip/*.jpg\n"
-            "  bmtool data images new -o new.h5 --like runs/flowers           # to predict from\n"
-            "\n"
-            "usage: bmtool data images --images FILE --labels FILE -o OUT.h5 [options]\n"
-            "       bmtool data images DIR --size WxH -o OUT.h5 [options]\n"
-            "\n"
-            "  -o, --output OUT.h5     the data set\n"
-            "      --images FILE       IDX, u8 [N, H, W] or [N, H, W, C]; gzip is read as well\n"
-            "      --labels FILE       IDX, u8 [N]; of a folder a CSV with columns file, label and, where parts are given, part\n"
-            "                          (train or val), in place of a folder for each class\n"
-            "      --val-images FILE   images for validation, with --val-labels FILE, in place of a fraction\n"
-            "  DIR                     a folder with a folder for each class, of PNG and JPEG; classes are sorted by name\n"
-            "      --size WxH          width and height that every picture gets, stretched\n"
-            "      --crop              keep its shape: the largest part in the middle\n"
-            "      --channels N        3, or 1 for grey (3)\n"
-            "      --skip-bad          leave pictures out that cannot be read, and say how many\n"
-            "      --classes A,B,...   the names of the classes in their order, or a file with one on each line\n"
-            "                          (default: the folders, or 0, 1, ... to the largest label)\n"
-            "      --like DATA         size, channels, classes and normalisation of a data set, checkpoint or run; images may be of\n"
-            "                          no class then, and the validation fraction is 0\n"
-            "      --val-fraction F    the share of images that is kept for validation (0.2)\n"
-            "      --split-seed N      which those are (1)\n"
-            "      --licence L         the data's licence: it stays with what is trained on them\n"
-            "  -f, --force             replace an output that exists\n"
-            "  -j, --json              report on standard output as JSON\n"
-            "\n"
-            "Pixels are kept as bytes; training reads (x / 255 - mean) / deviation, of each channel over the training part.\n",
+    .help =
+        "Examples:\n"
+        "  bmtool data images --images train-images-idx3-ubyte.gz --labels train-labels-idx1-ubyte.gz -o fashion.h5 "
+        "\\\n"
+        "      --val-images t10k-images-idx3-ubyte.gz --val-labels t10k-labels-idx1-ubyte.gz --classes names.txt\n"
+        "  bmtool data images flowers -o flowers.h5 --size 32x32 --crop   # flowers/rose/*.png, flowers/tulip/*.jpg\n"
+        "  bmtool data images new -o new.h5 --like runs/flowers           # to predict from\n"
+        "\n"
+        "usage: bmtool data images --images FILE --labels FILE -o OUT.h5 [options]\n"
+        "       bmtool data images DIR --size WxH -o OUT.h5 [options]\n"
+        "\n"
+        "  -o, --output OUT.h5     the data set\n"
+        "      --images FILE       IDX, u8 [N, H, W] or [N, H, W, C]; gzip is read as well\n"
+        "      --labels FILE       IDX, u8 [N]; of a folder a CSV with columns file, label and, where parts are given, "
+        "part\n"
+        "                          (train or val), in place of a folder for each class\n"
+        "      --val-images FILE   images for validation, with --val-labels FILE, in place of a fraction\n"
+        "  DIR                     a folder with a folder for each class, of PNG and JPEG; classes are sorted by name\n"
+        "      --size WxH          width and height that every picture gets, stretched\n"
+        "      --crop              keep its shape: the largest part in the middle\n"
+        "      --channels N        3, or 1 for grey (3)\n"
+        "      --skip-bad          leave pictures out that cannot be read, and say how many\n"
+        "      --classes A,B,...   the names of the classes in their order, or a file with one on each line\n"
+        "                          (default: the folders, or 0, 1, ... to the largest label)\n"
+        "      --like DATA         size, channels, classes and normalisation of a data set, checkpoint or run; images "
+        "may be of\n"
+        "                          no class then, and the validation fraction is 0\n"
+        "      --val-fraction F    the share of images that is kept for validation (0.2)\n"
+        "      --split-seed N      which those are (1)\n"
+        "      --licence L         the data's licence: it stays with what is trained on them\n"
+        "  -f, --force             replace an output that exists\n"
+        "  -j, --json              report on standard output as JSON\n"
+        "\n"
+        "Pixels are kept as bytes; training reads (x / 255 - mean) / deviation, of each channel over the training "
+        "part.\n",
     .run = run,
 };

@@ -6,7 +6,10 @@
 #include "core/base/mem.h"
 #include "tools/samples_out.h"
 
-static int64_t number(const json_t *object, const char *name) { return json_integer_value(json_object_get(object, name)); }
+static int64_t number(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
 
 bm_status bm_images_out_like(bm_images_out *o, const char *like)
 {
@@ -21,10 +24,13 @@ bm_status bm_images_out_like(bm_images_out *o, const char *like)
 bm_status bm_images_out_size(bm_images_out *o, const char *file, int64_t height, int64_t width, int64_t channels)
 {
     if (channels < 1 || channels > BM_MOST_CHANNELS)
-        return bm_fail(BM_ERR_CONFIG, "%s: images of %lld channels; at most %d are read", file, (long long)channels, BM_MOST_CHANNELS);
+        return bm_fail(BM_ERR_CONFIG, "%s: images of %lld channels; at most %d are read", file, (long long)channels,
+                       BM_MOST_CHANNELS);
     if (o->height && (o->height != height || o->width != width || o->channels != channels))
-        return bm_fail(BM_ERR_CONFIG, "%s: images [%lld, %lld, %lld] (height, width, channels), where [%lld, %lld, %lld] are due", file,
-                       (long long)height, (long long)width, (long long)channels, (long long)o->height, (long long)o->width, (long long)o->channels);
+        return bm_fail(BM_ERR_CONFIG,
+                       "%s: images [%lld, %lld, %lld] (height, width, channels), where [%lld, %lld, %lld] are due",
+                       file, (long long)height, (long long)width, (long long)channels, (long long)o->height,
+                       (long long)o->width, (long long)o->channels);
     o->height = height;
     o->width = width;
     o->channels = channels;
@@ -33,8 +39,9 @@ bm_status bm_images_out_size(bm_images_out *o, const char *file, int64_t height,
 
 static bm_status make_encoding(bm_images_out *o)
 {
-    o->encoding = json_pack("{s:s, s:I, s:I, s:I, s:o}", "kind", "images", "height", (json_int_t)o->height, "width", (json_int_t)o->width,
-                            "channels", (json_int_t)o->channels, "classes", bm_class_list_json(&o->classes));
+    o->encoding = json_pack("{s:s, s:I, s:I, s:I, s:o}", "kind", "images", "height", (json_int_t)o->height, "width",
+                            (json_int_t)o->width, "channels", (json_int_t)o->channels, "classes",
+                            bm_class_list_json(&o->classes));
     if (o->encoding && o->crop && json_object_set_new(o->encoding, "crop", json_true())) return BM_ERR_MEMORY;
     return o->encoding ? BM_OK : BM_ERR_MEMORY;
 }

@@ -22,8 +22,8 @@ bm_status bm_images_out_like(bm_images_out *o, const char *like);
 bm_status bm_images_out_size(bm_images_out *o, const char *file, int64_t height, int64_t width, int64_t channels);
 
 typedef struct bm_images_opts {
-    const char *path;                /* of the data set */
-    char *const *sources;            /* what the images were read from */
+    const char *path;     /* of the data set */
+    char *const *sources; /* what the images were read from */
     int n_sources;
     const char *licence;
     double val_fraction;

@@ -65,8 +65,10 @@ static int32_t find(const bm_class_list *c, const char *letter)
     int64_t low = 1, high = c->n;
     while (low < high) {
         const int64_t middle = low + (high - low) / 2;
-        if (strcmp(c->name[middle], letter) < 0) low = middle + 1;
-        else high = middle;
+        if (strcmp(c->name[middle], letter) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low < c->n && !strcmp(c->name[low], letter) ? (int32_t)low : -1;
 }
@@ -80,7 +82,9 @@ bm_status bm_spelling_encode(int32_t *out, const bm_class_list *c, const char *t
         memcpy(letter, text, (size_t)bytes);
         letter[bytes] = 0;
         if ((*out++ = find(c, letter)) < 0)
-            return bm_fail(BM_ERR_CONFIG, "the text has the character \"%s\", which is not among the %lld that are known", letter, (long long)c->n - 1);
+            return bm_fail(BM_ERR_CONFIG,
+                           "the text has the character \"%s\", which is not among the %lld that are known", letter,
+                           (long long)c->n - 1);
     }
     return BM_OK;
 }

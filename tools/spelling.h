@@ -1,5 +1,5 @@
-/* Texts as the letters that they are spelled with, for CTC: class 0 is the blank, the others the characters that the texts have, in
- * the order of their codes. */
+/* Texts as the letters that they are spelled with, for CTC: class 0 is the blank, the others the characters that the
+ * texts have, in the order of their codes. */
 #ifndef BM_TOOLS_SPELLING_H
 #define BM_TOOLS_SPELLING_H
 
@@ -12,7 +12,8 @@
 bm_status bm_spelling_classes(bm_class_list *c, const bm_folder *texts);
 /* Characters of a text. */
 int64_t bm_spelling_letters(const char *text);
-/* The classes of a text's characters into out [bm_spelling_letters]: BM_ERR_CONFIG naming a character that is not among them. */
+/* The classes of a text's characters into out [bm_spelling_letters]: BM_ERR_CONFIG naming a character that is not among
+ * them. */
 bm_status bm_spelling_encode(int32_t *out, const bm_class_list *c, const char *text);
 /* Frames that CTC needs at least to align n labels: one for each, and a blank between two that are alike. */
 int64_t bm_spelling_steps(const int32_t *labels, int64_t n);

@@ -64,9 +64,11 @@ static bm_status is_gone(bm_hdf5 *h)
     kill(h->child, SIGKILL);
     const int how = wait_for(h->child), signal = WIFSIGNALED(how) ? WTERMSIG(how) : 0;
     h->child = 0;
-    if (signal == SIGXCPU) return bm_fail(BM_ERR_REFUSED, "%s: reading it took more time than a file of its size may need", h->file);
+    if (signal == SIGXCPU)
+        return bm_fail(BM_ERR_REFUSED, "%s: reading it took more time than a file of its size may need", h->file);
     if (signal && signal != SIGKILL)
-        return bm_fail(BM_ERR_DAMAGED, "%s: libhdf5 crashed on it (signal %d): it is damaged or was made to do harm", h->file, signal);
+        return bm_fail(BM_ERR_DAMAGED, "%s: libhdf5 crashed on it (signal %d): it is damaged or was made to do harm",
+                       h->file, signal);
     return bm_fail(BM_ERR_DAMAGED, "%s: the process that read it with libhdf5 ended", h->file);
 }
 
@@ -78,7 +80,8 @@ static bm_status receive(bm_hdf5 *h, void *to, int64_t bytes)
     if (!h->child) return bm_fail(BM_ERR_DAMAGED, "%s: it could not be read before", h->file);
     if (bm_hdf5_receive(h->fd, &a, sizeof a)) return is_gone(h);
     if (!a.status && a.bytes == bytes) return bm_hdf5_receive(h->fd, to, (size_t)bytes) ? is_gone(h) : BM_OK;
-    if (!a.status || a.bytes < 0 || a.bytes >= (int64_t)sizeof text || bm_hdf5_receive(h->fd, text, (size_t)a.bytes)) return is_gone(h);
+    if (!a.status || a.bytes < 0 || a.bytes >= (int64_t)sizeof text || bm_hdf5_receive(h->fd, text, (size_t)a.bytes))
+        return is_gone(h);
     text[a.bytes] = 0;
     return bm_fail(a.status, "%s: %s", h->file, text);
 }
@@ -118,7 +121,8 @@ static bm_status open_all(bm_hdf5 *h, const char *file, const char *const *paths
 {
     h->n = n;
     h->fd = -1;
-    if (n < 1 || n > BM_HDF5_MOST_PATHS) return bm_fail(BM_ERR_USAGE, "%s: %d paths; 1 to %d are read", file, n, BM_HDF5_MOST_PATHS);
+    if (n < 1 || n > BM_HDF5_MOST_PATHS)
+        return bm_fail(BM_ERR_USAGE, "%s: %d paths; 1 to %d are read", file, n, BM_HDF5_MOST_PATHS);
     if (!(h->file = bm_strdup(file))) return BM_ERR_MEMORY;
     BM_TRY(start(h, paths));
     BM_TRY(receive(h, h->data, n * (int64_t)sizeof *h->data));
@@ -131,8 +135,10 @@ bm_status bm_hdf5_open(bm_hdf5 **out, const char *file, const char *const *paths
     *out = NULL;
     if (!h) return BM_ERR_MEMORY;
     bm_status status = open_all(h, file, paths, n);
-    if (status) bm_hdf5_close(h);
-    else *out = h;
+    if (status)
+        bm_hdf5_close(h);
+    else
+        *out = h;
     return status;
 }
 
@@ -162,9 +168,11 @@ bm_status bm_hdf5_read(bm_hdf5 *h, int i, bm_dtype type, void *to, int64_t first
     int64_t bytes = 0;
     const bm_hdf5_ask ask = {i, type, first, count};
     const int64_t all = h->data[i].shape.dim[0];
-    if (first < 0 || count < 0 || first > all || count > all - first || (type != BM_U8 && type != BM_I64 && type != BM_F32) ||
-        bm_mul_i64(&bytes, bm_hdf5_row(h, i), count) || bm_mul_i64(&bytes, bytes, (int64_t)bm_dtype_size(type)) || bytes > BM_HDF5_MOST_BYTES)
-        return bm_fail(BM_ERR_USAGE, "%s: rows %" PRId64 " and %" PRId64 " more of %" PRId64 " cannot be read together", h->file, first, count, all);
+    if (first < 0 || count < 0 || first > all || count > all - first ||
+        (type != BM_U8 && type != BM_I64 && type != BM_F32) || bm_mul_i64(&bytes, bm_hdf5_row(h, i), count) ||
+        bm_mul_i64(&bytes, bytes, (int64_t)bm_dtype_size(type)) || bytes > BM_HDF5_MOST_BYTES)
+        return bm_fail(BM_ERR_USAGE, "%s: rows %" PRId64 " and %" PRId64 " more of %" PRId64 " cannot be read together",
+                       h->file, first, count, all);
     if (h->child && bm_hdf5_send(h->fd, &ask, sizeof ask)) return is_gone(h);
     return receive(h, to, bytes);
 }

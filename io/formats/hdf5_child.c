@@ -1,4 +1,5 @@
-/* The child that runs libhdf5 on bytes nobody vouches for. It reports what fails as the parent would: bm_fail, whose text it sends. */
+/* The child that runs libhdf5 on bytes nobody vouches for. It reports what fails as the parent would: bm_fail, whose
+ * text it sends. */
 #include <hdf5.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,10 +14,11 @@
 
 #define MEMORY ((int64_t)3 << 30)       /* beyond what the process has */
 #define MOST_CHUNK ((int64_t)512 << 20) /* bytes of a chunk, */
-#define MOST_BAND ((int64_t)1 << 30)    /* and of the chunks that a row goes through, which are kept until the next ones */
-#define DEFLATE_RATIO 1032              /* no byte can stand for more of them */
-#define OPEN_S 60                       /* of processor time to open, and to read */
-#define BYTES_PER_S 1000000             /* that are read at least */
+#define MOST_BAND ((int64_t)1 << 30) /* and of the chunks that a row goes through, which are kept until the next ones  \
+                                      */
+#define DEFLATE_RATIO 1032           /* no byte can stand for more of them */
+#define OPEN_S 60                    /* of processor time to open, and to read */
+#define BYTES_PER_S 1000000          /* that are read at least */
 enum { MOST_LINKS = 16, MOST_NAMES = 4096, SHOWN_NAMES = 8 };
 
 typedef struct child {
@@ -73,50 +75,66 @@ static bm_status is_missing(const child *c, const char *path)
     if (near) return bm_fail(BM_ERR_NOT_FOUND, "there is no %s; is it %s?", path, near);
     bm_str_init(&list);
     for (size_t i = 0; i < all.n && i < SHOWN_NAMES; i++) bm_str_addf(&list, "%s%.60s", i ? ", " : "", all.name[i]);
-    return bm_fail(BM_ERR_NOT_FOUND, "there is no %s; it has %s%s", path, all.n ? bm_str_text(&list) : "no data sets", all.n > SHOWN_NAMES ? ", ..." : "");
+    return bm_fail(BM_ERR_NOT_FOUND, "there is no %s; it has %s%s", path, all.n ? bm_str_text(&list) : "no data sets",
+                   all.n > SHOWN_NAMES ? ", ..." : "");
 }
 
 static bm_status follow(hid_t *out, const child *c, const char *path, int links);
 
+/* A name in a path, and how many links have led to that. */
+typedef struct place {
+    const char *path;
+    size_t at, length;
+    int links;
+} place;
+
 /* What a link of another kind than an object's own says. */
-static bm_status follow_link(hid_t *out, const child *c, hid_t group, const char *path, size_t before, size_t length, const H5L_info_t *info, int links)
+static bm_status follow_link(hid_t *out, const child *c, hid_t group, const place *p, const H5L_info_t *info)
 {
     char name[1024], text[4096];
     const char *file, *object;
     unsigned flags;
     bm_str s;
-    snprintf(name, sizeof name, "%.*s", (int)length, path + before);
-    if (info->type != H5L_TYPE_SOFT && info->type != H5L_TYPE_EXTERNAL) return bm_fail(BM_ERR_REFUSED, "%s is a link of an unknown kind", path);
-    if (info->u.val_size >= sizeof text || H5Lget_val(group, name, text, sizeof text, H5P_DEFAULT) < 0) return h5_fails("read the link", path);
+    snprintf(name, sizeof name, "%.*s", (int)p->length, p->path + p->at);
+    if (info->type != H5L_TYPE_SOFT && info->type != H5L_TYPE_EXTERNAL)
+        return bm_fail(BM_ERR_REFUSED, "%s is a link of an unknown kind", p->path);
+    if (info->u.val_size >= sizeof text || H5Lget_val(group, name, text, sizeof text, H5P_DEFAULT) < 0)
+        return h5_fails("read the link", p->path);
     text[info->u.val_size] = 0;
     if (info->type == H5L_TYPE_EXTERNAL) {
-        if (H5Lunpack_elink_val(text, info->u.val_size, &flags, &file, &object) < 0) return h5_fails("read the link", path);
-        return bm_fail(BM_ERR_REFUSED, "%.*s is a link to %.200s in another file, %.200s: links out of the file are not followed", (int)(before + length), path, object, file);
+        if (H5Lunpack_elink_val(text, info->u.val_size, &flags, &file, &object) < 0)
+            return h5_fails("read the link", p->path);
+        return bm_fail(BM_ERR_REFUSED,
+                       "%.*s is a link to %.200s in another file, %.200s: links out of the file are not followed",
+                       (int)(p->at + p->length), p->path, object, file);
     }
-    if (links == MOST_LINKS) return bm_fail(BM_ERR_REFUSED, "%s: more than %d links lead to each other", path, MOST_LINKS);
+    if (p->links == MOST_LINKS)
+        return bm_fail(BM_ERR_REFUSED, "%s: more than %d links lead to each other", p->path, MOST_LINKS);
     bm_str_init(&s);
-    if (text[0] != '/') bm_str_add_bytes(&s, path, before);
-    bm_str_addf(&s, "%s%s", text, path + before + length);
-    bm_status status = bm_str_status(&s) ? BM_ERR_MEMORY : follow(out, c, bm_str_text(&s), links + 1);
+    if (text[0] != '/') bm_str_add_bytes(&s, p->path, p->at);
+    bm_str_addf(&s, "%s%s", text, p->path + p->at + p->length);
+    bm_status status = bm_str_status(&s) ? BM_ERR_MEMORY : follow(out, c, bm_str_text(&s), p->links + 1);
     bm_str_finish(&s);
     return status;
 }
 
-/* One name of a path: *group becomes what it stands for. */
-static bm_status step(hid_t *group, const child *c, const char *path, size_t before, size_t length, int links, int *done)
+/* *group becomes what the name in it stands for; of a link, what the whole path leads to: then it is *done. */
+static bm_status step(hid_t *group, int *done, const child *c, const place *p)
 {
     char name[1024];
     H5L_info_t info;
-    if (length >= sizeof name) return bm_fail(BM_ERR_USAGE, "%s: a name of more than %zu bytes", path, sizeof name - 1);
-    memcpy(name, path + before, length);
-    name[length] = 0;
-    if (H5Iget_type(*group) != H5I_GROUP || H5Lexists(*group, name, H5P_DEFAULT) <= 0) return is_missing(c, path);
-    if (H5Lget_info(*group, name, &info, H5P_DEFAULT) < 0) return h5_fails("look at", path);
     hid_t next = -1;
-    if (info.type != H5L_TYPE_HARD) {
-        *done = 1;
-        BM_TRY(follow_link(&next, c, *group, path, before, length, &info, links));
-    } else if ((next = H5Oopen(*group, name, H5P_DEFAULT)) < 0) return h5_fails("open", path);
+    if (p->length >= sizeof name)
+        return bm_fail(BM_ERR_USAGE, "%s: a name of more than %zu bytes", p->path, sizeof name - 1);
+    memcpy(name, p->path + p->at, p->length);
+    name[p->length] = 0;
+    if (H5Iget_type(*group) != H5I_GROUP || H5Lexists(*group, name, H5P_DEFAULT) <= 0) return is_missing(c, p->path);
+    if (H5Lget_info(*group, name, &info, H5P_DEFAULT) < 0) return h5_fails("look at", p->path);
+    *done = info.type != H5L_TYPE_HARD;
+    if (*done)
+        BM_TRY(follow_link(&next, c, *group, p, &info));
+    else if ((next = H5Oopen(*group, name, H5P_DEFAULT)) < 0)
+        return h5_fails("open", p->path);
     H5Oclose(*group);
     *group = next;
     return BM_OK;
@@ -126,15 +144,14 @@ static bm_status step(hid_t *group, const child *c, const char *path, size_t bef
 static bm_status follow(hid_t *out, const child *c, const char *path, int links)
 {
     int done = 0;
-    hid_t at = H5Oopen(c->file, "/", H5P_DEFAULT);
-    if (at < 0) return h5_fails("open", "/");
-    for (size_t i = 0; path[i] && !done;) {
-        const size_t length = strcspn(path + i, "/");
-        if (length && !(length == 1 && path[i] == '.')) BM_TRY(step(&at, c, path, i, length, links, &done));
-        i += length;
-        if (path[i] == '/') i++;
+    place p = {path, 0, 0, links};
+    hid_t group = H5Oopen(c->file, "/", H5P_DEFAULT);
+    if (group < 0) return h5_fails("open", "/");
+    for (; path[p.at] && !done; p.at += p.length + (path[p.at + p.length] == '/')) {
+        p.length = strcspn(path + p.at, "/");
+        if (p.length && !(p.length == 1 && path[p.at] == '.')) BM_TRY(step(&group, &done, c, &p));
     }
-    *out = at;
+    *out = group;
     return BM_OK;
 }
 
@@ -142,11 +159,14 @@ static bm_status follow(hid_t *out, const child *c, const char *path, int links)
 
 static bm_status check_type(bm_hdf5_data *a, hid_t type, const char *path)
 {
-    static const char *const kinds[] = {"integers", "floating numbers", "times",      "texts",  "bits", "opaque bytes",
-                                        "records",  "references",       "enumerated", "texts or lists of their own lengths", "arrays"};
+    static const char *const kinds[] = {
+        "integers",     "floating numbers", "times",      "texts",      "bits",
+        "opaque bytes", "records",          "references", "enumerated", "texts or lists of their own lengths",
+        "arrays"};
     const H5T_class_t kind = H5Tget_class(type);
     if (kind != H5T_INTEGER && kind != H5T_FLOAT)
-        return bm_fail(BM_ERR_REFUSED, "%s holds %s, not numbers", path, kind >= 0 && kind <= H5T_ARRAY ? kinds[kind] : "something unknown");
+        return bm_fail(BM_ERR_REFUSED, "%s holds %s, not numbers", path,
+                       kind >= 0 && kind <= H5T_ARRAY ? kinds[kind] : "something unknown");
     a->is_float = kind == H5T_FLOAT;
     a->is_signed = a->is_float || H5Tget_sign(type) == H5T_SGN_2;
     const size_t bytes = H5Tget_size(type);
@@ -160,13 +180,16 @@ static bm_status check_space(bm_hdf5_data *a, hid_t space, const child *c, const
     hsize_t dims[H5S_MAX_RANK];
     const int rank = H5Sget_simple_extent_type(space) == H5S_NULL ? 0 : H5Sget_simple_extent_dims(space, dims, NULL);
     int64_t bytes = a->bytes;
-    if (rank < 1 || rank > BM_MAX_RANK) return bm_fail(BM_ERR_REFUSED, "%s has %d dimensions: 1 to %d are read", path, rank < 0 ? 0 : rank, BM_MAX_RANK);
+    if (rank < 1 || rank > BM_MAX_RANK)
+        return bm_fail(BM_ERR_REFUSED, "%s has %d dimensions: 1 to %d are read", path, rank < 0 ? 0 : rank,
+                       BM_MAX_RANK);
     a->shape.rank = rank;
     for (int i = 0; i < rank; i++) {
         a->shape.dim[i] = dims[i] > INT64_MAX ? INT64_MAX : (int64_t)dims[i];
         if (!dims[i]) return bm_fail(BM_ERR_REFUSED, "%s is empty", path);
         if (bm_mul_i64(&bytes, bytes, a->shape.dim[i]) || bytes / DEFLATE_RATIO > c->file_bytes)
-            return bm_fail(BM_ERR_REFUSED, "%s says that it has more numbers than a file of %" PRId64 " bytes can hold", path, c->file_bytes);
+            return bm_fail(BM_ERR_REFUSED, "%s says that it has more numbers than a file of %" PRId64 " bytes can hold",
+                           path, c->file_bytes);
     }
     return BM_OK;
 }
@@ -179,8 +202,10 @@ static bm_status check_filters(hid_t list, const char *path)
         size_t values = 0;
         const H5Z_filter_t f = H5Pget_filter2(list, (unsigned)i, &flags, &values, NULL, sizeof name, name, &config);
         if (f != H5Z_FILTER_DEFLATE && f != H5Z_FILTER_SHUFFLE && f != H5Z_FILTER_FLETCHER32)
-            return bm_fail(BM_ERR_REFUSED, "%s is packed by filter %d, \"%.60s\": deflate is read, which h5repack -f GZIP=4 IN OUT makes", path, (int)f,
-                           f < 0 ? "?" : name);
+            return bm_fail(
+                BM_ERR_REFUSED,
+                "%s is packed by filter %d, \"%.60s\": deflate is read, which h5repack -f GZIP=4 IN OUT makes", path,
+                (int)f, f < 0 ? "?" : name);
     }
     return BM_OK;
 }
@@ -193,12 +218,17 @@ static bm_status check_chunks(size_t *cache, size_t *n, hid_t list, const bm_hdf
     if (H5Pget_chunk(list, a->shape.rank, dims) != a->shape.rank) return h5_fails("read the chunks' shape of", path);
     for (int i = 0; i < a->shape.rank; i++) {
         if (!dims[i] || bm_mul_i64(&chunk, chunk, (int64_t)dims[i]) || chunk > MOST_CHUNK)
-            return bm_fail(BM_ERR_REFUSED, "%s is in chunks of more than %" PRId64 " MiB: h5repack -l CHUNK=... IN OUT makes smaller ones", path, MOST_CHUNK >> 20);
+            return bm_fail(BM_ERR_REFUSED,
+                           "%s is in chunks of more than %" PRId64
+                           " MiB: h5repack -l CHUNK=... IN OUT makes smaller ones",
+                           path, MOST_CHUNK >> 20);
         if (i) chunks *= bm_ceil_div(a->shape.dim[i], (int64_t)dims[i]);
     }
     if (bm_mul_i64(&band, chunk, chunks) || band > MOST_BAND)
-        return bm_fail(BM_ERR_REFUSED, "%s: its rows lie in %" PRId64 " chunks of %" PRId64 " bytes each, too much to keep: h5repack -l CHUNK=... IN OUT makes others", path,
-                       chunks, chunk);
+        return bm_fail(BM_ERR_REFUSED,
+                       "%s: its rows lie in %" PRId64 " chunks of %" PRId64
+                       " bytes each, too much to keep: h5repack -l CHUNK=... IN OUT makes others",
+                       path, chunks, chunk);
     *cache = (size_t)band;
     *n = (size_t)(chunks < 4096 ? 16 * chunks + 1 : 65537);
     return BM_OK;
@@ -208,8 +238,10 @@ static bm_status check_layout(size_t *cache, size_t *n, hid_t list, const bm_hdf
 {
     const H5D_layout_t layout = H5Pget_layout(list);
     *cache = *n = 0;
-    if (layout == H5D_VIRTUAL) return bm_fail(BM_ERR_REFUSED, "%s is a virtual data set, of other files: h5repack makes a real one", path);
-    if (H5Pget_external_count(list) != 0) return bm_fail(BM_ERR_REFUSED, "%s has its data in another file, which is not read", path);
+    if (layout == H5D_VIRTUAL)
+        return bm_fail(BM_ERR_REFUSED, "%s is a virtual data set, of other files: h5repack makes a real one", path);
+    if (H5Pget_external_count(list) != 0)
+        return bm_fail(BM_ERR_REFUSED, "%s has its data in another file, which is not read", path);
     BM_TRY(check_filters(list, path));
     return layout == H5D_CHUNKED ? check_chunks(cache, n, list, a, path) : BM_OK;
 }
@@ -235,7 +267,8 @@ static bm_status look_at(child *c, int i, const char *path)
     size_t cache, n;
     BM_TRY(follow(&c->data[i], c, path, 0));
     if (H5Iget_type(c->data[i]) != H5I_DATASET) return bm_fail(BM_ERR_REFUSED, "%s is no data set", path);
-    const hid_t type = H5Dget_type(c->data[i]), space = H5Dget_space(c->data[i]), list = H5Dget_create_plist(c->data[i]);
+    const hid_t type = H5Dget_type(c->data[i]), space = H5Dget_space(c->data[i]),
+                list = H5Dget_create_plist(c->data[i]);
     if (type < 0 || space < 0 || list < 0) return h5_fails("look at", path);
     BM_TRY(check_type(&c->about[i], type, path));
     BM_TRY(check_space(&c->about[i], space, c, path));
@@ -291,7 +324,9 @@ static bm_status read_rows(int64_t *bytes, child *c, const bm_hdf5_ask *ask)
     BM_TRY(make_room(c, *bytes));
     if (!ask->count) return BM_OK;
     const hid_t file = H5Dget_space(c->data[ask->data]), memory = H5Screate_simple(s->rank, count, NULL);
-    const hid_t type = ask->type == BM_F32 ? H5T_NATIVE_FLOAT : ask->type == BM_I64 ? H5T_NATIVE_INT64 : H5T_NATIVE_UINT8;
+    const hid_t type = ask->type == BM_F32   ? H5T_NATIVE_FLOAT
+                       : ask->type == BM_I64 ? H5T_NATIVE_INT64
+                                             : H5T_NATIVE_UINT8;
     const int bad = file < 0 || memory < 0 || H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
                     H5Dread(c->data[ask->data], type, memory, file, H5P_DEFAULT, c->buffer) < 0;
     if (bad) return h5_fails("read", "its rows");

@@ -11,8 +11,8 @@ typedef struct bm_hdf5_ask {
     int64_t first, count;
 } bm_hdf5_ask;
 
-/* In front of each answer: `bytes` of it follow, after a failure those of its text. The first answer, which nobody asks for, is
- * a bm_hdf5_data for each path. */
+/* In front of each answer: `bytes` of it follow, after a failure those of its text. The first answer, which nobody asks
+ * for, is a bm_hdf5_data for each path. */
 typedef struct bm_hdf5_answer {
     int32_t status;
     int64_t bytes;

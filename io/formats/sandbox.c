@@ -62,14 +62,35 @@ static rlim_t address_space(void)
 /* What may be called for, where an argument has none of the bits in `not`. */
 static const struct {
     int call, argument;
-    unsigned not;
+    unsigned not ;
 } calls[] = {
-    {SYS_read, 0, 0},         {SYS_pread64, 0, 0},   {SYS_lseek, 0, 0},         {SYS_write, 0, 0},      {SYS_sendto, 0, 0},
-    {SYS_recvfrom, 0, 0},     {SYS_close, 0, 0},     {SYS_fstat, 0, 0},         {SYS_newfstatat, 0, 0}, {SYS_flock, 0, 0},
-    {SYS_brk, 0, 0},          {SYS_mmap, 0, 0},      {SYS_munmap, 0, 0},        {SYS_mremap, 0, 0},     {SYS_mprotect, 0, 0},
-    {SYS_madvise, 0, 0},      {SYS_futex, 0, 0},     {SYS_rt_sigaction, 0, 0},  {SYS_getrandom, 0, 0},  {SYS_rt_sigprocmask, 0, 0},
-    {SYS_rt_sigreturn, 0, 0}, {SYS_getpid, 0, 0},    {SYS_clock_gettime, 0, 0}, {SYS_getrusage, 0, 0},  {SYS_exit_group, 0, 0},
-    {SYS_exit, 0, 0},         {SYS_prlimit64, 0, ~0u}, /* of this process */
+    {SYS_read, 0, 0},
+    {SYS_pread64, 0, 0},
+    {SYS_lseek, 0, 0},
+    {SYS_write, 0, 0},
+    {SYS_sendto, 0, 0},
+    {SYS_recvfrom, 0, 0},
+    {SYS_close, 0, 0},
+    {SYS_fstat, 0, 0},
+    {SYS_newfstatat, 0, 0},
+    {SYS_flock, 0, 0},
+    {SYS_brk, 0, 0},
+    {SYS_mmap, 0, 0},
+    {SYS_munmap, 0, 0},
+    {SYS_mremap, 0, 0},
+    {SYS_mprotect, 0, 0},
+    {SYS_madvise, 0, 0},
+    {SYS_futex, 0, 0},
+    {SYS_rt_sigaction, 0, 0},
+    {SYS_getrandom, 0, 0},
+    {SYS_rt_sigprocmask, 0, 0},
+    {SYS_rt_sigreturn, 0, 0},
+    {SYS_getpid, 0, 0},
+    {SYS_clock_gettime, 0, 0},
+    {SYS_getrusage, 0, 0},
+    {SYS_exit_group, 0, 0},
+    {SYS_exit, 0, 0},
+    {SYS_prlimit64, 0, ~0u}, /* of this process */
     {SYS_openat, 2, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
@@ -83,7 +104,8 @@ static void filter_calls(void)
     f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0);
     f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL);
     for (size_t i = 0; i < CALLS; i++) {
-        const size_t argument = offsetof(struct seccomp_data, args) + 8 * (size_t)calls[i].argument; /* its lower half */
+        const size_t argument =
+            offsetof(struct seccomp_data, args) + 8 * (size_t)calls[i].argument; /* its lower half */
         f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
         f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i].call, 0, 4);
         f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)argument);

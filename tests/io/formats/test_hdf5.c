@@ -1,5 +1,5 @@
-/* Others' HDF5: numbers come as libhdf5 wrote them, whatever the chunks; what leads out of the file or holds no numbers is refused;
- * damaged files and a child that dies are errors, never a crash. */
+/* Others' HDF5: numbers come as libhdf5 wrote them, whatever the chunks; what leads out of the file or holds no numbers
+ * is refused; damaged files and a child that dies are errors, never a crash. */
 #include "io/formats/hdf5.h"
 
 #include <dirent.h>
@@ -24,7 +24,8 @@ static void put(hid_t file, const char *path, hid_t type, hsize_t chunk, const h
 {
     const hsize_t dims[] = {N, H, W}, chunks[] = {chunk, across ? across[0] : H, across ? across[1] : W};
     int64_t x[N * H * W];
-    hid_t space = H5Screate_simple(3, dims, NULL), list = H5Pcreate(H5P_DATASET_CREATE), links = H5Pcreate(H5P_LINK_CREATE);
+    hid_t space = H5Screate_simple(3, dims, NULL), list = H5Pcreate(H5P_DATASET_CREATE),
+          links = H5Pcreate(H5P_LINK_CREATE);
     H5Pset_create_intermediate_group(links, 1);
     if (chunk) H5Pset_chunk(list, 3, chunks);
     if (pack) {
@@ -58,9 +59,9 @@ static const struct {
     hsize_t chunk, across[2];
     int pack, is_float, is_signed, bytes;
 } kinds[] = {
-    {"u8", &H5T_STD_U8LE_g, 0, {0, 0}, 0, 0, 0, 1},          {"a/i8", &H5T_STD_I8LE_g, 1, {5, 4}, 0, 0, 1, 1},
-    {"a/b/u16", &H5T_STD_U16BE_g, 10, {2, 3}, 1, 0, 0, 2},   {"i32", &H5T_STD_I32BE_g, 37, {1, 1}, 1, 0, 1, 4},
-    {"u64", &H5T_STD_U64LE_g, 50, {5, 4}, 1, 0, 0, 8},       {"f32", &H5T_IEEE_F32LE_g, 7, {5, 4}, 1, 1, 1, 4},
+    {"u8", &H5T_STD_U8LE_g, 0, {0, 0}, 0, 0, 0, 1},        {"a/i8", &H5T_STD_I8LE_g, 1, {5, 4}, 0, 0, 1, 1},
+    {"a/b/u16", &H5T_STD_U16BE_g, 10, {2, 3}, 1, 0, 0, 2}, {"i32", &H5T_STD_I32BE_g, 37, {1, 1}, 1, 0, 1, 4},
+    {"u64", &H5T_STD_U64LE_g, 50, {5, 4}, 1, 0, 0, 8},     {"f32", &H5T_IEEE_F32LE_g, 7, {5, 4}, 1, 1, 1, 4},
     {"f64", &H5T_IEEE_F64BE_g, 3, {3, 3}, 0, 1, 1, 8},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -106,7 +107,8 @@ START_TEST(numbers_come_as_they_were_written)
         test_ok(bm_hdf5_read(h, 0, BM_I64, i64 + at * H * W, at, n));
         test_ok(bm_hdf5_read(h, 0, BM_F32, f32 + at * H * W, at, n));
     }
-    for (int64_t i = 0; i < N * H * W; i++) test_that(i64[i] == value(i) && f32[i] == (float)value(i), "element %d", (int)i);
+    for (int64_t i = 0; i < N * H * W; i++)
+        test_that(i64[i] == value(i) && f32[i] == (float)value(i), "element %d", (int)i);
     test_ok(bm_hdf5_read(h, 0, BM_I64, i64, N, 0));
     test_fails(bm_hdf5_read(h, 0, BM_I64, i64, N, 1), BM_ERR_USAGE, "cannot be read together");
     test_fails(bm_hdf5_read(h, 0, BM_F64, i64, 0, 1), BM_ERR_USAGE, "cannot be read together");
@@ -297,7 +299,8 @@ START_TEST(damaged_files_crash_nothing)
         test_write_file(test_path("flipped.h5"), whole, bytes);
         whole[at] ^= 0x10;
         bm_status status = bm_hdf5_open(&h, test_path("flipped.h5"), paths, 2);
-        if (!status && bm_hdf5_row(h, 0) <= H * W) status = bm_hdf5_read(h, 0, BM_I64, x, 0, bm_hdf5_at(h, 0)->shape.dim[0] < N ? 1 : N);
+        if (!status && bm_hdf5_row(h, 0) <= H * W)
+            status = bm_hdf5_read(h, 0, BM_I64, x, 0, bm_hdf5_at(h, 0)->shape.dim[0] < N ? 1 : N);
         failed += status != BM_OK;
         bm_hdf5_close(h);
     }
@@ -319,7 +322,10 @@ static bm_status open_kinds(void *file)
     return status;
 }
 
-START_TEST(failing_memory_is_reported_and_nothing_leaks) { test_fail_allocations(open_kinds, (void *)make_kinds()); }
+START_TEST(failing_memory_is_reported_and_nothing_leaks)
+{
+    test_fail_allocations(open_kinds, (void *)make_kinds());
+}
 END_TEST
 
 int main(void)

@@ -28,13 +28,13 @@
 #endif
 
 enum {
-    READS = 1,        /* a file, before the walls are closed: it can */
-    READS_LATER = 2,  /* after that */
-    INHERITED = 4,    /* uses a descriptor of its parent's */
-    OPENS_MORE = 8,   /* raises the limit of open files */
-    ALLOCATES = 16,   /* 200 MB where 100 are given */
-    WRITES = 32,      /* opens a file for writing, makes a folder, removes a file */
-    CALLS = 64,       /* makes a socket, forks, sends signals to its parent, starts a program */
+    READS = 1,       /* a file, before the walls are closed: it can */
+    READS_LATER = 2, /* after that */
+    INHERITED = 4,   /* uses a descriptor of its parent's */
+    OPENS_MORE = 8,  /* raises the limit of open files */
+    ALLOCATES = 16,  /* 200 MB where 100 are given */
+    WRITES = 32,     /* opens a file for writing, makes a folder, removes a file */
+    CALLS = 64,      /* makes a socket, forks, sends signals to its parent, starts a program */
 };
 
 static int can_write(const char *path, const char *folder)
