@@ -56,7 +56,8 @@ static json_t *confusion_json(const telling *t)
 static int print_json(const telling *t)
 {
     const char *name;
-    json_t *o = json_pack("{s:o, s:o, s:I, s:I}", "loss", bm_json_real(t->v->loss), "perplexity", bm_json_real(exp(t->v->loss)), "tokens",
+    json_t *o = json_pack("{s:o, s:o, s:I, s:I}", "loss", bm_json_real(t->v->loss), "perplexity",
+                          bm_json_real(t->classes ? exp(t->v->loss) : NAN), "tokens",
                           (json_int_t)t->v->tokens, "samples", (json_int_t)t->v->samples);
     for (int i = 0; (name = bm_scores_name(t->v->scores, i)); i++)
         if (!json_object_get(o, name)) json_object_set_new(o, name, bm_json_real(score(t, name)));

@@ -20,6 +20,7 @@
 /* What the progress line needs to know. */
 typedef struct screen {
     const bm_trainer *trainer;
+    const char *unit; /* what is counted */
     int64_t steps, first;
     int64_t until; /* it pauses there */
     double start_s, val_loss;
@@ -40,9 +41,9 @@ static void write_line(char *line, size_t bytes, const screen *s, const bm_metri
     double per_step = (bm_now_s() - s->start_s) / (double)(m->step - s->first);
     if (isfinite(s->val_loss)) snprintf(val, sizeof val, "  val %.4f", s->val_loss);
     if (isfinite(m->mfu)) snprintf(share, sizeof share, "  %.0f %% of GEMM", m->mfu * 100);
-    snprintf(line, bytes, "step %lld/%lld  loss %.4f%s  %s left  %s tok/s%s  lr %.1e  %s", (long long)m->step,
+    snprintf(line, bytes, "step %lld/%lld  loss %.4f%s  %s left  %s %s/s%s  lr %.1e  %s", (long long)m->step,
              (long long)s->steps, m->loss, val, bm_out_seconds(left, per_step * (double)(s->steps - m->step)),
-             bm_out_count(rate, (int64_t)m->tokens_per_s), share, m->lr, bm_out_bytes(mem, m->mem_bytes));
+             bm_out_count(rate, (int64_t)m->tokens_per_s), s->unit, share, m->lr, bm_out_bytes(mem, m->mem_bytes));
 }
 
 static void show_metrics(void *user, const bm_metrics *m)
@@ -113,7 +114,8 @@ static void say_what(const bm_train_run *r, const bm_session *s, const bm_traine
     bm_out_note("%s on %s (%s)", bm_config_get_family(c)->name, bm_engine_device_name(s->engine),
                 bm_engine_platform_name(s->engine));
     const int64_t places = bm_sample_places(&task->form);
-    if (places > 1) snprintf(each, sizeof each, "windows of %lld tokens", (long long)places);
+    if (places > 1) snprintf(each, sizeof each, "%s of %lld %s", bm_data_tokens(task->data) ? "windows" : "samples",
+                             (long long)places, bm_data_tokens(task->data) ? "tokens" : "frames");
     bm_out_note("%s parameters, %s %s, %lld %s a step, steps %lld to %lld, into %s",
                 bm_out_count(n, bm_trainer_parameters(t)), bm_out_count(all, bm_data_count(task->data)),
                 bm_data_tokens(task->data) ? "tokens" : "samples", (long long)bm_config_i64(c, "train.batch"), each,
@@ -200,6 +202,11 @@ static int64_t pause_at(double share, int64_t steps)
     return step < 1 ? 1 : step < steps ? step : steps;
 }
 
+static const char *unit_of(const bm_task *t)
+{
+    return bm_data_tokens(t->data) ? "tok" : bm_sample_places(&t->form) > 1 ? "frames" : "samples";
+}
+
 int bm_train_run_do(const bm_train_run *r)
 {
     bm_status status;
@@ -218,7 +225,7 @@ int bm_train_run_do(const bm_train_run *r)
     if (r->resume) BM_GO(take_gemm_of_checkpoint(&session, r->resume, &gemm));
     if (r->restart) BM_GO(take_gemm_of_folder(&session, r->run, &gemm));
     bm_signals_watch("\nbmtool: finishing the step and saving; once more stops at once\n");
-    screen s = {.steps = bm_config_i64(r->config, "train.steps"), .val_loss = NAN, .start_s = bm_now_s()};
+    screen s = {.unit = unit_of(&task), .steps = bm_config_i64(r->config, "train.steps"), .val_loss = NAN, .start_s = bm_now_s()};
     bm_trainer_opts o = {.run = r->run, .restart = r->restart, .gemm = gemm, .resume = r->resume, .flags_json = flags,
                          .init = init, .stop = asked_to_stop, .on_metrics = show_metrics, .on_checkpoint = show_checkpoint, .user = &s};
     o.gemm_flops = bm_session_gemm_flops(&session, bm_learner_request(r->config).dtype);
