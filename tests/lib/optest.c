@@ -480,8 +480,7 @@ void optest_check(const optest *t)
         bm_engine *e = optest_engine(form);
         check_on(e, t, BM_F32, has_gradient(t), kinds[form]);
         if (t->f32_only) continue;
-        check_on(e, t, BM_F16, 0, kinds[form]);
-        check_on(e, t, BM_BF16, 0, kinds[form]);
+        check_on(e, t, form == BM_FORM_CPU ? BM_BF16 : BM_F16, 0, kinds[form]);
     }
     if (optest_small()) return;
     bm_engine *small = open_form(BM_FORM_CPU, least_alloc(t));

@@ -1,7 +1,7 @@
 /* Tests of ops: an op is built through its public builder, run on the tests' device, and compared with a reference in double.
  *
- * optest_check() runs a case in both forms of the kernels (cpu and plain), once more with a small largest allocation, and in
- * every storage type. Each run is made twice and must give the same bits. In f32 the gradients of loss = sum over outputs of
+ * optest_check() runs a case in both forms of the kernels (cpu and plain), once more with a small largest allocation, and with
+ * storage in 16 bits: bf16 in the cpu form, f16 in the plain one (cl/lib has every type in every width). Each run is made twice and must give the same bits. In f32 the gradients of loss = sum over outputs of
  * sum(output * r), r random, are compared with central differences of the reference. A result may differ by
  *
  *     c 2^-24 sqrt(length) max(|want|, rms(want), floor)  +  one rounding to the type of the output

@@ -1,5 +1,4 @@
 /* Perceptrons against PyTorch. */
-/* ctest: rusticl */
 #include "tests/lib/family.h"
 #include "tests/lib/test.h"
 

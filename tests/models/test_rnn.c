@@ -1,5 +1,4 @@
 /* Recurrent networks against PyTorch, and their decoding against the forward pass. */
-/* ctest: rusticl */
 #include <math.h>
 #include <stdio.h>
 

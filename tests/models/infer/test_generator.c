@@ -1,5 +1,4 @@
 /* Decoding with the caches against the full forward pass over the same tokens. */
-/* ctest: rusticl */
 #include <stdio.h>
 #include <string.h>
 

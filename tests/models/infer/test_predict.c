@@ -1,5 +1,4 @@
 /* What predict writes, against the full forward pass over each sample. */
-/* ctest: rusticl */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

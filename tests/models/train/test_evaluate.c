@@ -1,5 +1,4 @@
 /* The loss over a part of a data set, against the nats of every token by the full forward pass, summed in double. */
-/* ctest: rusticl */
 #include <math.h>
 #include <string.h>
 
