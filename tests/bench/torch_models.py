@@ -285,6 +285,14 @@ def open_part(o, split):
     return Windows(o.data, split, o.window) if o.family == "rnn" and o.loss != "ctc" else Samples(o.data, split)
 
 
+def batches(o, part):
+    if part and o.mode == "learn":
+        return part.batches(o)
+    if part:  # in any order
+        return lambda n: part.batch(torch.randint(0, part.n, (n,)).tolist())
+    return random_images(o) if o.family == "cnn" else random_windows(o)
+
+
 def arguments():
     numbers = lambda text: [int(n) for n in text.replace(",", " ").strip("[]").split()]
     p = options(__doc__, ("time", "learn"), (("layers", int, 2), ("width", int, 32), ("vocab", int, 257), ("outputs", int, 10)))
@@ -313,7 +321,7 @@ def main():
     model = (CNN if o.family == "cnn" else RNN)(o)
     if o.init:
         load_bm(model, o.init)
-    next_batch = part.batches(o) if part else random_images(o) if o.family == "cnn" else random_windows(o)
+    next_batch = batches(o, part)
     way = o.way or (fastest(o, model, next_batch) if o.mode == "time" else WAYS[o.family][0])
     model.use(way)
     judged = o.mode == "learn" and isinstance(val, Samples)
