@@ -65,7 +65,7 @@ static int run(int argc, char **argv)
     int confusion = 0, filters = 0, histogram = 0, trials = 0;
     const bm_opt opts[] = {
         {"output", 'o', BM_OPT_STRING, &p.output, 0},  {"terminal", 't', BM_OPT_FLAG, &p.terminal, 0},
-        {"what", 'w', BM_OPT_STRING, &p.what, 0},      {"log", 'l', BM_OPT_FLAG, &p.log, 0},
+        {"what", 0, BM_OPT_STRING, &p.what, 0},      {"log", 0, BM_OPT_FLAG, &p.log, 0},
         {"y-range", 0, BM_OPT_STRING, &range, 0},      {"line", 0, BM_OPT_LIST, &p.levels, 0},
         {"width", 0, BM_OPT_I64, &p.width, 0},         {"height", 0, BM_OPT_I64, &p.height, 0},
         {"confusion", 0, BM_OPT_FLAG, &confusion, 0},  {"filters", 0, BM_OPT_FLAG, &filters, 0},

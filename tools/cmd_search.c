@@ -103,8 +103,8 @@ static int run(int argc, char **argv)
     bm_study_opts o = {.trials = -1, .seed = -1, .eta = -1, .sets = &sets};
     int json = 0;
     const bm_opt opts[] = {
-        {"study", 0, BM_OPT_STRING, &o.folder, 0},   {"trials", 'n', BM_OPT_I64, &o.trials, 0},
-        {"seed", 0, BM_OPT_I64, &o.seed, 0},         {"method", 'm', BM_OPT_STRING, &o.method, 0},
+        {"study", 0, BM_OPT_STRING, &o.folder, 0},   {"trials", 0, BM_OPT_I64, &o.trials, 0},
+        {"seed", 0, BM_OPT_I64, &o.seed, 0},         {"method", 0, BM_OPT_STRING, &o.method, 0},
         {"eta", 0, BM_OPT_I64, &o.eta, 0},           {"metric", 0, BM_OPT_STRING, &o.metric, 0},
         {"set", 's', BM_OPT_LIST, &sets, 0},         {"device", 'd', BM_OPT_STRING, &o.device, 0},
         {"threads", 0, BM_OPT_I64, &bm_threads, 0},  {"gemm", 0, BM_OPT_STRING, &o.gemm, 0},

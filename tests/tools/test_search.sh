@@ -82,10 +82,30 @@ sed 's/1e30, 1e-2, 1e30/1e30/' f.yaml >g.yaml
 expect 6 "$bmtool" search g.yaml --study g --trials 1 --gemm tiled
 says 'no trial succeeded'
 
+# A trial whose process is ended from outside, as by a fault in a driver, is one that failed.
+"$bmtool" search c.yaml --study crashed --trials 1 --gemm tiled --set train.steps=1000000 >out 2>err &
+pid=$!
+wait_for_step crashed/trial-0001 2 $pid
+kill -SEGV $(cat /proc/$pid/task/$pid/children)
+code=0
+wait $pid || code=$?
+((code == 6)) || fail "a crash gives $code"
+says 'trial 1 failed: ended by signal 11'
+
+# Another metric of what has been measured; it cannot be changed by looking.
+expect 0 "$bmtool" search --study whole --metric accuracy --json
+grep -q '"metric": "accuracy"' out && grep -q '"score": [01]\.\?[0-9]*,' out || fail "no accuracy: $(cat out)"
+cp whole/study.json study.json
+expect 0 "$bmtool" plot whole --trials
+cmp -s whole/study.json study.json || fail "a look changed the study"
+
 # Its picture.
 LC_ALL=C expect 0 "$bmtool" plot whole --trials
 (($(grep -c '+------' out) == 4)) || fail "not a panel for the trials and each key: $(cat out)"
 grep -q 'relu' out && grep -q '\[8, 8\]' out || fail "no choices on the axes: $(cat out)"
+
+expect 2 "$bmtool" plot whole
+says 'is a study: --trials draws it'
 
 # What is refused.
 sed 's/1e-1, log/1e-1/' c.yaml >bad.yaml

@@ -185,8 +185,8 @@ int bm_panel_extent(bm_extent *out, const bm_panel *p)
         }
     }
     if (!(e.x0 <= e.x1)) return 0;
-    if (isfinite(p->low)) e.y0 = p->low;
-    if (isfinite(p->high)) e.y1 = p->high;
+    if (isfinite(p->low) && !(p->log_y && p->low <= 0)) e.y0 = p->low;
+    if (isfinite(p->high) && !(p->log_y && p->high <= 0)) e.y1 = p->high;
     widen(&e.x0, &e.x1, p->log_x);
     widen(&e.y0, &e.y1, p->log_y);
     *out = e;

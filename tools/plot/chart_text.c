@@ -110,13 +110,25 @@ static void draw_line(canvas *c, const bm_line *l)
 
 static void print_cell(const canvas *c, const cell *at)
 {
-    const char *colour = at->dots || at->letter ? colour_of(c->out, at->colour) : "";
-    fputs(colour, c->out);
     if (!c->unicode) fputc(at->letter ? at->letter : ' ', c->out);
     else if (at->mark) fputs("\xe2\x97\x8f", c->out); /* a filled circle */
     else if (!at->dots) fputc(' ', c->out);
     else fprintf(c->out, "\xe2%c%c", 0xa0 + (at->dots >> 6), 0x80 + (at->dots & 0x3f));
-    if (*colour) fputs(plain(c->out), c->out);
+}
+
+/* The cells of a row up to the last that is drawn in; what is of one colour is told so once. */
+static void print_cells(const canvas *c, const cell *row)
+{
+    const char *last = "";
+    int n = c->columns;
+    while (n > 0 && !row[n - 1].letter) n--;
+    for (int i = 0; i < n; i++) {
+        const char *colour = row[i].letter ? colour_of(c->out, row[i].colour) : last;
+        if (strcmp(colour, last)) fprintf(c->out, "%s%s", *last ? plain(c->out) : "", colour);
+        last = colour;
+        print_cell(c, &row[i]);
+    }
+    fprintf(c->out, "%s\n", *last ? plain(c->out) : "");
 }
 
 /* The labels of y: of each row the tick that lies in it. */
@@ -130,10 +142,7 @@ static void print_rows(const canvas *c)
         for (int i = 0; i < n; i++)
             if (dot_y(c, tick[i]) / (c->unicode ? DOTS_Y : 1) == row) label = bm_tick_text(text, tick[i]);
         fprintf(c->out, "%*s %s", LABEL - 1, label, c->unicode ? (*label ? "\xe2\x94\xa4" : "\xe2\x94\x82") : "|");
-        int last = c->columns - 1;
-        while (last >= 0 && !c->cells[row * c->columns + last].letter) last--;
-        for (int i = 0; i <= last; i++) print_cell(c, &c->cells[row * c->columns + i]);
-        fputc('\n', c->out);
+        print_cells(c, &c->cells[row * c->columns]);
     }
 }
 

@@ -10,12 +10,14 @@
 #include "tools/table.h"
 
 #define MOST_BYTES ((size_t)256 << 20)
-enum { MOST_CLASSES = 4096, MOST_NUMBERS = 30 /* classes whose cells have room for a number */, MOST_WIDE = 40 };
+#define MOST_COUNT ((int64_t)1 << 50)
+enum { MOST_CLASSES = 1024, MOST_NUMBERS = 30 /* classes whose cells have room for a number */, MOST_WIDE = 40 };
 
 typedef struct confusion {
     json_t *root;
     int n;
     int64_t *count;     /* [n, n]: rows are the classes, columns what they were taken for */
+    int64_t *all;       /* [n]: of each class */
     const char **name;  /* [n] */
     char (*number)[12]; /* names of classes without */
 } confusion;
@@ -24,6 +26,7 @@ static void finish(confusion *c)
 {
     json_decref(c->root);
     bm_free(c->count);
+    bm_free(c->all);
     bm_free(c->name);
     bm_free(c->number);
 }
@@ -32,13 +35,15 @@ static bm_status read_counts(confusion *c, const char *path)
 {
     const json_t *rows = json_object_get(c->root, "confusion"), *classes = json_object_get(c->root, "classes");
     const size_t n = json_array_size(rows);
-    if (!n || n > MOST_CLASSES)
+    if (n > MOST_CLASSES) return bm_fail(BM_ERR_REFUSED, "%s: %zu classes are too many to draw", path, n);
+    if (!n)
         return bm_fail(BM_ERR_REFUSED, "%s: has no \"confusion\": `bmtool eval CKPT --json` prints it of models that classify", path);
     c->n = (int)n;
     c->count = bm_calloc(n * n, sizeof *c->count);
+    c->all = bm_calloc(n, sizeof *c->all);
     c->name = bm_calloc(n, sizeof *c->name);
     c->number = bm_calloc(n, sizeof *c->number);
-    if (!c->count || !c->name || !c->number) return BM_ERR_MEMORY;
+    if (!c->count || !c->all || !c->name || !c->number) return BM_ERR_MEMORY;
     for (size_t i = 0; i < n; i++) {
         const json_t *row = json_array_get(rows, i);
         const char *name = json_string_value(json_array_get(classes, i));
@@ -47,7 +52,9 @@ static bm_status read_counts(confusion *c, const char *path)
         if (json_array_size(row) != n) return bm_fail(BM_ERR_DAMAGED, "%s: \"confusion\" is no square", path);
         for (size_t k = 0; k < n; k++) {
             c->count[i * n + k] = json_integer_value(json_array_get(row, k));
-            if (c->count[i * n + k] < 0) return bm_fail(BM_ERR_DAMAGED, "%s: \"confusion\" counts below nothing", path);
+            if (c->count[i * n + k] < 0 || c->count[i * n + k] > MOST_COUNT)
+                return bm_fail(BM_ERR_DAMAGED, "%s: \"confusion\" counts beyond what there can be", path);
+            c->all[i] += c->count[i * n + k];
         }
     }
     return BM_OK;
@@ -68,9 +75,7 @@ static bm_status read_json(confusion *c, const char *path)
 
 static double share(const confusion *c, int i, int k)
 {
-    int64_t all = 0;
-    for (int j = 0; j < c->n; j++) all += c->count[(int64_t)i * c->n + j];
-    return all ? (double)c->count[(int64_t)i * c->n + k] / (double)all : 0;
+    return c->all[i] ? (double)c->count[(int64_t)i * c->n + k] / (double)c->all[i] : 0;
 }
 
 static int longest(const confusion *c)

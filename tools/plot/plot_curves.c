@@ -134,17 +134,20 @@ static bm_status read_checkpoint(run *r, const char *path)
 /* A run's folder by its metrics.jsonl, a checkpoint by its history. */
 static bm_status read_run(run *r, const char *path)
 {
-    char *metrics = bm_path_join(path, "metrics.jsonl"), *config = bm_path_join(path, "config.yaml");
-    bm_status status = metrics && config ? BM_OK : BM_ERR_MEMORY;
+    char *metrics = bm_path_join(path, "metrics.jsonl"), *config = bm_path_join(path, "config.yaml"), *study = bm_path_join(path, "study.json");
+    bm_status status = metrics && config && study ? BM_OK : BM_ERR_MEMORY;
     if (status) goto done;
-    if (bm_path_exists(metrics)) {
+    if (bm_path_exists(study)) {
+        status = bm_fail(BM_ERR_USAGE, "%s: is a study: --trials draws it; its runs are %s/trial-*", path, path);
+    } else if (bm_path_exists(metrics)) {
         BM_GO(read_metrics(r, metrics));
         read_units(r, config, NULL);
     } else {
         BM_GO(read_checkpoint(r, path));
     }
-    if (!r->rows) status = bm_fail(BM_ERR_NOT_FOUND, "%s: has no metrics yet", path);
+    if (!status && !r->rows) status = bm_fail(BM_ERR_NOT_FOUND, "%s: has no metrics yet", path);
 done:
+    bm_free(study);
     bm_free(metrics);
     bm_free(config);
     return status;

@@ -13,7 +13,7 @@
 #include "tools/tensor.h"
 #include "tools/view.h"
 
-enum { GAP = 4, TILE = 64 /* pixels, about */, MOST_TILES = 4096, GREY = 0xdd };
+enum { GAP = 4, TILE = 64 /* pixels, about */, MOST_TILES = 4096, MOST_SIDE = 1 << 16, GREY = 0xdd };
 #define MOST_BYTES ((int64_t)1 << 30)
 #define MOST_PIXELS ((int64_t)1 << 28)
 
@@ -31,15 +31,20 @@ static int picture_of(int64_t input[3], const bm_checkpoint *c)
     json_error_t e;
     json_t *root = json_loads(bm_checkpoint_desc(c)->config_json, 0, &e), *list = json_object_get(json_object_get(root, "model"), "input");
     const size_t rank = json_array_size(list);
-    for (size_t i = 0; i < 3; i++) input[i] = i < rank ? json_integer_value(json_array_get(list, i)) : 1;
+    int picture = rank == 2 || rank == 3;
+    for (size_t i = 0; i < 3; i++) {
+        input[i] = i < rank ? json_integer_value(json_array_get(list, i)) : 1;
+        picture = picture && input[i] > 0 && input[i] <= MOST_SIDE;
+    }
     json_decref(root);
-    return rank == 2 || rank == 3;
+    return picture;
 }
 
 /* Whether a tensor reads such a picture, and how its filters look. */
 static int reads_pictures(sheet *s, const bm_shape *shape, const int64_t input[3], int any)
 {
     const int64_t *d = shape->dim;
+    if (!bm_shape_elements(shape)) return 0;
     if (shape->rank == 4) *s = (sheet){.filters = d[0], .height = d[1], .width = d[2], .channels = d[3]};
     else *s = (sheet){.filters = d[0], .height = input[0], .width = input[1], .channels = input[2]};
     if (shape->rank == 4) return any || d[3] == input[2];

@@ -186,6 +186,19 @@ static bm_status read_outcomes(bm_study *s)
     return status;
 }
 
+/* Of a study whose metric was changed: other scores count. */
+static bm_status rescore(bm_study *s)
+{
+    size_t i;
+    json_t *o;
+    json_array_foreach(s->outcomes, i, o) {
+        const json_t *scores = json_object_get(o, "scores"), *score = json_object_get(scores, s->metric);
+        if (scores && !json_is_number(score)) return bm_fail(BM_ERR_CONFIG, "--metric %s: this model has no such score", s->metric);
+        if (scores && json_object_set(o, "score", (json_t *)score)) return BM_ERR_MEMORY;
+    }
+    return BM_OK;
+}
+
 /* Whether the process that wrote its number into the lock lives. */
 static int owner_lives(int fd, long *pid)
 {
@@ -289,11 +302,10 @@ static bm_status check_number(const bm_study *s, const char *what, int64_t now)
 }
 
 /* What is given again must be what it was; more trials, and another metric, are what a random search can take. */
-static bm_status check_opts(bm_study *s, const bm_study_opts *o)
+static bm_status check_opts(int *changed, bm_study *s, const bm_study_opts *o)
 {
     const char *method = json_string_value(json_object_get(s->head, "method")), *metric = json_string_value(json_object_get(s->head, "metric"));
     const int random = method && !strcmp(method, "random");
-    int changed = 0;
     if (!o->config && o->sets && o->sets->count) return bm_fail(BM_ERR_USAGE, "--set counts at the start of a study only");
     if (o->config) BM_TRY(check_config(s, o));
     BM_TRY(check_number(s, "seed", o->seed));
@@ -302,9 +314,9 @@ static bm_status check_opts(bm_study *s, const bm_study_opts *o)
     if (!random) BM_TRY(check_number(s, "trials", o->trials));
     if (!random && o->metric && (!metric || strcmp(o->metric, metric))) return differs(s, "metric", o->metric, metric ? metric : "?");
     if (o->trials > json_integer_value(json_object_get(s->head, "trials")))
-        changed |= !json_object_set_new(s->head, "trials", json_integer(o->trials));
-    if (o->metric && (!metric || strcmp(o->metric, metric))) changed |= !json_object_set_new(s->head, "metric", json_string(o->metric));
-    return changed ? write_head(s) : BM_OK;
+        *changed |= !json_object_set_new(s->head, "trials", json_integer(o->trials));
+    if (o->metric && (!metric || strcmp(o->metric, metric))) *changed |= !json_object_set_new(s->head, "metric", json_string(o->metric));
+    return BM_OK;
 }
 
 static bm_status read_head(bm_study *s, const bm_study_opts *o)
@@ -327,13 +339,16 @@ static bm_status read_head(bm_study *s, const bm_study_opts *o)
 /* A study that is there. */
 static bm_status load(bm_study *s, const bm_study_opts *o)
 {
+    int changed = 0;
     if (!o->look) BM_TRY(take_lock(s));
     BM_TRY(read_json(&s->head, s, "study.json"));
     BM_TRY(config_of(&s->config, s->head));
-    BM_TRY(check_opts(s, o));
+    BM_TRY(check_opts(&changed, s, o));
     BM_TRY(read_head(s, o));
     BM_TRY(read_outcomes(s));
-    return o->look ? BM_OK : check_task(s);
+    BM_TRY(rescore(s));
+    if (!o->look) BM_TRY(check_task(s));
+    return changed ? write_head(s) : BM_OK;
 }
 
 /* A new one: nothing is made before it is known to be sound. */

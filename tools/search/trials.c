@@ -175,6 +175,7 @@ static int ends_search(bm_status s)
 static bm_status run_child(bm_child_end *end, int *failed, trial *t, int (*work)(void *), int keep_stdout)
 {
     const bm_child c = {.work = work, .user = t, .log = t->log, .keep_stdout = keep_stdout, .waiting = show_progress};
+    bm_out_progress("");
     BM_TRY(bm_child_run(end, &c));
     *failed = end->code != 0;
     if (*failed && bm_signals_stopped()) return bm_fail(BM_ERR_STOPPED, "stopped in trial %lld of %lld", (long long)t->number, (long long)t->study->trials);
@@ -270,22 +271,9 @@ static bm_status run_trial(bm_study *s, int64_t number, int rung)
     return status;
 }
 
-/* The search of a study whose metric was changed has other scores to go by. */
-static bm_status rescore(bm_study *s)
-{
-    size_t i;
-    json_t *o;
-    json_array_foreach(s->outcomes, i, o) {
-        const json_t *scores = json_object_get(o, "scores"), *score = json_object_get(scores, s->metric);
-        if (scores && !json_is_number(score)) return bm_fail(BM_ERR_CONFIG, "--metric %s: this model has no such score", s->metric);
-        if (scores && json_object_set(o, "score", (json_t *)score)) return BM_ERR_MEMORY;
-    }
-    return BM_OK;
-}
-
 bm_status bm_study_go(bm_study *s)
 {
-    bm_status status = rescore(s);
+    bm_status status = BM_OK;
     int64_t *trials = bm_calloc((size_t)s->trials, sizeof *trials);
     if (!trials) return BM_ERR_MEMORY;
     for (int rung = 0; rung < s->plan.rungs && !status; rung++) {
