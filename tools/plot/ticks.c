@@ -37,7 +37,7 @@ int bm_chart_ticks(double out[BM_TICKS], double low, double high, int log, int m
     static const char *const each[] = {"125", "12", "1"};
     if (!log) return linear_ticks(out, low, high, most);
     if (high / low < 3) return linear_ticks(out, low, high, most);
-    const double decades = log10(high / low);
+    const double decades = log10(high) - log10(low);
     for (int i = 0; i < 2; i++)
         if (decades * (3 - i) <= most) return multiples(out, low, high, each[i], 1);
     return multiples(out, low, high, "1", 1 + (int)(decades / most));
