@@ -101,7 +101,7 @@ static bm_value *sequence(bm_model_io *io, bm_nn *nn, const bm_config *c, const 
     io->vocab = bm_config_i64(c, "model.vocab");
     io->inputs = bm_graph_input(g, "inputs", BM_I32, BM_SHAPE(r->batch, r->window));
     bm_value *token = bm_nn_weight(nn, "token/weight", BM_SHAPE(io->vocab, e), init, BM_SEMANTIC_EMBEDDING);
-    return bm_embedding(g, token, io->inputs);
+    return bm_cast(g, bm_embedding(g, token, io->inputs), r->dtype);
 }
 
 /* A layer, [B, T, H] or both directions of it side by side; *last likewise. */

@@ -250,8 +250,7 @@ static bm_status print_params(const view *v)
 
 static bm_status print_view(const view *v)
 {
-    char text[200], a[BM_OUT_NUMBER], id[65];
-    const char *created;
+    char text[200], a[BM_OUT_NUMBER];
     print_head(v);
     members_line("model", json_object_get(v->config, "model"));
     int n = snprintf(text, sizeof text, "%s", bm_out_count(a, v->parameters));
@@ -268,12 +267,7 @@ static bm_status print_view(const view *v)
         bm_out_field("tokenizer", "none");
     print_origin(v);
     print_licences(v);
-    BM_TRY(bm_store_attr_text(&created, v->store, "/", "created_utc"));
-    snprintf(text, sizeof text, "%s, made %s, uuid %s", bm_out_bytes(a, bm_store_bytes(v->store)), created,
-             bm_store_uuid(v->store));
-    bm_out_field("file", text);
-    bm_content_id_hex(id, bm_store_content_id(v->store));
-    bm_out_field("content id", id);
+    bm_view_print_file(v->store);
     return print_params(v);
 }
 

@@ -41,14 +41,9 @@ static int run_resume(int argc, char **argv)
         BM_GO(bm_config_set(c, sets.item[i]));
     }
     if (from) BM_GO(bm_task_check_weights(c, from));
-    if (from && bm_checkpoint_desc(from)->state.step >= (uint64_t)bm_config_i64(c, "train.steps")) {
-        bm_out_note("%s is at step %lld of %lld; for more: bmtool resume %s --set train.steps=N", argv[0],
-                    (long long)bm_checkpoint_desc(from)->state.step, (long long)bm_config_i64(c, "train.steps"),
-                    argv[0]);
-        code = 0;
-    } else {
-        code = bm_train_run_do(&(bm_train_run){&bm_cmd_resume, c, argv[0], argv + argc + 1, device, gemm, from, from == NULL, 0});
-    }
+    /* Epochs become steps once the data are open. */
+    if (bm_config_is_null(c, "train.epochs") && bm_train_run_finished(c, from, argv[0])) code = 0;
+    else code = bm_train_run_do(&(bm_train_run){&bm_cmd_resume, c, argv[0], argv + argc + 1, device, gemm, from, from == NULL, 0});
 done:
     if (status) code = bm_out_error(status);
     bm_checkpoint_close(from);
@@ -63,6 +58,7 @@ const bm_cmd bm_cmd_resume = {
     .help = "Examples:\n"
             "  bmtool resume runs/gpt\n"
             "  bmtool resume runs/gpt --set train.steps=2000\n"
+            "  bmtool resume runs/mlp --set train.epochs=40\n"
             "\n"
             "usage: bmtool resume RUN [options]\n"
             "  -s, --set KEY=VALUE  change a key of the run's configuration; may be repeated\n"

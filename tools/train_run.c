@@ -196,6 +196,15 @@ bm_status bm_train_run_load(bm_config *c, bm_checkpoint **from, const char *run)
     return s;
 }
 
+int bm_train_run_finished(const bm_config *c, const bm_checkpoint *from, const char *run)
+{
+    const int64_t steps = bm_config_i64(c, "train.steps"), step = from ? (int64_t)bm_checkpoint_desc(from)->state.step : 0;
+    if (!from || step < steps) return 0;
+    bm_out_note("%s is at step %lld of %lld; for more: bmtool resume %s --set train.%s=N", run, (long long)step, (long long)steps, run,
+                bm_config_is_null(c, "train.epochs") ? "steps" : "epochs");
+    return 1;
+}
+
 static int64_t pause_at(double share, int64_t steps)
 {
     const int64_t step = llround(share * (double)steps);
@@ -219,6 +228,7 @@ int bm_train_run_do(const bm_train_run *r)
     const char *gemm = r->gemm;
     BM_GO(write_flags(&flags, r->flags));
     BM_GO(bm_task_open(&task, r->config, 0));
+    if (bm_train_run_finished(r->config, r->resume, r->run)) goto done;
     if (!r->resume) BM_GO(open_init(&init, r->config));
     bm_session_opts so = {.device = r->device, .config = bm_config_string(r->config, "device")};
     BM_GO(bm_session_open(&session, &so));

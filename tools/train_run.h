@@ -22,6 +22,9 @@ typedef struct bm_train_run {
  * config.yaml, *from NULL. */
 bm_status bm_train_run_load(bm_config *c, bm_checkpoint **from, const char *run);
 
+/* Whether the checkpoint is at the last step already; says so, and how to go on. `from` NULL: it is not. */
+int bm_train_run_finished(const bm_config *c, const bm_checkpoint *from, const char *run);
+
 /* Trains to the end or a signal; returns bmtool's exit code. */
 int bm_train_run_do(const bm_train_run *r);
 

@@ -239,6 +239,28 @@ void bm_view_add_members(bm_str *s, const json_t *object)
     }
 }
 
+void bm_view_print_file(const bm_store *s)
+{
+    char text[200], bytes[BM_OUT_NUMBER], id[65];
+    const char *created = "";
+    bm_store_attr_text(&created, s, "/", "created_utc");
+    snprintf(text, sizeof text, "%s, made %s, uuid %s", bm_out_bytes(bytes, bm_store_bytes(s)), created, bm_store_uuid(s));
+    bm_out_field("file", text);
+    bm_content_id_hex(id, bm_store_content_id(s));
+    bm_out_field("content id", id);
+}
+
+void bm_view_print_about(const char *meta)
+{
+    bm_str members;
+    json_t *object = *meta ? json_loads(meta, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    bm_str_init(&members);
+    if (object) bm_view_add_members(&members, object);
+    bm_out_field("about", bm_str_text(&members));
+    bm_str_finish(&members);
+    json_decref(object);
+}
+
 json_t *bm_view_shape(const bm_shape *shape)
 {
     json_t *list = json_array();

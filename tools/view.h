@@ -58,6 +58,9 @@ int bm_view_dataset(const char *path, int sound, int bigrams, int as_json);
 /* The part of it that is about samples (bm_samples), and what the two kinds share. */
 int bm_view_samples(const bm_data *d, int sound, int as_json);
 void bm_view_title(const char *path, const char *what, int sound);
+/* The lines of any file: its size, when it was made, its uuid and content id. */
+void bm_view_print_file(const bm_store *s);
+void bm_view_print_about(const char *meta); /* the line of /meta/json */
 json_t *bm_view_splits(const bm_store *s);
 void bm_view_print_splits(const bm_store *s, const char *unit);
 /* The same of a dataset file without tokens, such as predict writes: its arrays. */

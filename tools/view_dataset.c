@@ -79,8 +79,7 @@ void bm_view_print_splits(const bm_store *s, const char *unit)
 static void print_dataset(const bm_tokens *t, int sound, double bigrams)
 {
     const bm_store *s = bm_tokens_store(t);
-    char text[400], a[BM_OUT_NUMBER], b[BM_OUT_NUMBER], id[65];
-    const char *created = "";
+    char text[400], b[BM_OUT_NUMBER];
     bm_view_title(bm_store_path(s), "tokens", sound);
     snprintf(text, sizeof text, "%" PRId64 " as %s, in %s documents", bm_tokens_count(t),
              bm_dtype_name(bm_store_find(s, "/tokens/ids")->dtype), bm_out_count(b, bm_tokens_documents(t)));
@@ -97,20 +96,13 @@ static void print_dataset(const bm_tokens *t, int sound, double bigrams)
     }
     bm_str members;
     bm_str_init(&members);
-    json_t *tokenizer = parsed(bm_tokens_tokenizer_json(t)), *meta = parsed(bm_tokens_meta_json(t));
+    json_t *tokenizer = parsed(bm_tokens_tokenizer_json(t));
     if (tokenizer) bm_view_add_members(&members, tokenizer);
     bm_out_field("tokenizer", tokenizer ? bm_str_text(&members) : "none");
-    bm_str_clear(&members);
-    if (meta) bm_view_add_members(&members, meta);
-    bm_out_field("about", bm_str_text(&members));
     bm_str_finish(&members);
     json_decref(tokenizer);
-    json_decref(meta);
-    bm_store_attr_text(&created, s, "/", "created_utc");
-    snprintf(text, sizeof text, "%s, made %s, uuid %s", bm_out_bytes(a, bm_store_bytes(s)), created, bm_store_uuid(s));
-    bm_out_field("file", text);
-    bm_content_id_hex(id, bm_store_content_id(s));
-    bm_out_field("content id", id);
+    bm_view_print_about(bm_tokens_meta_json(t));
+    bm_view_print_file(s);
 }
 
 static int view_tokens(const bm_tokens *t, int sound, int bigrams, int as_json)

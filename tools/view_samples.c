@@ -115,10 +115,8 @@ static void print_samples(const bm_data *d, int sound, const int64_t *counts)
 {
     const bm_store *s = bm_data_store(d);
     const bm_sample_form f = bm_data_form(d, 0);
-    char text[BM_SAMPLE_TEXT + 64], form[BM_SAMPLE_TEXT], a[BM_OUT_NUMBER], id[65];
-    const char *created = "";
-    json_t *encoding = parsed(bm_data_encoding(d)), *meta = parsed(bm_data_meta(d));
-    bm_str members;
+    char text[BM_SAMPLE_TEXT + 64], form[BM_SAMPLE_TEXT];
+    json_t *encoding = parsed(bm_data_encoding(d));
     bm_view_title(bm_store_path(s), bm_data_kind(d), sound);
     snprintf(text, sizeof text, "%" PRId64 ", %s", bm_data_count(d), bm_sample_text(&f, form));
     bm_out_field("samples", text);
@@ -126,17 +124,9 @@ static void print_samples(const bm_data *d, int sound, const int64_t *counts)
     if (f.classes) print_classes(encoding, counts, f.classes);
     print_columns(encoding);
     print_normalisation(bm_data_samples(d));
-    bm_str_init(&members);
-    if (meta) bm_view_add_members(&members, meta);
-    bm_out_field("about", bm_str_text(&members));
-    bm_str_finish(&members);
     json_decref(encoding);
-    json_decref(meta);
-    bm_store_attr_text(&created, s, "/", "created_utc");
-    snprintf(text, sizeof text, "%s, made %s, uuid %s", bm_out_bytes(a, bm_store_bytes(s)), created, bm_store_uuid(s));
-    bm_out_field("file", text);
-    bm_content_id_hex(id, bm_store_content_id(s));
-    bm_out_field("content id", id);
+    bm_view_print_about(bm_data_meta(d));
+    bm_view_print_file(s);
 }
 
 int bm_view_samples(const bm_data *d, int sound, int as_json)

@@ -21,7 +21,7 @@
  * TRANS_A, TRANS_B; WIDTH 16 or 8, the lanes of a vector; A_PACKED 1 when A comes from pack_rows; PAIRS 1 (WIDTH is 16 then); FEW;
  * HAS_SCALE, HAS_BIAS, HAS_PRE, ACT. */
 
-#include "act.clh"
+#include "registers.clh"
 
 #ifndef TYPE_A
 #define TYPE_A 0
@@ -37,9 +37,6 @@
 #endif
 #ifndef TRANS_B
 #define TRANS_B 0
-#endif
-#ifndef WIDTH
-#define WIDTH 16
 #endif
 #ifndef A_PACKED
 #define A_PACKED 0
@@ -60,19 +57,7 @@
 #define HAS_PRE 0
 #endif
 
-#define VEC PASTE(float, WIDTH)
-#define VLOAD PASTE(vload, WIDTH)
-#define VSTORE PASTE(vstore, WIDTH)
 #define LOADV(T, p, i) PASTE(PASTE(PASTE(load, WIDTH), _), T)(p, i)
-#define ACTV PASTE(act, WIDTH)
-#define COLS (2 * WIDTH)
-#if WIDTH == 16
-#define ROWS 8
-#define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
-#else
-#define ROWS 6
-#define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5)
-#endif
 
 /* The units of matrices whose k are `ld` apart, k < end: one at k, or 8 or 16 columns beside each other at k; and units along a
  * row (ld = 1), 8 in the lanes of a float8. */

@@ -16,7 +16,7 @@
  * and COLS floats. Options: STORAGE (of x, dy, y; types.clh), WSTORAGE (of w), ACT (act.clh), HAS_PRE, WIDTH 16 or 8, lanes of a
  * vector. */
 
-#include "act.clh"
+#include "registers.clh"
 
 #ifndef WSTORAGE
 #define WSTORAGE 0
@@ -24,24 +24,9 @@
 #ifndef HAS_PRE
 #define HAS_PRE 0
 #endif
-#ifndef WIDTH
-#define WIDTH 16
-#endif
 
-#define VEC PASTE(float, WIDTH)
-#define VLOAD PASTE(vload, WIDTH)
-#define VSTORE PASTE(vstore, WIDTH)
 #define LOADV(p, i) PASTE(load, WIDTH)(p, i)
 #define STOREV(v, p, i) PASTE(store, WIDTH)(v, p, i)
-#define ACTV PASTE(act, WIDTH)
-#define COLS (2 * WIDTH)
-#if WIDTH == 16
-#define ROWS 8
-#define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
-#else
-#define ROWS 6
-#define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5)
-#endif
 
 #define WALK                                                                                                           \
     const long H, const long W, const long C, const long N, const long kh, const long kw, const long ph, const long pw, \

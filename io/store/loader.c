@@ -208,8 +208,6 @@ void bm_loader_destroy(bm_loader *l)
     bm_free(l);
 }
 
-const bm_loader_opts *bm_loader_options(const bm_loader *l) { return &l->opts; }
-
 int64_t bm_loader_samples(const bm_loader *l) { return (int64_t)l->count; }
 
 /* n + 1 ids become n inputs and n targets, in blocks of a fixed length so that the compiler makes vectors of them.

@@ -45,7 +45,6 @@ typedef struct bm_loader bm_loader;
 /* The data set is borrowed and must outlive the loader. BM_ERR_CONFIG when the part holds no sample. */
 BM_API bm_status bm_loader_create(bm_loader **out, const bm_data *data, const bm_loader_opts *opts);
 BM_API void bm_loader_destroy(bm_loader *l);
-BM_API const bm_loader_opts *bm_loader_options(const bm_loader *l); /* as it was created */
 BM_API int64_t bm_loader_samples(const bm_loader *l); /* an epoch */
 
 /* The next batch, into one of the data's form and the loader's size. *rows (may be NULL without `once`) is the number of rows filled;

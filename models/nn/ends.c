@@ -91,11 +91,6 @@ bm_objective bm_objective_of(const bm_config *c)
     return (bm_objective)i;
 }
 
-const char *bm_objective_name(bm_objective o)
-{
-    return objectives[o].name;
-}
-
 bm_status bm_loss_check(const bm_config *c, bm_objective o)
 {
     char where[256];

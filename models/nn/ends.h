@@ -18,7 +18,6 @@ extern "C" {
 
 /* model.task, which is set. */
 BM_API bm_objective bm_objective_of(const bm_config *c);
-BM_API const char *bm_objective_name(bm_objective o); /* "regression", ... */
 
 /* Whether train.loss is a loss of the objective: BM_ERR_CONFIG. */
 BM_API bm_status bm_loss_check(const bm_config *c, bm_objective o);

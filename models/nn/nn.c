@@ -151,13 +151,14 @@ static int note(bm_nn *nn, const bm_value *v, bm_init init, bm_semantic semantic
     return 0;
 }
 
-bm_value *bm_nn_weight(bm_nn *nn, const char *name, bm_shape shape, bm_init init, bm_semantic semantic)
+/* Where it lies it is of type `stored`, when it has two dimensions or more. */
+static bm_value *weight_in(bm_nn *nn, bm_dtype stored, const char *name, bm_shape shape, bm_init init, bm_semantic semantic)
 {
     char full[2 * NAME_BYTES];
     snprintf(full, sizeof full, "%s%s", nn->prefix, name);
-    const int flat = shape.rank < 2, scaled = nn->stored == BM_I8;
+    const int flat = shape.rank < 2, scaled = stored == BM_I8;
     bm_value *v = scaled && shape.rank == 2 ? bm_graph_param_scaled(nn->graph, full, shape, flat)
-                                            : bm_graph_param(nn->graph, full, flat || scaled ? BM_F32 : nn->stored, shape, flat);
+                                            : bm_graph_param(nn->graph, full, flat || scaled ? BM_F32 : stored, shape, flat);
     if (!v || note(nn, v, init, semantic)) return NULL;
     return nn->dtype == BM_F32 || semantic == BM_SEMANTIC_NORM ? v : bm_graph_half(nn->graph, v, nn->dtype);
 }
@@ -168,6 +169,11 @@ bm_value *bm_nn_buffer(bm_nn *nn, const char *name, bm_shape shape, bm_init init
     snprintf(full, sizeof full, "%s%s", nn->prefix, name);
     bm_value *v = bm_graph_param(nn->graph, full, BM_F32, shape, BM_NN_BUFFERS);
     return v && !note(nn, v, init, BM_SEMANTIC_BUFFER) ? v : NULL;
+}
+
+bm_value *bm_nn_weight(bm_nn *nn, const char *name, bm_shape shape, bm_init init, bm_semantic semantic)
+{
+    return weight_in(nn, nn->stored, name, shape, init, semantic);
 }
 
 bm_value *bm_nn_tied(bm_nn *nn, const char *name, bm_value *w, bm_semantic semantic)
@@ -275,7 +281,8 @@ bm_value *bm_nn_recurrent(bm_nn *nn, const char *name, bm_value **last, bm_value
     const bm_init init = {BM_INIT_NORMAL, 1.0f / sqrtf(3.0f * (float)o->width)};
     bm_value *a = bm_nn_linear(nn, "input", x, wide, init.value, 1, BM_ACT_NONE), *y;
     bm_nn_push(nn, "hidden");
-    bm_value *w = bm_nn_weight(nn, "weight", BM_SHAPE(wide, o->width), init, BM_SEMANTIC_WEIGHT);
+    const bm_dtype stored = nn->stored == BM_I8 ? BM_F32 : nn->stored; /* bm_recurrent takes no scaled rows */
+    bm_value *w = weight_in(nn, stored, "weight", BM_SHAPE(wide, o->width), init, BM_SEMANTIC_WEIGHT);
     bm_value *b = bm_nn_weight(nn, "bias", BM_SHAPE(wide), zero, BM_SEMANTIC_BIAS);
     bm_nn_pop(nn);
     if (o->cached) y = bm_recurrent_cached(nn->graph, o->cell, a, w, b, cache(nn, "h", batch, o->width),

@@ -96,7 +96,7 @@ BM_API bm_value *bm_nn_batchnorm(bm_nn *nn, const char *name, bm_value *x, int t
 
 /* One direction of a recurrent layer: x [B, T, in] -> [B, T, H]. NAME/input/weight [G H, in], NAME/hidden/weight [G H, H] ~ N(0, 1 / (3
  * H)) (the variance of PyTorch's), NAME/{input,hidden}/bias [G H] = 0; G and what the two biases are: bm_recurrent. *last, which may be
- * NULL, is [B, H]. `cached`: decoding, with caches NAME/h and, of an LSTM, NAME/c. */
+ * NULL, is [B, H]. hidden/weight is never kept in 8 bits (bm_nn_set_stored). `cached`: decoding, with caches NAME/h and, of an LSTM, NAME/c. */
 typedef struct bm_nn_recurrent_opts {
     bm_cell cell;
     int64_t width;       /* H */

@@ -241,8 +241,16 @@ int bm_learner_under_way(const bm_learner *l)
     return l->under_way;
 }
 
+/* One over what the targets of the whole batch count for. */
+static bm_status loss_scale(float *out, const bm_learner *l, int64_t n, const bm_batch *b)
+{
+    const double weight = l->class_weights ? bm_batch_weight(b, l->class_weights) : (double)bm_batch_counted(b);
+    *out = 1.0f / (float)weight;
+    return weight > 0 ? BM_OK : bm_fail(BM_ERR_CONFIG, "step %lld: none of the batch's targets counts: does the data set have any?", (long long)n);
+}
+
 /* Writes what micro-batch m of step n reads: its rows of the batch, filled up with rows that do not count. */
-static bm_status feed(bm_learner *l, bm_network *p, int64_t n, int64_t m, const bm_batch *b)
+static bm_status feed(bm_learner *l, bm_network *p, int64_t n, int64_t m, const bm_batch *b, float scale)
 {
     const uint64_t seed = (uint64_t)bm_config_i64(l->config, "train.seed");
     const int64_t left = l->batch - m * l->micro;
@@ -256,8 +264,7 @@ static bm_status feed(bm_learner *l, bm_network *p, int64_t n, int64_t m, const 
     bm_plan_set_u32(p->plan, BM_RT_SEED_HI, (uint32_t)(seed >> 32));
     bm_plan_set_u32(p->plan, BM_RT_STEP, (uint32_t)n);
     bm_plan_set_u32(p->plan, BM_RT_RNG_STEP, (uint32_t)(n * l->micros + m));
-    const double weight = l->class_weights ? bm_batch_weight(b, l->class_weights) : (double)bm_batch_counted(b);
-    bm_plan_set_f32(p->plan, BM_RT_LOSS_SCALE, 1.0f / (float)weight);
+    bm_plan_set_f32(p->plan, BM_RT_LOSS_SCALE, scale);
     return BM_OK;
 }
 
@@ -273,11 +280,13 @@ static void set_update_scalars(bm_learner *l, int64_t n, double lr)
 bm_status bm_learner_step(bm_learner *l, int64_t n, double lr, const bm_batch *b)
 {
     if (l->under_way == BM_LEARNER_AHEAD) return bm_fail(BM_ERR_USAGE, "step %lld: collect the step before", (long long)n);
+    float scale;
+    BM_TRY(loss_scale(&scale, l, n, b));
     slot *s = &l->slots[(l->oldest + l->under_way) % BM_LEARNER_AHEAD];
     s->step = n;
     for (int64_t m = 0; m < l->micros; m++) {
         bm_network *p = m ? &l->more : &l->first;
-        BM_TRY(feed(l, p, n, m, b));
+        BM_TRY(feed(l, p, n, m, b, scale));
         BM_TRY(bm_plan_run(p->plan));
         BM_TRY(bm_plan_read_ticket(p->plan, p->io.loss, &s->loss[m], s->tickets[m]));
     }
@@ -332,10 +341,11 @@ static bm_status check_finite(void *user, bm_plan *p, const char *node, const bm
 bm_status bm_learner_find_not_finite(bm_learner *l, const char **node, int64_t n, double lr, const bm_batch *b)
 {
     *node = NULL;
-    bm_status s = BM_OK;
+    float scale;
+    bm_status s = loss_scale(&scale, l, n, b);
     for (int64_t m = 0; m < l->micros && !s; m++) {
         bm_network *p = m ? &l->more : &l->first;
-        BM_TRY(feed(l, p, n, m, b));
+        BM_TRY(feed(l, p, n, m, b, scale));
         s = bm_plan_run_checked(p->plan, check_finite, node);
     }
     if (!s) {

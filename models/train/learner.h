@@ -48,7 +48,7 @@ typedef struct bm_step_result {
     double done_s;    /* when the device completed it, on bm_now_s()'s clock */
 } bm_step_result;
 
-/* Enqueues step n (from 1) on a whole batch, which may be reused at once. At most
+/* Enqueues step n (from 1) on a whole batch, which may be reused at once. BM_ERR_CONFIG when none of its targets counts. At most
  * BM_LEARNER_AHEAD steps may be under way: collect the oldest before. */
 #define BM_LEARNER_AHEAD 2
 BM_API bm_status bm_learner_step(bm_learner *l, int64_t n, double lr, const bm_batch *b);

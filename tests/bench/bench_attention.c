@@ -16,24 +16,11 @@ typedef struct sizes {
     int64_t B, T, heads, d;
 } sizes;
 
-static bm_value *input(bench_run *r, const char *name, bm_shape shape)
-{
-    return bm_graph_input(r->graph, name, BM_F32, shape);
-}
-
-static void start_gemm(bench_run *r, bm_engine *e)
-{
-    bench_begin(r, e, "linear", NULL);
-    bm_value *x = input(r, "x", BM_SHAPE(GEMM, GEMM)), *w = input(r, "w", BM_SHAPE(GEMM, GEMM));
-    bm_graph_output(r->graph, bm_linear(r->graph, x, w, NULL, BM_ACT_NONE), "y");
-    bench_plan(r);
-}
-
 static void start_attention(bench_run *r, bm_engine *e, const sizes *s)
 {
     const int64_t C = s->heads * s->d;
     bench_begin(r, e, "attention", "attention_backward");
-    bm_value *qkv = input(r, "qkv", BM_SHAPE(s->B, s->T, 3 * C)), *dy = input(r, "dy", BM_SHAPE(s->B, s->T, C));
+    bm_value *qkv = bench_input(r, "qkv", BM_SHAPE(s->B, s->T, 3 * C)), *dy = bench_input(r, "dy", BM_SHAPE(s->B, s->T, C));
     bm_value *y = bm_attention(r->graph, qkv, (int)s->heads);
     bm_graph_want_gradient(r->graph, qkv);
     bench_must(bm_graph_gradients(r->graph, bm_sum(r->graph, bm_mul(r->graph, y, dy))));
@@ -74,7 +61,7 @@ int main(int argc, char **argv)
     if (!json) printf("%s, f32; GFLOP/s and share of a product of %d\n%-24s %9s %9s %15s %15s %9s\n", bm_engine_device_name(engine), GEMM,
            "B T heads d", "GEMM", "", "forward", "backward", "both");
     bench_run gemm;
-    start_gemm(&gemm, engine);
+    bench_begin_gemm(&gemm, engine, GEMM);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bench_run r;
         start_attention(&r, engine, &cases[i]);

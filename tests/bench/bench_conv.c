@@ -25,19 +25,6 @@ static const sizes cases[] = {
     {"res3d", 16, 64, 128, 3, 2, 1}, {"res3", 8, 128, 128, 3, 1, 1},   {"short", 32, 32, 64, 1, 2, 0},
 };
 
-static bm_value *input(bench_run *r, const char *name, bm_shape shape)
-{
-    return bm_graph_input(r->graph, name, BM_F32, shape);
-}
-
-static void start_gemm(bench_run *r, bm_engine *e)
-{
-    bench_begin(r, e, "linear", NULL);
-    bm_value *x = input(r, "x", BM_SHAPE(GEMM, GEMM)), *w = input(r, "w", BM_SHAPE(GEMM, GEMM));
-    bm_graph_output(r->graph, bm_linear(r->graph, x, w, NULL, BM_ACT_NONE), "y");
-    bench_plan(r);
-}
-
 static int64_t places(const sizes *s) { return (s->H + 2 * s->pad - s->k) / s->stride + 1; }
 
 static void start_conv(bench_run *r, bm_engine *e, const sizes *s)
@@ -45,8 +32,8 @@ static void start_conv(bench_run *r, bm_engine *e, const sizes *s)
     const bm_conv_opts o = {{s->stride, s->stride}, {s->pad, s->pad}, {1, 1}, 1};
     bench_begin(r, e, "conv2d", "conv2d_dx");
     r->op[2] = "conv2d_dw";
-    bm_value *x = input(r, "x", BM_SHAPE(BATCH, s->H, s->H, s->C)), *w = input(r, "w", BM_SHAPE(s->O, s->k, s->k, s->C));
-    bm_value *dy = input(r, "dy", BM_SHAPE(BATCH, places(s), places(s), s->O));
+    bm_value *x = bench_input(r, "x", BM_SHAPE(BATCH, s->H, s->H, s->C)), *w = bench_input(r, "w", BM_SHAPE(s->O, s->k, s->k, s->C));
+    bm_value *dy = bench_input(r, "dy", BM_SHAPE(BATCH, places(s), places(s), s->O));
     bm_value *y = bm_graph_output(r->graph, bm_conv2d(r->graph, x, w, NULL, BM_ACT_NONE, &o), "y");
     bm_graph_want_gradient(r->graph, x);
     bm_graph_want_gradient(r->graph, w);
@@ -78,7 +65,7 @@ int main(int argc, char **argv)
         printf("%s, f32, %d images; ms and share of the rate of a product of %d\n%-8s %15s %15s %15s %9s\n", bm_engine_device_name(engine),
                BATCH, GEMM, "", "forward", "dx", "dw", "all");
     bench_run gemm;
-    start_gemm(&gemm, engine);
+    bench_begin_gemm(&gemm, engine, GEMM);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bench_run r;
         start_conv(&r, engine, &cases[i]);

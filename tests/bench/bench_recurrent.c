@@ -20,19 +20,6 @@ typedef struct sizes {
     int64_t B, T, H; /* as many inputs as H */
 } sizes;
 
-static bm_value *input(bench_run *r, const char *name, bm_shape shape)
-{
-    return bm_graph_input(r->graph, name, BM_F32, shape);
-}
-
-static void start_gemm(bench_run *r, bm_engine *e)
-{
-    bench_begin(r, e, "linear", NULL);
-    bm_value *x = input(r, "x", BM_SHAPE(GEMM, GEMM)), *w = input(r, "w", BM_SHAPE(GEMM, GEMM));
-    bm_graph_output(r->graph, bm_linear(r->graph, x, w, NULL, BM_ACT_NONE), "y");
-    bench_plan(r);
-}
-
 static const char *const cells[] = {"rnn", "lstm", "gru"};
 static const int64_t gates[] = {1, 4, 3};
 
@@ -42,7 +29,7 @@ static void start_layer(bench_run *r, bm_engine *e, const sizes *s)
     const int64_t rows = s->B * s->T, GH = gates[s->cell] * s->H;
     bench_begin(r, e, "recurrent", "recurrent_backward");
     bm_graph *g = r->graph;
-    bm_value *x = input(r, "x", BM_SHAPE(s->B, s->T, s->H)), *dy = input(r, "dy", BM_SHAPE(s->B, s->T, s->H));
+    bm_value *x = bench_input(r, "x", BM_SHAPE(s->B, s->T, s->H)), *dy = bench_input(r, "dy", BM_SHAPE(s->B, s->T, s->H));
     bm_value *w_ih = bm_graph_param(g, "w_ih", BM_F32, BM_SHAPE(GH, s->H), 0);
     bm_value *w_hh = bm_graph_param(g, "w_hh", BM_F32, BM_SHAPE(GH, s->H), 0);
     bm_value *b_ih = bm_graph_param(g, "b_ih", BM_F32, BM_SHAPE(GH), 1), *b_hh = bm_graph_param(g, "b_hh", BM_F32, BM_SHAPE(GH), 1);
@@ -97,7 +84,7 @@ int main(int argc, char **argv)
                "%-5s %4s %4s %5s %9s %9s %9s %8s\n", bm_engine_device_name(engine), GEMM, "cell", "B", "T", "H", "all", "forward",
                "backward", "of GEMM");
     bench_run gemm;
-    start_gemm(&gemm, engine);
+    bench_begin_gemm(&gemm, engine, GEMM);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bench_run r;
         double best_s = 1e9;

@@ -31,6 +31,17 @@ grep -qE '^  model .*family linear, task regression' out && grep -qE '^  head/we
 expect 0 "$bmtool" inspect out.h5
 grep -q 'outputs/values f32 \[100, 1\]' out || fail "inspect does not show the predictions"
 
+# A run of epochs goes on for more of them, and says when it is over.
+expect 0 "$bmtool" resume run
+says 'run is at step 400 of 400; for more: .* --set train.epochs=N'
+expect 0 "$bmtool" resume run --set train.epochs=402
+[[ -e run/checkpoints/step-00000402.h5 ]] || fail "two epochs more are not two steps more"
+# There is nothing to learn where nobody knows y.
+config unknown.yaml new.h5
+expect 2 "$bmtool" train unknown.yaml --run unknown
+says "step 1: none of the batch's targets counts"
+[[ ! -e unknown ]] || fail "a run without a step was left"
+
 told() { # WORDS COMMAND...: fails with code 2, one sentence holds WORDS, and no file is left
   local words=$1
   shift

@@ -52,6 +52,17 @@ expect 0 "$bmtool" generate run --prompt x --tokens 20 --seed 3 --weights int8
 expect 0 "$bmtool" predict run --input some.h5 --output narrow.h5 --weights int8
 expect 0 "$bmtool" generate run --prompt x --tokens 20 --seed 3 --weights f32
 cmp out <(head -c 21 first.txt) || fail "--weights f32 is not what is done without it"
+# Of a recurrent network too: embedding, input and head; the weights of its states are never in 8 bits.
+printf 'model: {family: rnn, task: lm, layers: 1, width: 24}\ndata: {path: data.h5, window: 16}\ntrain: {steps: 3, batch: 4, eval_every: 0}\n' >rnn.yaml
+expect 0 "$bmtool" train rnn.yaml --run recurrent
+expect 0 "$bmtool" eval recurrent --data some.h5 --split train --json
+cp out f32.json
+for type in f16 bf16 int8; do
+  expect 0 "$bmtool" eval recurrent --data some.h5 --split train --json --weights $type
+  mv out narrow.json
+  check near f32.json narrow.json 2e-2
+  expect 0 "$bmtool" generate recurrent --prompt x --tokens 5 --weights $type
+done
 expect 2 "$bmtool" generate run --weights int3
 says '--weights int3: there is f32, f16, bf16 and int8'
 

@@ -78,6 +78,19 @@ void bench_plan(bench_run *r)
     }
 }
 
+bm_value *bench_input(bench_run *r, const char *name, bm_shape shape)
+{
+    return bm_graph_input(r->graph, name, BM_F32, shape);
+}
+
+void bench_begin_gemm(bench_run *r, bm_engine *e, int64_t size)
+{
+    bench_begin(r, e, "linear", NULL);
+    bm_value *x = bench_input(r, "x", BM_SHAPE(size, size)), *w = bench_input(r, "w", BM_SHAPE(size, size));
+    bm_graph_output(r->graph, bm_linear(r->graph, x, w, NULL, BM_ACT_NONE), "y");
+    bench_plan(r);
+}
+
 void bench_end(bench_run *r)
 {
     bm_plan_destroy(r->plan);

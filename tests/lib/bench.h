@@ -27,6 +27,10 @@ typedef struct bench_run {
 
 /* An empty graph on e, to be built upon. */
 void bench_begin(bench_run *r, bm_engine *e, const char *first, const char *second);
+/* A graph of one f32 product whose three sizes are `size`, as the rate that others are held against; planned. */
+void bench_begin_gemm(bench_run *r, bm_engine *e, int64_t size);
+/* An f32 input of what is being built. */
+bm_value *bench_input(bench_run *r, const char *name, bm_shape shape);
 /* Makes banks and the plan of what was built, and writes numbers into every input: of both signs where they are floats,
  * else whole numbers below their count. */
 void bench_plan(bench_run *r);

@@ -222,6 +222,7 @@ START_TEST(a_faulty_form_is_left_and_said_once)
     test_copy_kernel(folder, "lib/types.clh", "", "");
     test_copy_kernel(folder, "lib/math.clh", "", "");
     test_copy_kernel(folder, "lib/act.clh", "", "");
+    test_copy_kernel(folder, "lib/registers.clh", "", "");
     test_copy_kernel(folder, "gemm/packed.cl", faults[_i][0], faults[_i][1]);
     bm_engine *faulty = open_with(0, folder);
     ck_assert(bm_engine_limits(faulty)->bf16_dot);

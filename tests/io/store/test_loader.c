@@ -55,11 +55,11 @@ static bm_loader_opts options(int shuffle, int threads, int64_t batch)
     return o;
 }
 
-/* The next batch into arrays. */
-static bm_status next(bm_loader *l, int32_t *in, int32_t *out, int64_t *rows)
+/* The next batch of a loader with these options, into arrays. */
+static bm_status next(bm_loader *l, const bm_loader_opts *o, int32_t *in, int32_t *out, int64_t *rows)
 {
-    const bm_sample_form f = bm_sample_tokens(bm_loader_options(l)->window, VOCAB);
-    bm_batch b = bm_batch_of(&f, bm_loader_options(l)->batch, in, out, NULL);
+    const bm_sample_form f = bm_sample_tokens(o->window, VOCAB);
+    bm_batch b = bm_batch_of(&f, o->batch, in, out, NULL);
     return bm_loader_next(l, &b, rows);
 }
 
@@ -78,7 +78,7 @@ START_TEST(batches_are_those_of_the_contract_over_epoch_ends)
                     test_ok(bm_loader_create(&l, t, &o));
                     ck_assert_int_eq(bm_loader_samples(l), windows);
                     for (int64_t b = 0; b * batch < 3 * windows; b++) {
-                        test_ok(next(l, in, out, &rows));
+                        test_ok(next(l, &o, in, out, &rows));
                         ck_assert_int_eq(rows, batch);
                         for (int64_t r = 0; r < batch; r++)
                             expect_row(in + r * W, out + r * W, &o, 0, windows, (uint64_t)(b * batch + r));
@@ -105,13 +105,13 @@ START_TEST(a_cursor_goes_on_where_it_was_taken)
         bm_cursor c = bm_loader_get_cursor(l);
         o.start = c;
         test_ok(bm_loader_create(&m, t, &o)); /* as after a resume */
-        test_ok(next(l, in, out, NULL));
-        test_ok(next(m, in2, out2, NULL));
+        test_ok(next(l, &o, in, out, NULL));
+        test_ok(next(m, &o, in2, out2, NULL));
         ck_assert_int_eq(memcmp(in, in2, sizeof in), 0);
         ck_assert_int_eq(memcmp(out, out2, sizeof out), 0);
         test_ok(bm_loader_set_cursor(m, c)); /* back, while the readers are ahead */
         memset(in2, 0, sizeof in2);
-        test_ok(next(m, in2, out2, NULL));
+        test_ok(next(m, &o, in2, out2, NULL));
         ck_assert_int_eq(memcmp(in, in2, sizeof in), 0);
         bm_cursor after = bm_loader_get_cursor(m), due = bm_loader_get_cursor(l);
         ck_assert(after.epoch == due.epoch && after.sample == due.sample);
@@ -140,7 +140,7 @@ START_TEST(one_pass_ends_with_a_short_batch)
         for (int pass = 0; pass < 2; pass++) {
             seen = 0;
             for (;;) {
-                test_ok(next(l, in, out, &rows));
+                test_ok(next(l, &o, in, out, &rows));
                 if (!rows) break;
                 for (int64_t r = 0; r < rows; r++)
                     expect_row(in + r * W, out + r * W, &o, 901, windows, (uint64_t)(seen + r));
@@ -167,7 +167,7 @@ START_TEST(the_last_target_is_inside_the_split)
     o.window = N - 1;
     test_ok(bm_loader_create(&l, t, &o));
     ck_assert_int_eq(bm_loader_samples(l), 1);
-    test_ok(next(l, in, out, NULL));
+    test_ok(next(l, &o, in, out, NULL));
     ck_assert_int_eq(out[N - 2], (int32_t)ids[N - 1]);
     bm_loader_destroy(l);
     o.window = N;
@@ -206,9 +206,9 @@ START_TEST(an_id_outside_the_vocabulary_is_found)
     bm_loader_opts o = options(0, 2, 1);
     bm_loader *l;
     test_ok(bm_loader_create(&l, t, &o));
-    for (int i = 0; i < 6; i++) test_ok(next(l, in, out, NULL));
+    for (int i = 0; i < 6; i++) test_ok(next(l, &o, in, out, NULL));
     for (int i = 0; i < 2; i++)
-        test_fails(next(l, in, out, NULL), BM_ERR_DAMAGED,
+        test_fails(next(l, &o, in, out, NULL), BM_ERR_DAMAGED,
                    "token 257 at 50 is outside the vocabulary of 257");
     bm_loader_destroy(l);
     bm_data_close(t);
@@ -232,7 +232,7 @@ START_TEST(a_changed_bit_is_found_before_its_window_is_used)
     bm_loader_opts o = options(0, 2, 1);
     bm_loader *l;
     test_ok(bm_loader_create(&l, t, &o));
-    test_fails(next(l, in, out, NULL), BM_ERR_DAMAGED, "/tokens/ids");
+    test_fails(next(l, &o, in, out, NULL), BM_ERR_DAMAGED, "/tokens/ids");
     bm_loader_destroy(l);
     bm_data_close(t);
 }
@@ -245,9 +245,9 @@ START_TEST(nothing_is_allocated_by_a_batch)
     bm_loader *l;
     int32_t in[4 * W], out[4 * W];
     test_ok(bm_loader_create(&l, t, &o));
-    test_ok(next(l, in, out, NULL));
+    test_ok(next(l, &o, in, out, NULL));
     int64_t before = bm_mem_get_stats().calls;
-    for (int i = 0; i < 200; i++) test_ok(next(l, in, out, NULL));
+    for (int i = 0; i < 200; i++) test_ok(next(l, &o, in, out, NULL));
     ck_assert_int_eq(bm_mem_get_stats().calls, before);
     bm_loader_destroy(l);
     bm_data_close(t);

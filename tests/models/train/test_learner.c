@@ -71,6 +71,12 @@ START_TEST(the_loss_is_the_mean_over_what_counts)
     open_learner(NULL);
     check(ones);
     test_fails(bm_learner_weigh(learner, ones, CLASSES), BM_ERR_USAGE, "train.class_weights is null");
+    int32_t none[ROWS] = {-1, -1, -1, -1, -1, -1, -1};
+    float x[ROWS * WIDTH] = {0};
+    const bm_sample_form f = bm_learner_form(learner);
+    const bm_batch b = bm_batch_of(&f, ROWS, x, none, NULL);
+    test_fails(bm_learner_step(learner, 1, 0.0, &b), BM_ERR_CONFIG, "step 1: none of the batch's targets counts");
+    ck_assert_int_eq(bm_learner_under_way(learner), 0);
     close_learner();
 }
 END_TEST
