@@ -14,8 +14,7 @@
 
 #define MEMORY ((int64_t)3 << 30)       /* beyond what the process has */
 #define MOST_CHUNK ((int64_t)512 << 20) /* bytes of a chunk, */
-#define MOST_BAND ((int64_t)1 << 30) /* and of the chunks that a row goes through, which are kept until the next ones  \
-                                      */
+#define MOST_BAND ((int64_t)1 << 30)    /* and of the chunks that a row goes through, which are kept until the next ones */
 #define DEFLATE_RATIO 1032           /* no byte can stand for more of them */
 #define OPEN_S 60                    /* of processor time to open, and to read */
 #define BYTES_PER_S 1000000          /* that are read at least */
