@@ -43,6 +43,10 @@ BM_API bm_status bm_optim_penalty(bm_graph *g, int group, double l1, double l2);
  * 0. */
 BM_API bm_status bm_optim_max_norm(bm_graph *g, int group, double most);
 
+/* The exponential moving average of the weights of a group, in AVERAGE, after their update: cl/optim/average.cl. BM_RT_STEP counts
+ * the updates. decay in [0, 1); at 0 the averages are the weights. */
+BM_API bm_status bm_optim_average(bm_graph *g, int group, double decay);
+
 #ifdef __cplusplus
 }
 #endif

@@ -9,12 +9,14 @@ struct bm_bank {
     bm_place place;
     int divisor; /* of the layout's offsets and sizes: 2 in a HALF bank */
     bm_region *region;
+    int borrowed; /* the region */
 };
 
 static const char *const place_names[BM_PLACE_COUNT] = {
     [BM_PLACE_TEMP] = "temporaries", [BM_PLACE_INPUT] = "inputs",           [BM_PLACE_WEIGHT] = "weights",
     [BM_PLACE_GRAD] = "gradients",   [BM_PLACE_STATE0] = "optimizer state", [BM_PLACE_STATE1] = "optimizer state",
-    [BM_PLACE_STATE2] = "optimizer state", [BM_PLACE_HALF] = "16-bit weights", [BM_PLACE_CACHE] = "key/value cache",
+    [BM_PLACE_STATE2] = "optimizer state", [BM_PLACE_AVERAGE] = "averaged weights",
+    [BM_PLACE_HALF] = "16-bit weights", [BM_PLACE_CACHE] = "key/value cache",
 };
 
 bm_status bm_bank_create(bm_bank **out, bm_engine *e, const bm_layout *l, bm_place place)
@@ -38,10 +40,20 @@ done:
     return status;
 }
 
+bm_status bm_bank_view(bm_bank **out, const bm_bank *of, bm_place place)
+{
+    *out = bm_alloc(sizeof **out);
+    if (!*out) return BM_ERR_MEMORY;
+    **out = *of;
+    (*out)->place = place;
+    (*out)->borrowed = 1;
+    return BM_OK;
+}
+
 void bm_bank_destroy(bm_bank *b)
 {
     if (!b) return;
-    bm_region_destroy(b->region);
+    if (!b->borrowed) bm_region_destroy(b->region);
     bm_free(b);
 }
 

@@ -43,6 +43,8 @@ BM_API int64_t bm_layout_elements(const bm_layout *l); /* of the tensors, paddin
 /* The memory of one place under a layout, zeroed. The layout is shared and must outlive the bank. */
 typedef struct bm_bank bm_bank;
 BM_API bm_status bm_bank_create(bm_bank **out, bm_engine *e, const bm_layout *l, bm_place place);
+/* The same memory as another place, neither of them HALF: what a plan does there it does to `of`, which must outlive the view. */
+BM_API bm_status bm_bank_view(bm_bank **out, const bm_bank *of, bm_place place);
 BM_API void bm_bank_destroy(bm_bank *b);
 BM_API bm_place bm_bank_place(const bm_bank *b);
 BM_API const bm_layout *bm_bank_layout(const bm_bank *b);

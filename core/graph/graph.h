@@ -37,6 +37,7 @@ typedef enum bm_place {
     BM_PLACE_STATE0, /* optimizer state: Adam's m */
     BM_PLACE_STATE1, /* Adam's v */
     BM_PLACE_STATE2,
+    BM_PLACE_AVERAGE, /* the mean of the weight of the same name over the updates */
     BM_PLACE_HALF,   /* the 16-bit copy of the weight of the same name */
     BM_PLACE_CACHE,  /* keys and values of decoding */
     BM_PLACE_COUNT

@@ -43,6 +43,7 @@ static const bm_config_key train_keys[] = {
     {"warmup", BM_CONFIG_I64, "50", "[0, inf)", "steps in which lr rises from 0; one_cycle has none but its own"},
     {"clip", BM_CONFIG_F64, "1.0", "[0, inf)", "largest norm of the whole gradient; 0: no clipping"},
     {"max_norm", BM_CONFIG_F64, "0.0", "[0, inf)", "largest norm of what a unit reads, a row of its matrix; 0: off"},
+    {"ema", BM_CONFIG_F64, "0.0", "[0, 1)", "decay of the mean of the weights that is evaluated and saved; 0: off"},
     {"early_stop", BM_CONFIG_I64, "0", "[0, inf)", "evaluations in a row no better than the best that end the run; 0: off"},
     {"seed", BM_CONFIG_I64, "1", "[0, inf)", "seed of weights, order of the data, dropout"},
     {"dtype", BM_CONFIG_CHOICE, "f32", "f32|bf16", "of activations, and of weights as layers read them: they are kept in f32"},

@@ -52,7 +52,7 @@ bm_status bm_params_create(bm_params **out, bm_engine *e, const bm_nn *nn, const
     p->n_ties = bm_nn_ties(nn);
     for (int place = BM_PLACE_WEIGHT; place <= BM_PLACE_HALF; place++) {
         int wanted = place == BM_PLACE_WEIGHT || (place == BM_PLACE_GRAD && opts->gradients) ||
-                     (place == BM_PLACE_HALF && p->half != BM_F32) ||
+                     (place == BM_PLACE_HALF && p->half != BM_F32) || (place == BM_PLACE_AVERAGE && opts->average) ||
                      (place >= BM_PLACE_STATE0 && place <= BM_PLACE_STATE2 && place - BM_PLACE_STATE0 < opts->states);
         if (!wanted) continue;
         status = bm_bank_create(&p->banks[p->n_banks], e, p->layout, (bm_place)place);

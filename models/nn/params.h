@@ -15,6 +15,7 @@ typedef struct bm_params bm_params;
 typedef struct bm_params_opts {
     int gradients; /* the GRAD bank too */
     int states;    /* optimizer states per weight: 2 for Adam */
+    int average;   /* the AVERAGE bank too */
 } bm_params_opts;
 
 /* Zeroed memory for the parameters that `nn`'s graph declares. The names are copied; nn and graph may go. */

@@ -8,6 +8,7 @@
 
 struct bm_evaluator {
     bm_network network;
+    bm_bank *averages;   /* as weights; NULL where none are kept */
     bm_loader *loader;
     bm_batch batch;
     int64_t samples;
@@ -101,6 +102,12 @@ bm_status bm_evaluator_create(bm_evaluator **out, bm_engine *e, const bm_model *
     if (opts->scores) BM_GO(make_scores(v, opts));
     bm_plan_opts plan = {.gemm = opts->gemm, .share_temps = opts->share_temps};
     plan.banks = bm_params_banks(params, &plan.n_banks);
+    const bm_bank *averages = bm_params_bank(params, BM_PLACE_AVERAGE);
+    if (averages) {
+        BM_GO(bm_bank_view(&v->averages, averages, BM_PLACE_WEIGHT));
+        plan.banks = &v->averages;
+        plan.n_banks = 1;
+    }
     BM_GO(bm_network_plan(&v->network, e, &plan));
     bm_plan_set_f32(v->network.plan, BM_RT_LOSS_SCALE, 1.0f);
 done:
@@ -113,6 +120,7 @@ void bm_evaluator_destroy(bm_evaluator *v)
 {
     if (!v) return;
     bm_network_finish(&v->network);
+    bm_bank_destroy(v->averages);
     bm_loader_destroy(v->loader);
     bm_batch_finish(&v->batch);
     bm_scores_destroy(v->scores);

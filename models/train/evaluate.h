@@ -31,7 +31,7 @@ typedef struct bm_evaluation {
     bm_scores *scores; /* the evaluator's, until its next run; NULL without */
 } bm_evaluation;
 
-/* Plans the forward pass. Everything handed in is borrowed. */
+/* Plans the forward pass, on the averages of the weights where params keeps them. Everything handed in is borrowed. */
 BM_API bm_status bm_evaluator_create(bm_evaluator **out, bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params,
                                      const bm_data *data, const bm_evaluator_opts *opts);
 BM_API void bm_evaluator_destroy(bm_evaluator *v);

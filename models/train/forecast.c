@@ -79,7 +79,8 @@ static bm_status add_banks(const forecast *w, const bm_graph *g)
     bm_layout *l;
     bm_forecast *f = w->out;
     BM_TRY(bm_layout_create(&l, g, BM_PLACE_WEIGHT, w->limits));
-    const int slots = bm_optimizer_of(w->task->config).slots;
+    const bm_optimizer o = bm_optimizer_of(w->task->config);
+    const int slots = o.slots + (o.ema > 0);
     f->parameters = bm_layout_elements(l);
     f->weight_bytes = f->gradient_bytes = bm_layout_bytes(l);
     f->state_bytes = slots * f->weight_bytes;

@@ -63,7 +63,7 @@ static bm_status build_plans(bm_learner *l, const bm_model *m, const bm_model_re
     BM_TRY(bm_network_build(&l->first, m, l->config, r, 0));
     if (l->micros > 1) BM_TRY(bm_network_build(&l->more, m, l->config, r, 1));
     BM_TRY(build_update(l));
-    bm_params_opts po = {.gradients = 1, .states = l->optimizer.slots};
+    bm_params_opts po = {.gradients = 1, .states = l->optimizer.slots, .average = l->optimizer.ema > 0};
     BM_TRY(bm_params_create(&l->params, l->engine, l->first.nn, l->first.graph, &po));
     bm_plan_opts o = {.gemm = gemm};
     o.banks = bm_params_banks(l->params, &o.n_banks);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cl/ops/ops.h"
+#include "models/nn/nn.h"
 
 static double number(const bm_config *c, const char *key)
 {
@@ -23,7 +24,8 @@ bm_optimizer bm_optimizer_of(const bm_config *c)
                                .weight_decay = number(c, "weight_decay"),
                                .nesterov = bm_config_bool(c, "train.nesterov"),
                                .centered = bm_config_bool(c, "train.centered"),
-                               .clip = number(c, "clip")}};
+                               .clip = number(c, "clip")},
+                      .ema = number(c, "ema")};
     o.slots = bm_optim_states(o.slot, o.name, &o.opts);
     for (const char *const *h = bm_optim_hyper(o.name); *h; h++, o.hypers++) {
         o.hyper[o.hypers].name = *h;
@@ -71,5 +73,8 @@ bm_status bm_optimizer_build(bm_value **norm, bm_graph *g, const bm_config *c)
     BM_TRY(bm_optim_step(g, 0, *norm, o.name, &o.opts));
     BM_TRY(bm_optim_max_norm(g, 0, number(c, "max_norm")));
     o.opts.weight_decay = 0;
-    return bm_optim_step(g, 1, *norm, o.name, &o.opts);
+    BM_TRY(bm_optim_step(g, 1, *norm, o.name, &o.opts));
+    for (int group = 0; o.ema > 0 && group <= BM_NN_BUFFERS; group++)
+        BM_TRY(bm_optim_average(g, group, group == BM_NN_BUFFERS ? 0 : o.ema));
+    return BM_OK;
 }

@@ -15,6 +15,7 @@ typedef struct bm_optimizer {
     bm_optim_opts opts;
     int slots;        /* states kept for each weight, in STATE0, STATE1, ... */
     const char *slot[BM_OPTIM_MOST_STATES]; /* their names in a checkpoint */
+    double ema;       /* decay of the average kept of each weight; 0: none is kept */
     int hypers;       /* what its rule reads, for the checkpoint */
     struct {
         const char *name; /* "beta1" of train.beta1 */
@@ -31,8 +32,8 @@ BM_API bm_status bm_optimizer_check(bm_config *c);
 
 #define BM_OPTIMIZER_GROUPS 2 /* tensors of rank 2 and more, which decay, and the others; not BM_NN_BUFFERS, which follows */
 
-/* The whole update of a step: the gradient of the penalty; the norm of the gradient before clipping, [1], an output of g; and the
- * optimizer's ops. The parameters are declared. */
+/* The whole update of a step: the gradient of the penalty; the norm of the gradient before clipping, [1], an output of g; the
+ * optimizer's ops; and the averages of the weights, where buffers are kept as they are. The parameters are declared. */
 BM_API bm_status bm_optimizer_build(bm_value **norm, bm_graph *g, const bm_config *c);
 
 #ifdef __cplusplus

@@ -7,7 +7,8 @@
 #include "core/base/mem.h"
 #include "core/device/queue.h"
 
-#define MOST_BANKS (1 + BM_OPTIM_MOST_STATES)
+#define MOST_BANKS (2 + BM_OPTIM_MOST_STATES)
+#define RAW "raw"
 
 /* ---- reading ---- */
 
@@ -131,14 +132,39 @@ static bm_status check_all_taken(const bm_params *p, const bm_ckpt_desc *d, cons
     return BM_OK;
 }
 
+/* A state of the tensor of l, or its raw weight, into a bank. */
+static bm_status read_state(loading *l, bm_place place, const bm_checkpoint *from, int64_t param, int64_t optim, const char *slot)
+{
+    const bm_ckpt_optim *o = &bm_checkpoint_desc(from)->optim[optim];
+    const bm_ckpt_tensor which = {param, optim, find_slot(o, slot)};
+    if (which.slot < 0)
+        return bm_fail(BM_ERR_REFUSED, "%s: the optimizer %s has no state %s", bm_checkpoint_path(from), o->name, slot);
+    l->bank = bm_params_bank(l->params, place);
+    return bm_checkpoint_read(from, &which, take, l);
+}
+
+/* The optimizer's states in the file, and whether the weights there are averages, beside the raw ones. */
+static bm_status check_optim(int64_t *optim, int *averaged, bm_params *p, const bm_checkpoint *from, const bm_optimizer *optimizer)
+{
+    const bm_ckpt_desc *d = bm_checkpoint_desc(from);
+    *optim = find_optim(d, optimizer->name);
+    if (*optim < 0)
+        return bm_fail(BM_ERR_CONFIG, "%s has no state of the optimizer %s: use it as init of a new run", bm_checkpoint_path(from),
+                       optimizer->name);
+    *averaged = find_slot(&d->optim[*optim], RAW) >= 0;
+    if (*averaged || !bm_params_bank(p, BM_PLACE_AVERAGE)) return BM_OK;
+    return bm_fail(BM_ERR_CONFIG, "%s has no averages of weights for train.ema to go on with: set it to 0, or use the file as init of a new run",
+                   bm_checkpoint_path(from));
+}
+
 bm_status bm_params_load(bm_params *p, const bm_checkpoint *from, const bm_optimizer *optimizer)
 {
     const bm_ckpt_desc *d = bm_checkpoint_desc(from);
     const char *path = bm_checkpoint_path(from);
     const bm_layout *layout = bm_params_layout(p);
-    int64_t optim = optimizer ? find_optim(d, optimizer->name) : -1;
-    if (optimizer && optim < 0)
-        return bm_fail(BM_ERR_CONFIG, "%s has no state of the optimizer %s: use it as init of a new run", path, optimizer->name);
+    int64_t optim = -1;
+    int averaged = 0;
+    if (optimizer) BM_TRY(check_optim(&optim, &averaged, p, from, optimizer));
     BM_TRY(check_all_taken(p, d, path));
     for (int i = 0; i < bm_layout_count(layout); i++) {
         const bm_tensor *t = bm_layout_at(layout, i);
@@ -147,15 +173,14 @@ bm_status bm_params_load(bm_params *p, const bm_checkpoint *from, const bm_optim
         BM_TRY(check_param(d, at, t, path));
         loading l = {.params = p, .bank = bm_params_bank(p, BM_PLACE_WEIGHT), .tensor = t, .from = d->param[at].dtype,
                      .scale = bm_params_scale(p, i)};
-        bm_ckpt_tensor which = {at, -1, -1};
+        const bm_ckpt_tensor which = {at, -1, -1};
         BM_TRY(read_weight(from, &which, &l));
-        for (int s = 0; optimizer && t->group != BM_NN_BUFFERS && s < optimizer->slots; s++) {
-            which = (bm_ckpt_tensor){at, optim, find_slot(&d->optim[optim], optimizer->slot[s])};
-            if (which.slot < 0)
-                return bm_fail(BM_ERR_REFUSED, "%s: the optimizer %s has no state %s", path, optimizer->name, optimizer->slot[s]);
-            l.bank = bm_params_bank(p, (bm_place)(BM_PLACE_STATE0 + s));
-            BM_TRY(bm_checkpoint_read(from, &which, take, &l));
-        }
+        l.bank = bm_params_bank(p, BM_PLACE_AVERAGE);
+        if (averaged && l.bank) BM_TRY(read_weight(from, &which, &l));
+        if (!optimizer || t->group == BM_NN_BUFFERS) continue;
+        for (int s = 0; s < optimizer->slots; s++)
+            BM_TRY(read_state(&l, (bm_place)(BM_PLACE_STATE0 + s), from, at, optim, optimizer->slot[s]));
+        if (averaged) BM_TRY(read_state(&l, BM_PLACE_WEIGHT, from, at, optim, RAW));
     }
     return bm_params_written(p);
 }
@@ -168,6 +193,7 @@ struct bm_saver {
     bm_bank *banks[MOST_BANKS];
     char *mirror[MOST_BANKS]; /* the slabs of a bank, one after another */
     int n_banks;
+    int averages;             /* the bank of the averages; 0: none */
     int64_t *slab_at;         /* slab -> offset in a mirror */
     bm_ckpt_param *param;
     bm_ckpt_optim optim;
@@ -201,6 +227,7 @@ static void describe(bm_saver *s)
     s->optim.name = s->optim.type = s->optimizer->name;
     s->optim.slots = s->optimizer->slots;
     for (int i = 0; i < s->optimizer->slots; i++) s->optim.slot[i] = s->optimizer->slot[i];
+    if (s->averages) s->optim.slot[s->optim.slots++] = RAW;
     s->optim.hyper = s->hyper;
     s->optim.hypers = s->optimizer->hypers;
     for (int i = 0; i < s->optimizer->hypers; i++)
@@ -220,9 +247,14 @@ bm_status bm_saver_create(bm_saver **out, bm_params *params, const bm_optimizer 
     s->slab_at = bm_calloc((size_t)bm_layout_slabs(layout) + 1, sizeof *s->slab_at);
     if (!s->param || !s->slab_at) goto done;
     for (int i = 0; i < bm_layout_slabs(layout); i++) s->slab_at[i + 1] = s->slab_at[i] + bm_layout_slab_bytes(layout, i);
-    s->n_banks = 1 + (optimizer ? optimizer->slots : 0);
+    s->banks[s->n_banks++] = bm_params_bank(params, BM_PLACE_WEIGHT);
+    for (int i = 0; optimizer && i < optimizer->slots; i++)
+        s->banks[s->n_banks++] = bm_params_bank(params, (bm_place)(BM_PLACE_STATE0 + i));
+    if (optimizer && bm_params_bank(params, BM_PLACE_AVERAGE)) {
+        s->averages = s->n_banks;
+        s->banks[s->n_banks++] = bm_params_bank(params, BM_PLACE_AVERAGE);
+    }
     for (int i = 0; i < s->n_banks; i++) {
-        s->banks[i] = bm_params_bank(params, i ? (bm_place)(BM_PLACE_STATE0 + i - 1) : BM_PLACE_WEIGHT);
         s->mirror[i] = bm_alloc((size_t)bm_layout_bytes(layout) + 1);
         if (!s->mirror[i]) goto done;
     }
@@ -245,12 +277,19 @@ void bm_saver_destroy(bm_saver *s)
     bm_free(s);
 }
 
+/* The bank whose tensors are the parameters, or a slot, of the file. */
+static int bank_of(const bm_saver *s, const bm_ckpt_tensor *which)
+{
+    if (which->optim < 0) return s->averages;
+    return which->slot < s->optimizer->slots ? 1 + (int)which->slot : 0;
+}
+
 static bm_status fill(void *user, const bm_ckpt_tensor *which, void *data, int64_t first, int64_t count)
 {
     const bm_saver *s = user;
     const bm_tensor *t = bm_layout_at(bm_params_layout(s->params), (int)which->param);
     size_t size = bm_dtype_size(t->dtype);
-    const char *from = s->mirror[which->optim < 0 ? 0 : 1 + which->slot] + s->slab_at[t->slab] + t->offset;
+    const char *from = s->mirror[bank_of(s, which)] + s->slab_at[t->slab] + t->offset;
     memcpy(data, from + (size_t)first * size, (size_t)count * size);
     return BM_OK;
 }

@@ -12,9 +12,10 @@
 #include "tests/lib/optest.h"
 #include "tests/lib/test.h"
 
-enum { N = 257, STEPS = 20, BANKS = 6 };
+enum { N = 257, STEPS = 20, BANKS = 7, AVERAGE = 6 };
 
-static const bm_place places[BANKS] = {BM_PLACE_WEIGHT, BM_PLACE_GRAD, BM_PLACE_HALF, BM_PLACE_STATE0, BM_PLACE_STATE1, BM_PLACE_STATE2};
+static const bm_place places[BANKS] = {BM_PLACE_WEIGHT, BM_PLACE_GRAD, BM_PLACE_HALF, BM_PLACE_STATE0, BM_PLACE_STATE1, BM_PLACE_STATE2,
+                                       BM_PLACE_AVERAGE};
 
 /* Two tensors of one group, so that padding lies behind the first; the second is zero and has no gradient. */
 typedef struct net {
@@ -26,7 +27,7 @@ typedef struct net {
     const bm_tensor *w;
 } net;
 
-static void net_open(net *a, bm_engine *e, const char *rule, const bm_optim_opts *o, const double penalty[2])
+static void net_open(net *a, bm_engine *e, const char *rule, const bm_optim_opts *o, const double penalty[2], double ema)
 {
     bm_graph_opts opts = bm_graph_opts_with_ops();
     *a = (net){0};
@@ -36,6 +37,7 @@ static void net_open(net *a, bm_engine *e, const char *rule, const bm_optim_opts
     test_ok(bm_optim_penalty(a->graph, 0, penalty[0], penalty[1]));
     a->norm = bm_graph_output(a->graph, bm_grad_norm(a->graph, 1), "norm");
     test_ok(bm_optim_step(a->graph, 0, a->norm, rule, o));
+    test_ok(bm_optim_average(a->graph, 0, ema));
     test_ok(bm_layout_create(&a->layout, a->graph, BM_PLACE_WEIGHT, bm_engine_limits(e)));
     for (int i = 0; i < BANKS; i++) test_ok(bm_bank_create(&a->banks[i], e, a->layout, places[i]));
     test_ok(bm_plan_create(&a->plan, e, a->graph, &(bm_plan_opts){.banks = a->banks, .n_banks = BANKS}));
@@ -53,6 +55,7 @@ static void net_close(net *a)
 static void net_step(net *a, int step, double lr, const bm_optim_opts *o, const float *g)
 {
     test_ok(bm_bank_write(a->banks[1], a->w, 0, g, a->w->bytes));
+    bm_plan_set_u32(a->plan, BM_RT_STEP, (uint32_t)step);
     bm_plan_set_f32(a->plan, BM_RT_LR, (float)lr);
     bm_plan_set_f32(a->plan, BM_RT_BIAS1, (float)(1 - pow(o->beta1, step)));
     bm_plan_set_f32(a->plan, BM_RT_BIAS2, (float)(1 - pow(o->beta2, step)));
@@ -75,6 +78,15 @@ static void check_surroundings(net *a)
         test_ok(bm_bank_read(a->banks[bank], &behind, 0, rest, places[bank] == BM_PLACE_HALF ? 30 : 60));
         ck_assert_mem_eq(rest, none, places[bank] == BM_PLACE_HALF ? 30 : 60);
     }
+}
+
+/* What a decay of 0 keeps: to the last bit. */
+static void check_average_is_the_weights(net *a)
+{
+    float w[N], average[N];
+    test_ok(bm_bank_read(a->banks[0], a->w, 0, w, a->w->bytes));
+    test_ok(bm_bank_read(a->banks[AVERAGE], a->w, 0, average, a->w->bytes));
+    ck_assert_mem_eq(average, w, sizeof w);
 }
 
 static void compare_bank(net *a, int bank, const char *what, const double *want, double c)
@@ -136,9 +148,10 @@ static void follow(int i, bm_engine *e)
     const char *names[BM_OPTIM_MOST_STATES];
     float *w = h5fixture_f32(fixture, "/w", NULL), *g = h5fixture_f32(fixture, "/g", NULL);
     double *norm = h5fixture_f64(fixture, path(i, "norm"), NULL), *after = h5fixture_f64(fixture, path(i, "after"), NULL);
+    double *average = h5fixture_f64(fixture, path(i, "average"), NULL);
     const int by_torch = (int)h5fixture_attr(fixture, path(i, ""), "decay_by_torch");
     net a;
-    net_open(&a, e, cases[i].rule, &o, penalty);
+    net_open(&a, e, cases[i].rule, &o, penalty, h5fixture_attr(fixture, "/", "ema"));
     test_ok(bm_bank_write(a.banks[0], a.w, 0, w, a.w->bytes));
     for (int step = 1; step <= STEPS; step++) {
         float got;
@@ -147,6 +160,7 @@ static void follow(int i, bm_engine *e)
         if (!by_torch) optest_compare("the norm", &got, BM_F32, &norm[step - 1], 1, 8, 0);
     }
     compare_bank(&a, 0, cases[i].name, after, cases[i].c);
+    compare_bank(&a, AVERAGE, "average", average, cases[i].c);
     const int states = bm_optim_states(names, cases[i].rule, &o);
     for (int k = 0; k < states; k++) {
         double *want = h5fixture_f64(fixture, path(i, names[k]), NULL);
@@ -155,7 +169,7 @@ static void follow(int i, bm_engine *e)
     }
     check_surroundings(&a);
     net_close(&a);
-    free(w), free(g), free(norm), free(after);
+    free(w), free(g), free(norm), free(after), free(average);
 }
 
 START_TEST(twenty_steps_are_pytorchs)
@@ -182,7 +196,7 @@ START_TEST(twenty_steps_are_lions)
         float *w = h5fixture_f32(fixture, "/w", NULL), *g = h5fixture_f32(fixture, "/g", NULL);
         double want[N], m[N] = {0};
         net a;
-        net_open(&a, optest_engine((bm_form)form), "lion", &o, none);
+        net_open(&a, optest_engine((bm_form)form), "lion", &o, none, 0);
         test_ok(bm_bank_write(a.banks[0], a.w, 0, w, a.w->bytes));
         for (int k = 0; k < N; k++) want[k] = (double)w[k];
         for (int step = 1; step <= STEPS; step++) {
@@ -195,6 +209,7 @@ START_TEST(twenty_steps_are_lions)
         }
         compare_bank(&a, 0, "w", want, 16);
         compare_bank(&a, 3, "m", m, 16);
+        check_average_is_the_weights(&a);
         check_surroundings(&a);
         net_close(&a);
         free(w), free(g);
@@ -210,7 +225,7 @@ START_TEST(centered_rmsprop_stays_finite)
     EACH_FORM(form) {
         float g[N], got[N];
         net a;
-        net_open(&a, optest_engine((bm_form)form), "rmsprop", &o, none);
+        net_open(&a, optest_engine((bm_form)form), "rmsprop", &o, none, 0);
         for (int k = 0; k < N; k++) g[k] = 1 + (float)k / 7;
         for (int step = 1; step <= 2 * STEPS; step++) net_step(&a, step, 1e-9, &o, g);
         test_ok(bm_bank_read(a.banks[0], a.w, 0, got, a.w->bytes));

@@ -106,6 +106,31 @@ START_TEST(it_may_use_the_memory_of_another_plan)
 }
 END_TEST
 
+/* Its memory, not a copy: what becomes of the averages later shows. */
+START_TEST(averages_stand_for_the_weights)
+{
+    bm_params *p = NULL;
+    int64_t bytes = 0;
+    test_ok(bm_params_create(&p, s.engine, s.forward.nn, s.forward.graph, &(bm_params_opts){.average = 1}));
+    test_ok(bm_params_init(p, 3));
+    const bm_evaluator_opts o = {.batch = 3, .window = WINDOW, .split = "val"};
+    bm_evaluator *v = NULL;
+    test_ok(bm_evaluator_create(&v, s.engine, s.model, s.config, p, data, &o));
+    for (int i = 0; i < bm_layout_count(bm_params_layout(p)); i++) {
+        const bm_tensor *t = bm_layout_at(bm_params_layout(p), i);
+        void *w = bm_alloc((size_t)t->bytes);
+        test_ok(bm_bank_read(bm_params_bank(s.params, BM_PLACE_WEIGHT), bm_layout_find(bm_params_layout(s.params), t->name), 0, w, t->bytes));
+        test_ok(bm_bank_write(bm_params_bank(p, BM_PLACE_AVERAGE), t, 0, w, t->bytes));
+        bytes += t->bytes;
+        bm_free(w);
+    }
+    ck_assert_int_gt(bytes, 0);
+    check(v, TRAIN, 8);
+    bm_evaluator_destroy(v);
+    bm_params_destroy(p);
+}
+END_TEST
+
 typedef struct watch {
     int64_t calls, stop_at;
 } watch;
@@ -182,6 +207,7 @@ int main(void)
     tcase_add_loop_test(t, the_mean_is_that_of_all_tokens_whatever_the_batch, 0, 4);
     tcase_add_test(t, a_number_of_tokens_limits_it);
     tcase_add_test(t, it_may_use_the_memory_of_another_plan);
+    tcase_add_test(t, averages_stand_for_the_weights);
     tcase_add_test(t, progress_is_told_and_may_end_it);
     tcase_add_test(t, a_run_allocates_nothing);
     tcase_add_test(t, every_failing_allocation_is_told);

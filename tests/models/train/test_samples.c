@@ -25,7 +25,7 @@ static const struct family {
 } families[] = {
     {"mlp",
      {.kind = "rows", .input = BM_F32, .input_shape = {.rank = 1, .dim = {6}}, .target = BM_I32, .classes = 3},
-     {"model.widths=[9, 5]", "model.norm=batch", "model.dropout=0.3", NULL}},
+     {"model.widths=[9, 5]", "model.norm=batch", "model.dropout=0.3", "train.ema=0.8", NULL}},
     {"cnn",
      {.kind = "images", .input = BM_U8, .input_shape = {.rank = 3, .dim = {2, 8, 8}}, .target = BM_I32, .classes = 3},
      {"model.arch=vgg", "model.width=4", "model.blocks=[1, 1]", "model.dropout=0.2", "data.flip=true", "data.shift=2", NULL}},

@@ -56,7 +56,7 @@ static bm_checkpoint *saved(bm_params *p, const bm_optimizer *o)
 }
 
 /* A model with running statistics, as bm_nn_buffer declares them. */
-static bm_params *with_buffer(bm_engine *e, int states)
+static bm_params *with_buffer(bm_engine *e, int states, int average)
 {
     const bm_init init = {BM_INIT_NORMAL, 0.02f}, one = {BM_INIT_CONSTANT, 1};
     bm_graph *g = NULL;
@@ -70,7 +70,7 @@ static bm_params *with_buffer(bm_engine *e, int states)
     bm_nn_pop(nn);
     ck_assert_str_eq(bm_value_name(var), "norm/var");
     ck_assert_int_eq(bm_value_group(var), BM_NN_BUFFERS);
-    test_ok(bm_params_create(&p, e, nn, g, &(bm_params_opts){.gradients = 1, .states = states}));
+    test_ok(bm_params_create(&p, e, nn, g, &(bm_params_opts){.gradients = 1, .states = states, .average = average}));
     bm_nn_destroy(nn);
     bm_graph_destroy(g);
     return p;
@@ -81,7 +81,7 @@ START_TEST(buffers_are_saved_without_state)
 {
     bm_engine *e = test_engine_open();
     const bm_optimizer o = {.name = "sgd", .slots = 1, .slot = {"m"}};
-    bm_params *p = with_buffer(e, 1), *q = with_buffer(e, 1);
+    bm_params *p = with_buffer(e, 1, 0), *q = with_buffer(e, 1, 0);
     test_ok(bm_params_init(p, 5));
     const bm_tensor *w = bm_layout_find(bm_params_layout(p), "weight"), *v = bm_layout_find(bm_params_layout(p), "norm/var");
     const float moved[5] = {0.1f, 2, 3.3f, 4, 5}, m[15] = {1, 2, 3};
@@ -107,6 +107,52 @@ START_TEST(buffers_are_saved_without_state)
     bm_checkpoint_close(c);
     bm_params_destroy(p);
     bm_params_destroy(q);
+    bm_engine_close(e);
+}
+END_TEST
+
+static void expect_tensor(bm_params *p, bm_place place, const char *name, const float *want)
+{
+    const bm_tensor *t = bm_layout_find(bm_params_layout(p), name);
+    float got[15];
+    test_ok(bm_bank_read(bm_params_bank(p, place), t, 0, got, t->bytes));
+    ck_assert_msg(!memcmp(got, want, (size_t)t->bytes), "%s of place %d begins with %g, not %g", name, (int)place, (double)got[0],
+                  (double)want[0]);
+}
+
+/* They are the parameters of the file: what uses the model has them, a training that goes on the weights beside them. */
+START_TEST(averages_are_the_model_and_raw_weights_go_on)
+{
+    bm_engine *e = test_engine_open();
+    const bm_optimizer o = {.name = "sgd", .slots = 1, .slot = {"m"}, .ema = 0.5};
+    bm_params *p = with_buffer(e, 1, 1), *again = with_buffer(e, 1, 1), *use = with_buffer(e, 0, 0), *off = with_buffer(e, 1, 0);
+    const bm_tensor *w = bm_layout_find(bm_params_layout(p), "weight"), *v = bm_layout_find(bm_params_layout(p), "norm/var");
+    const float raw[15] = {1, 2}, mean[15] = {3, 4}, m[15] = {5, 6}, var[5] = {7, 8, 9, 10, 11};
+    test_ok(bm_bank_write(bm_params_bank(p, BM_PLACE_WEIGHT), w, 0, raw, sizeof raw));
+    test_ok(bm_bank_write(bm_params_bank(p, BM_PLACE_AVERAGE), w, 0, mean, sizeof mean));
+    test_ok(bm_bank_write(bm_params_bank(p, BM_PLACE_STATE0), w, 0, m, sizeof m));
+    test_ok(bm_bank_write(bm_params_bank(p, BM_PLACE_WEIGHT), v, 0, var, sizeof var));
+    test_ok(bm_bank_write(bm_params_bank(p, BM_PLACE_AVERAGE), v, 0, var, sizeof var));
+    bm_checkpoint *c = saved(p, &o);
+    test_ok(bm_params_load(again, c, &o));
+    expect_tensor(again, BM_PLACE_WEIGHT, "weight", raw);
+    expect_tensor(again, BM_PLACE_AVERAGE, "weight", mean);
+    expect_tensor(again, BM_PLACE_STATE0, "weight", m);
+    expect_tensor(again, BM_PLACE_WEIGHT, "norm/var", var);
+    expect_tensor(again, BM_PLACE_AVERAGE, "norm/var", var);
+    test_ok(bm_params_load(use, c, NULL));
+    expect_tensor(use, BM_PLACE_WEIGHT, "weight", mean);
+    expect_tensor(use, BM_PLACE_WEIGHT, "norm/var", var);
+    test_ok(bm_params_load(off, c, &o)); /* it goes on without averages */
+    expect_tensor(off, BM_PLACE_WEIGHT, "weight", raw);
+    bm_checkpoint_close(c);
+    c = saved(off, &o);
+    test_fails(bm_params_load(again, c, &o), BM_ERR_CONFIG, "has no averages of weights for train.ema to go on with: set it to 0");
+    bm_checkpoint_close(c);
+    bm_params_destroy(p);
+    bm_params_destroy(again);
+    bm_params_destroy(use);
+    bm_params_destroy(off);
     bm_engine_close(e);
 }
 END_TEST
@@ -156,6 +202,7 @@ int main(void)
     Suite *s = suite_create("models/train/saver");
     TCase *t = tcase_create("saver");
     tcase_add_test(t, buffers_are_saved_without_state);
+    tcase_add_test(t, averages_are_the_model_and_raw_weights_go_on);
     tcase_add_test(t, rows_are_narrowed_wherever_the_file_is_cut);
     suite_add_tcase(s, t);
     return test_run(s);
