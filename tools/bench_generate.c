@@ -43,6 +43,7 @@ static bm_status measure(bm_generation *out, bm_generator *g, bm_status (*stop)(
         const double start = bm_now_s();
         BM_GO(bm_generator_feed(g, ids, 1, &logits));
         if (i >= 0) each[i] = bm_now_s() - start;
+        if (i == TOKENS / 2) out->token_bytes += (double)bm_generator_cache_bytes(g);
     }
     out->prompt_s = bm_bench_median(seconds, PROMPTS);
     out->token_s = bm_bench_median(each, TOKENS);

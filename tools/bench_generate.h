@@ -10,7 +10,7 @@ typedef struct bm_generation {
     int64_t prompt;             /* tokens of it: 512, or half the context where that is less */
     double prompt_s, token_s;   /* medians */
     double prompt_flops;        /* of products with matrices; logits count for the last token only */
-    double token_bytes;         /* of the matrices that a token passes */
+    double token_bytes;         /* of the matrices that a token passes, and of what is kept of those before it */
 } bm_generation;
 
 /* The model of a configuration with zeros for weights, matrices kept in `weights`. Blocks. `stop` is asked now and then. */

@@ -296,7 +296,7 @@ static bm_status print_table(const bench *b)
     if (!g->prompt) return b->by_op ? bm_op_times_print(&b->ops, b->step_s) : BM_OK; /* a model that writes nothing */
     printf("a prompt of %lld tokens: %.1f ms, %.1f GFLOP/s in matrices: %.0f %% of the best GEMM\n", (long long)g->prompt, g->prompt_s * 1e3,
            g->prompt_flops / g->prompt_s / 1e9, 100 * share_of_gemm(b));
-    printf("a token after it: %.2f ms, %.1f GB/s of matrices in %s: %.0f %% of the read bandwidth\n", g->token_s * 1e3,
+    printf("a token after it: %.2f ms, %.1f GB/s of matrices in %s and of the cache: %.0f %% of the read bandwidth\n", g->token_s * 1e3,
            g->token_bytes / g->token_s / 1e9, bm_dtype_name(b->weights), 100 * share_of_read(b));
     return b->by_op ? bm_op_times_print(&b->ops, b->step_s) : BM_OK;
 }

@@ -97,6 +97,12 @@ int64_t bm_generator_vocab(const bm_generator *g)
     return g->vocab;
 }
 
+int64_t bm_generator_cache_bytes(const bm_generator *g)
+{
+    const int64_t all = bm_layout_bytes(g->cache_layout);
+    return g->context == NO_CONTEXT ? all : all / g->context * g->n;
+}
+
 void bm_generator_reset(bm_generator *g)
 {
     g->n = 0;
