@@ -7,7 +7,7 @@
 #include "tools/plot/gnuplot.h"
 
 /* Distances in pixels. */
-enum { LEFT = 84, RIGHT = 24, TOP = 18, TITLE = 30, BOTTOM = 52, BETWEEN = 22, LETTER = 8, SAMPLE = 64, MOST_POINTS = 1000 };
+enum { LEFT = 96, RIGHT = 24, TOP = 18, TITLE = 30, BOTTOM = 52, BETWEEN = 22, LETTER = 8, SAMPLE = 64, MOST_POINTS = 1000 };
 
 /* Of Paul Tol's bright and vibrant schemes (personal.sron.nl/~pault): told apart by colour-blind readers too. */
 static const char *const palette[BM_COLOURS] = {"4477aa", "cc3311", "228833", "ee7733", "aa3377", "33bbee", "999933", "222222"};
