@@ -394,6 +394,7 @@ const bm_cmd bm_cmd_bench = {
             "Measures read, write and copy bandwidth, the best GEMM rate in f32 and in bf16 (summed in f32), every GEMM backend\n"
             "(and OpenBLAS in f32, where it is installed, on a CPU) on the products of the model in the type of train.dtype, a\n"
             "training step with its share of the limit: each op at that type's best GEMM rate or at the copy bandwidth, whichever\n"
-            "takes longer; and a prompt and a token written by the model, against the GEMM rate and the read bandwidth.\n",
+            "takes longer (3 x 3 convolutions, counted tap by tap, may be faster on a CPU); and a prompt and a token written by\n"
+            "the model, against the GEMM rate and the read bandwidth.\n",
     .run = run_bench,
 };

@@ -4,8 +4,8 @@
  *     y      = act(rows W^T + b)                                                W [O, kh kw C], b [O]
  *     dW     = dpre^T rows,   db = the sum of dpre over its rows,   dx = the fold of dpre W
  *
- * The windows are made for some images at a time, so that they are read before they leave a cache, and again for dW. Convolutions
- * in groups go element by element. */
+ * The windows are made for some images at a time, so that they are read before they leave a cache, and again for dW. CPU devices have
+ * forms of their own (conv_priv.h). Convolutions in groups go element by element. */
 #include <string.h>
 
 #include "cl/gemm/gemm.h"
@@ -28,11 +28,15 @@ static int is_cpu(bm_launcher *l, const bm_limits *limits)
     return (l && bm_launcher_engine(l) ? bm_launcher_form(l) : bm_limits_form(limits)) == BM_FORM_CPU;
 }
 
-/* Its kernels have one type for x and y. */
-static int is_direct(const bm_node *n, bm_launcher *l, const bm_limits *limits, enum bm_conv_product what)
+/* The form for CPU devices that does this product, or NULL. Their kernels have one type for x and y. */
+static const bm_conv_form *form_of(const bm_node *n, bm_launcher *l, const bm_limits *limits, enum bm_conv_product what)
 {
+    static const bm_conv_form *const forms[] = {&bm_conv_winograd, &bm_conv_direct};
     const bm_conv *c = n->attrs;
-    return is_cpu(l, limits) && (what != BM_CONV_DX || c->type == n->inputs[DX_DY]->dtype) && bm_conv_direct_takes(c, what, limits);
+    if (!is_cpu(l, limits) || (what == BM_CONV_DX && c->type != n->inputs[DX_DY]->dtype)) return NULL;
+    for (int i = 0; i < 2; i++)
+        if (forms[i]->takes(c, what, limits)) return forms[i];
+    return NULL;
 }
 
 static int64_t positions(const bm_conv *c) { return c->Ho * c->Wo; }
@@ -81,8 +85,9 @@ static bm_status scratch_product(int64_t *bytes, bm_launcher *l, const bm_node *
     const bm_conv *c = n->attrs;
     *bytes = 0;
     if (c->o.groups > 1) return BM_OK;
-    if (is_direct(n, l, limits, what)) {
-        *bytes = bm_conv_direct_scratch(c, what, limits);
+    const bm_conv_form *const form = form_of(n, l, limits, what);
+    if (form) {
+        *bytes = form->scratch(c, what, limits);
         return BM_OK;
     }
     const int64_t images = images_at_once(c, l, limits), last = c->B % images;
@@ -136,7 +141,7 @@ static void launch_unfold(bm_launcher *l, const bm_conv *c, const bm_value *x, c
                                       images * positions(c) * bm_conv_window(c)});
 }
 
-static void launch_direct(bm_launcher *l, const bm_node *n, enum bm_conv_product what)
+static void launch_form(bm_launcher *l, const bm_node *n, const bm_conv_form *form, enum bm_conv_product what)
 {
     bm_conv_args a = {.c = n->attrs, .x_type = n->inputs[0]->dtype, .w_type = n->inputs[1]->dtype};
     a.x = bm_launcher_mem(l, n->inputs[0]);
@@ -145,12 +150,12 @@ static void launch_direct(bm_launcher *l, const bm_node *n, enum bm_conv_product
     if (what == BM_CONV_FORWARD) {
         a.bias = bm_launcher_mem(l, n->inputs[IN_B]);
         a.pre = keeps_pre(n) ? bm_launcher_mem(l, n->outputs[OUT_PRE]) : NULL;
-        bm_conv_direct_forward(l, &a);
+        form->forward(l, &a);
     } else if (what == BM_CONV_DX) {
-        bm_conv_direct_dx(l, &a);
+        form->dx(l, &a);
     } else {
         a = (bm_conv_args){.c = n->attrs, .x_type = a.x_type, .w_type = a.c->type, .x = a.w, .w = a.y, .y = a.x};
-        bm_conv_direct_dw(l, &a, n->inputs[DW_ACC] != NULL);
+        form->dw(l, &a, n->inputs[DW_ACC] != NULL);
     }
 }
 
@@ -159,8 +164,9 @@ static bm_status launch_products(bm_launcher *l, const bm_node *n, enum bm_conv_
 {
     const bm_conv *c = n->attrs;
     const bm_limits *limits = bm_launcher_limits(l);
-    if (is_direct(n, l, limits, what)) {
-        launch_direct(l, n, what);
+    const bm_conv_form *const form = form_of(n, l, limits, what);
+    if (form) {
+        launch_form(l, n, form, what);
         return bm_launcher_status(l);
     }
     const int64_t most = images_at_once(c, l, limits), behind = rows_bytes(c, l, limits);

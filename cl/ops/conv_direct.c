@@ -8,9 +8,6 @@
 #define PARTS_PER_UNIT 4          /* sums of dw for each core */
 #define PARTS_BYTES (32ll << 20)  /* of all of them, at most */
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-
 /* WALK of conv_direct.cl: windows over an image, and where what they make goes. */
 typedef struct walk {
     int64_t B, H, W, C, N;
@@ -34,10 +31,10 @@ static int64_t strip_bytes(const walk *w, int64_t rows)
 /* Strips as high as they may be; whether one fits the device at all. */
 static int choose_strips(walk *w, const bm_limits *limits)
 {
-    const int64_t wanted = bm_ceil_div(ITEMS_PER_UNIT * (int64_t)most(limits->compute_units, 1), w->B);
+    const int64_t wanted = bm_ceil_div(ITEMS_PER_UNIT * (int64_t)bm_conv_most(limits->compute_units, 1), w->B);
     w->width = (w->places[1] - 1) * w->stride[1] + reach(w, 1) + 1;
-    w->rows = bm_ceil_div(w->places[0], least(wanted, w->places[0]));
-    while (w->rows > 1 && strip_bytes(w, w->rows) > least(STRIP_BYTES, limits->local_bytes)) w->rows--;
+    w->rows = bm_ceil_div(w->places[0], bm_conv_least(wanted, w->places[0]));
+    while (w->rows > 1 && strip_bytes(w, w->rows) > bm_conv_least(STRIP_BYTES, limits->local_bytes)) w->rows--;
     w->rows = bm_ceil_div(w->places[0], bm_ceil_div(w->places[0], w->rows));
     w->strip_bytes = strip_bytes(w, w->rows);
     return w->strip_bytes <= limits->local_bytes;
@@ -76,7 +73,7 @@ static walk dx_walk(const bm_conv *c, const bm_limits *limits, const int64_t at[
     return w;
 }
 
-int bm_conv_direct_takes(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits)
+static int takes(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits)
 {
     if (c->o.groups > 1) return 0;
     walk w = forward_walk(c, what, limits);
@@ -96,11 +93,11 @@ static int64_t panels(const walk *w) { return bm_ceil_div(w->N, 2 * w->lanes); }
 static int64_t parts_of(const walk *w, const bm_limits *limits)
 {
     const int64_t units = w->B * bm_ceil_div(w->places[0], w->rows), bytes = 4 * w->N * w->taps[0] * w->taps[1] * w->C;
-    const int64_t fit = most(1, least(PARTS_BYTES, limits->max_alloc_bytes / 4) / bytes);
-    return least(least(units, PARTS_PER_UNIT * (int64_t)most(limits->compute_units, 1)), fit);
+    const int64_t fit = bm_conv_most(1, bm_conv_least(PARTS_BYTES, limits->max_alloc_bytes / 4) / bytes);
+    return bm_conv_least(bm_conv_least(units, PARTS_PER_UNIT * (int64_t)bm_conv_most(limits->compute_units, 1)), fit);
 }
 
-int64_t bm_conv_direct_scratch(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits)
+static int64_t scratch(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits)
 {
     walk w = forward_walk(c, what, limits);
     choose_strips(&w, limits);
@@ -161,20 +158,20 @@ static void launch_walk(bm_launcher *l, const bm_conv_args *a, walk *w, cl_mem p
     launch(l, a, w->lanes, &all);
 }
 
-void bm_conv_direct_forward(bm_launcher *l, const bm_conv_args *a)
+static void forward(bm_launcher *l, const bm_conv_args *a)
 {
     const bm_limits *limits = bm_launcher_limits(l);
-    const cl_mem panels_at = bm_launcher_scratch(l, 0, bm_conv_direct_scratch(a->c, BM_CONV_FORWARD, limits));
+    const cl_mem panels_at = bm_launcher_scratch(l, 0, scratch(a->c, BM_CONV_FORWARD, limits));
     walk w = forward_walk(a->c, BM_CONV_FORWARD, limits);
     launch_pack(l, a, &w, panels_at, (const int64_t[]){0, 0}, (const int64_t[]){1, 1}, (const int64_t[]){bm_conv_window(a->c), 1});
     launch_walk(l, a, &w, panels_at);
 }
 
-void bm_conv_direct_dx(bm_launcher *l, const bm_conv_args *a)
+static void dx(bm_launcher *l, const bm_conv_args *a)
 {
     const bm_conv *c = a->c;
     const bm_limits *limits = bm_launcher_limits(l);
-    const cl_mem panels_at = bm_launcher_scratch(l, 0, bm_conv_direct_scratch(c, BM_CONV_DX, limits));
+    const cl_mem panels_at = bm_launcher_scratch(l, 0, scratch(c, BM_CONV_DX, limits));
     const int64_t back[] = {-c->o.stride[0], -c->o.stride[1]};
     int64_t at[2], first[2];
     for (at[0] = 0; at[0] < c->o.stride[0]; at[0]++)
@@ -185,7 +182,7 @@ void bm_conv_direct_dx(bm_launcher *l, const bm_conv_args *a)
         }
 }
 
-void bm_conv_direct_dw(bm_launcher *l, const bm_conv_args *a, int add)
+static void dw(bm_launcher *l, const bm_conv_args *a, int add)
 {
     const bm_conv *c = a->c;
     const bm_limits *limits = bm_launcher_limits(l);
@@ -200,3 +197,5 @@ void bm_conv_direct_dw(bm_launcher *l, const bm_conv_args *a, int add)
     launch(l, a, w.lanes, &sum);
     bm_ops_launch_rows_last(l, sums, a->w, a->w_type, parts, elements, add);
 }
+
+const bm_conv_form bm_conv_direct = {takes, scratch, forward, dx, dw};

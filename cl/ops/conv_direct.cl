@@ -163,7 +163,8 @@ __kernel void convolve(__global const stored *x, __global const float *panels, _
     t.y = y;
     t.pre = pre;
     t.bias = bias;
-    fill_strip(strip, x + b * H * W * C, H, W, C, row0 * sh - ph, -pw, (lines - 1) * sh + reach + 1, Wp, EVERY);
+    if (kh > 0 && kw > 0)
+        fill_strip(strip, x + b * H * W * C, H, W, C, row0 * sh - ph, -pw, (lines - 1) * sh + reach + 1, Wp, EVERY);
     for (long n = 0; n < N; n += COLS) {
         __global const float *const panel = panels + n * kh * kw * C;
         long i = 0, j = 0; /* the next place */

@@ -17,7 +17,7 @@ static inline int64_t bm_conv_window(const bm_conv *c) { return c->kh * c->kw * 
 
 enum bm_conv_product { BM_CONV_FORWARD, BM_CONV_DX, BM_CONV_DW };
 
-/* ---- the form for CPU devices (conv_direct.c) ---- */
+/* ---- forms for CPU devices, which take no groups ---- */
 
 /* What a product reads and makes: y of x and w; with dy for x and dx for y, dx; with dy for y and dw for w, dw. `bias`, `pre` may be
  * NULL. */
@@ -27,11 +27,19 @@ typedef struct bm_conv_args {
     cl_mem x, w, bias, y, pre;
 } bm_conv_args;
 
-/* Whether it does this product on a CPU device of these limits, and the bytes of scratch it needs from the first on. */
-int bm_conv_direct_takes(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits);
-int64_t bm_conv_direct_scratch(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits);
-void bm_conv_direct_forward(bm_launcher *l, const bm_conv_args *a);
-void bm_conv_direct_dx(bm_launcher *l, const bm_conv_args *a);
-void bm_conv_direct_dw(bm_launcher *l, const bm_conv_args *a, int add); /* add: to what dw holds */
+typedef struct bm_conv_form {
+    /* Whether it does this product on a CPU device of these limits, and the bytes of scratch it needs from the first on. */
+    int (*takes)(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits);
+    int64_t (*scratch)(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits);
+    void (*forward)(bm_launcher *l, const bm_conv_args *a);
+    void (*dx)(bm_launcher *l, const bm_conv_args *a);
+    void (*dw)(bm_launcher *l, const bm_conv_args *a, int add); /* add: to what dw holds */
+} bm_conv_form;
+
+extern const bm_conv_form bm_conv_winograd; /* 3 x 3 taps side by side, channels in whole vectors */
+extern const bm_conv_form bm_conv_direct;
+
+static inline int64_t bm_conv_least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t bm_conv_most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 #endif

@@ -20,13 +20,15 @@ typedef struct kind {
 #define SAME {.stride = {1, 1}, .pad = {1, 1}, .dilation = {1, 1}, .groups = 1}
 
 /* Channels and outputs around vectors of 4 and 16 and panels of 32, positions around tiles of 8, and everything that moves a
- * window: strides, padding on either axis, dilations, kernels as large as the padded image. */
+ * window: strides, padding on either axis, dilations, kernels as large as the padded image. 3 x 3 taps with channels in whole
+ * vectors of 8 or 16 are made in tiles of 2 x 2 positions: even and odd numbers of these, several blocks of tiles. */
 static const kind kinds[] = {
     {1, 1, 1, 1, 1, 1, 1, SAME, 0, BM_ACT_NONE},
     {2, 5, 4, 3, 2, 3, 3, SAME, 1, BM_ACT_RELU},
     {1, 6, 7, 1, 6, 5, 5, PLAIN, 1, BM_ACT_NONE},
     {2, 5, 5, 2, 3, 2, 3, {.stride = {2, 1}, .pad = {0, 2}, .dilation = {1, 2}, .groups = 1}, 1, BM_ACT_NONE},
     {2, 4, 4, 4, 6, 3, 3, {.stride = {1, 1}, .pad = {1, 1}, .dilation = {1, 1}, .groups = 2}, 1, BM_ACT_RELU},
+    {1, 3, 2, 16, 8, 3, 3, SAME, 1, BM_ACT_GELU},
     {1, 3, 5, 3, 3, 5, 1, {.stride = {1, 2}, .pad = {1, 0}, .dilation = {1, 1}, .groups = 1}, 0, BM_ACT_NONE},
     {2, 9, 9, 5, 33, 3, 3, {.stride = {2, 2}, .pad = {1, 1}, .dilation = {1, 1}, .groups = 1}, 1, BM_ACT_NONE},
     {2, 8, 6, 16, 17, 3, 3, SAME, 1, BM_ACT_TANH},
@@ -37,8 +39,10 @@ static const kind kinds[] = {
     {2, 6, 5, 7, 9, 1, 1, PLAIN, 1, BM_ACT_RELU},
     {2, 12, 13, 32, 40, 3, 3, SAME, 1, BM_ACT_RELU},
     {1, 13, 12, 48, 64, 3, 3, {.stride = {2, 2}, .pad = {1, 1}, .dilation = {1, 1}, .groups = 1}, 0, BM_ACT_NONE},
+    {3, 7, 10, 16, 48, 3, 3, SAME, 1, BM_ACT_GELU},
+    {2, 6, 3, 32, 16, 3, 3, {.stride = {1, 1}, .pad = {0, 3}, .dilation = {1, 1}, .groups = 1}, 0, BM_ACT_NONE},
 };
-static int n_kinds(void) { return optest_small() ? 5 : (int)(sizeof kinds / sizeof *kinds); }
+static int n_kinds(void) { return optest_small() ? 6 : (int)(sizeof kinds / sizeof *kinds); }
 
 static int64_t places(int64_t size, int64_t kernel, const bm_conv_opts *o, int axis)
 {
