@@ -81,6 +81,7 @@ static void copy_header(const char *name)
 
 static void setup(void)
 {
+    if (engine) return;
     test_ok(bm_folder_create(test_path("cl/lib")));
     copy_header("types.clh");
     copy_header("math.clh");
@@ -90,9 +91,10 @@ static void setup(void)
     opts.cl_dir = test_path("cl");
     engine = test_engine_open_with(&opts);
 }
-static void teardown(void)
+static void close_engine(void)
 {
     bm_engine_close(engine);
+    engine = NULL;
 }
 
 /* y = kernel(x) over n elements, a multiple of 16. */
@@ -315,7 +317,8 @@ int main(void)
 {
     Suite *s = suite_create("cl/lib/lib");
     TCase *t = tcase_create("lib");
-    tcase_add_checked_fixture(t, setup, teardown);
+    test_together(t, close_engine);
+    tcase_add_checked_fixture(t, setup, NULL);
     tcase_add_loop_test(t, functions_are_within_their_bounds, 0, (int)(sizeof functions / sizeof functions[0]));
     tcase_add_test(t, infinities_and_nan);
     tcase_add_loop_test(t, activations_and_their_derivatives, BM_ACT_NONE, BM_ACT_SIGMOID + 1);
