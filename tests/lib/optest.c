@@ -175,7 +175,7 @@ void optest_compare(const char *what, const void *got, bm_dtype t, const double 
     for (int64_t i = 0; i < n; i++) {
         double x = unpacked(got, t, i), scale = fmax(fabs(want[i]), size);
         double most = (t == BM_I32 ? 0 : c * 0x1p-24 * scale + 1.001 * unit * fabs(want[i]) + tiny);
-        ck_assert_msg(fabs(x - want[i]) <= most, "%s: element %lld of %lld is %.9g, not %.9g: off by %.3g, at most %.3g", what,
+        test_that(fabs(x - want[i]) <= most, "%s: element %lld of %lld is %.9g, not %.9g: off by %.3g, at most %.3g", what,
                       (long long)i, (long long)n, x, want[i], fabs(x - want[i]), most);
     }
 }
