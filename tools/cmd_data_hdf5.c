@@ -10,6 +10,7 @@
 #include "tools/opt.h"
 #include "tools/out.h"
 #include "tools/output_file.h"
+#include "tools/rows_form.h"
 #include "tools/samples_out.h"
 #include "tools/signals.h"
 
@@ -30,9 +31,9 @@ typedef struct job {
     int force, json;
     part parts[2];
     bm_hdf5 *in;
-    int images, numbers;    /* the kind that is made; whether targets are numbers, not classes */
-    bm_shape input, target; /* of a sample of rows */
-    bm_images_out out;      /* the classes of rows too, and their writer and encoding */
+    int images;        /* the kind that is made; else rows */
+    bm_rows_form rows; /* its targets are those of images too */
+    bm_images_out out; /* the classes of rows too, and their writer and encoding */
     void *x, *y;            /* a block of inputs and targets */
     int64_t block;          /* rows of it */
     bm_content_id id;
@@ -137,11 +138,11 @@ static bm_status check_targets(job *j)
     if (d->shape.rank > 2)
         return bm_fail(BM_ERR_CONFIG, "%s: %s has %d dimensions: targets are [N] or [N, D]", j->file, path,
                        d->shape.rank);
-    j->numbers = j->type ? !strcmp(j->type, "number") : d->is_float;
-    if (!j->numbers && d->is_float)
+    j->rows.numbers = j->type ? !strcmp(j->type, "number") : d->is_float;
+    if (!j->rows.numbers && d->is_float)
         return bm_fail(BM_ERR_CONFIG, "%s: %s holds floating numbers: classes are integers", j->file, path);
-    j->target = one_of(&d->shape);
-    if (!j->numbers && j->target.dim[0] == 1) j->target = (bm_shape){0};
+    j->rows.target = one_of(&d->shape);
+    if (!j->rows.numbers && j->rows.target.dim[0] == 1) j->rows.target = (bm_shape){0};
     return BM_OK;
 }
 
@@ -152,7 +153,7 @@ static bm_status find_kind(job *j)
     BM_TRY(check_parts(j));
     if (has_targets(j)) BM_TRY(check_targets(j));
     const int bytes = !d->is_float && !d->is_signed && d->bytes == 1 && (d->shape.rank == 3 || d->shape.rank == 4);
-    j->images = bytes && (!has_targets(j) || (!j->numbers && !j->target.rank));
+    j->images = bytes && (!has_targets(j) || (!j->rows.numbers && !j->rows.target.rank));
     if (j->images) return BM_OK;
     if (j->layout)
         return bm_fail(BM_ERR_USAGE,
@@ -161,7 +162,7 @@ static bm_status find_kind(job *j)
     if (d->shape.rank > 4)
         return bm_fail(BM_ERR_CONFIG, "%s: %s has %d dimensions: rows have 4 at most", j->file,
                        j->parts[TRAIN].inputs_path, d->shape.rank);
-    j->input = one_of(&d->shape);
+    j->rows.input = one_of(&d->shape);
     return BM_OK;
 }
 
@@ -182,7 +183,7 @@ static bm_status look_at_classes(int64_t *most, job *j, const part *p)
         BM_TRY(show_progress(j));
         BM_TRY(bm_hdf5_read(j->in, p->targets, BM_I64, label, at, n));
         for (int64_t i = 0; i < n * each; i++) {
-            if (label[i] == -1 && j->target.rank) continue;
+            if (label[i] == -1 && j->rows.target.rank) continue;
             if (most && label[i] > *most) *most = label[i];
             if (!most) BM_TRY(bm_class_list_count(&j->out.classes, label[i], name, at + i / each));
         }
@@ -195,7 +196,7 @@ static bm_status find_classes(job *j)
     int64_t most = -1;
     bm_class_list *c = &j->out.classes;
     const part *t = &j->parts[TRAIN], *v = &j->parts[VAL];
-    if (j->numbers || !has_targets(j)) return BM_OK;
+    if (j->rows.numbers || !has_targets(j)) return BM_OK;
     if (!c->n) {
         BM_TRY(look_at_classes(&most, j, t));
         if (has_val(j)) BM_TRY(look_at_classes(&most, j, v));
@@ -210,43 +211,21 @@ static bm_status find_classes(job *j)
     return has_val(j) ? look_at_classes(NULL, j, v) : BM_OK;
 }
 
-/* ---- what rows are encoded by: {"kind": "rows", "input": [shape], "target": [shape], "classes": [names] or null} ----
- */
-
-static json_t *shape_json(const bm_shape *s)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < s->rank; i++) json_array_append_new(list, json_integer(s->dim[i]));
-    return list;
-}
-
-static int read_shape(bm_shape *s, const json_t *list)
-{
-    *s = (bm_shape){.rank = (int)json_array_size(list)};
-    if (!json_is_array(list) || s->rank > BM_MAX_RANK) return 0;
-    for (int i = 0; i < s->rank; i++) s->dim[i] = json_integer_value(json_array_get(list, (size_t)i));
-    return 1;
-}
+/* ---- rows ---- */
 
 static bm_status take_like_of_rows(job *j)
 {
-    bm_shape input, target;
+    bm_rows_form like;
     char a[BM_SHAPE_TEXT], b[BM_SHAPE_TEXT];
     BM_TRY(bm_samples_like(&j->out.encoding, j->like, "rows"));
-    const json_t *names = json_object_get(j->out.encoding, "classes");
-    if (!read_shape(&input, json_object_get(j->out.encoding, "input")) ||
-        !read_shape(&target, json_object_get(j->out.encoding, "target")))
-        return bm_fail(BM_ERR_REFUSED, "%s: its encoding is not one of rows as bmtool data hdf5 makes them", j->like);
-    if (json_is_array(names)) BM_TRY(bm_class_list_parse(&j->out.classes, names, j->like));
-    const int numbers = !json_is_array(names);
-    if (has_targets(j) && (numbers != j->numbers || !bm_shape_equal(&target, &j->target)))
+    BM_TRY(bm_rows_form_parse(&like, &j->out.classes, j->out.encoding, j->like));
+    if (has_targets(j) && (like.numbers != j->rows.numbers || !bm_shape_equal(&like.target, &j->rows.target)))
         return bm_fail(BM_ERR_CONFIG, "%s: %s is not %s %s, which %s has", j->file, j->parts[TRAIN].targets_path,
-                       numbers ? "numbers" : "classes", bm_shape_text(&target, a, sizeof a), j->like);
-    if (!bm_shape_equal(&input, &j->input))
+                       like.numbers ? "numbers" : "classes", bm_shape_text(&like.target, a, sizeof a), j->like);
+    if (!bm_shape_equal(&like.input, &j->rows.input))
         return bm_fail(BM_ERR_CONFIG, "%s: %s has rows %s, %s %s", j->file, j->parts[TRAIN].inputs_path,
-                       bm_shape_text(&j->input, a, sizeof a), j->like, bm_shape_text(&input, b, sizeof b));
-    j->numbers = numbers;
-    j->target = target;
+                       bm_shape_text(&j->rows.input, a, sizeof a), j->like, bm_shape_text(&like.input, b, sizeof b));
+    j->rows = like;
     return BM_OK;
 }
 
@@ -254,18 +233,15 @@ static bm_status open_rows(job *j)
 {
     char *about = NULL, *encoding = NULL;
     bm_status status;
-    if (!j->out.encoding)
-        j->out.encoding = json_pack("{s:s, s:o, s:o, s:o}", "kind", "rows", "input", shape_json(&j->input), "target",
-                                    shape_json(&j->target), "classes",
-                                    j->numbers ? json_null() : bm_class_list_json(&j->out.classes));
+    if (!j->out.encoding) j->out.encoding = bm_rows_form_json(&j->rows, &j->out.classes);
     BM_GO(bm_json_text(&encoding, j->out.encoding, 0));
     BM_GO(bm_samples_about(&about, (char *const *)&j->file, 1, j->licence));
     const bm_samples_opts o = {.kind = "rows",
                                .input = BM_F32,
-                               .input_shape = j->input,
-                               .target = j->numbers ? BM_F32 : BM_I32,
-                               .target_shape = j->target,
-                               .classes = j->numbers ? 0 : j->out.classes.n,
+                               .input_shape = j->rows.input,
+                               .target = j->rows.numbers ? BM_F32 : BM_I32,
+                               .target_shape = j->rows.target,
+                               .classes = j->rows.numbers ? 0 : j->out.classes.n,
                                .val_fraction = j->val_fraction,
                                .split_seed = (uint64_t)j->split_seed,
                                .meta_json = about,
@@ -293,7 +269,7 @@ static bm_status open_images(job *j)
 /* ---- writing ---- */
 
 static bm_dtype input_type(const job *j) { return j->images ? BM_U8 : BM_F32; }
-static int64_t targets_each(const job *j) { return bm_shape_elements(&j->target); }
+static int64_t targets_each(const job *j) { return bm_shape_elements(&j->rows.target); }
 
 /* Room for a block, of targets that do not count where there are none. */
 static bm_status make_block(job *j)
@@ -309,7 +285,7 @@ static bm_status make_block(job *j)
     j->y = bm_calloc((size_t)(j->block * each), sizeof(int64_t));
     if (!j->x || !j->y) return BM_ERR_MEMORY;
     for (int64_t i = 0; i < j->block * each; i++) {
-        if (j->numbers)
+        if (j->rows.numbers)
             ((float *)j->y)[i] = NAN;
         else
             ((int64_t *)j->y)[i] = -1;
@@ -329,17 +305,17 @@ static bm_status check_numbers(const job *j, const char *path, const float *x, i
 /* Row `i` of the block, `row` of the part. */
 static bm_status add_row(job *j, const part *p, int64_t i, int64_t row)
 {
-    const int64_t n = bm_shape_elements(&j->input), each = targets_each(j);
+    const int64_t n = bm_shape_elements(&j->rows.input), each = targets_each(j);
     const float *x = (const float *)j->x + i * n, *numbers = (const float *)j->y + i * each;
     int64_t *labels = (int64_t *)j->y + i * each;
     int32_t *classes = (int32_t *)labels; /* made in place */
     BM_TRY(check_numbers(j, p->inputs_path, x, n, row, 0));
-    if (j->numbers) BM_TRY(check_numbers(j, p->targets_path, numbers, each, row, 1));
-    for (int64_t k = 0; !j->numbers && k < each; k++) {
+    if (j->rows.numbers) BM_TRY(check_numbers(j, p->targets_path, numbers, each, row, 1));
+    for (int64_t k = 0; !j->rows.numbers && k < each; k++) {
         const int32_t label = (int32_t)labels[k];
         memcpy(classes + k, &label, sizeof label);
     }
-    return bm_samples_writer_add(j->out.writer, x, j->numbers ? (const void *)numbers : classes, 0);
+    return bm_samples_writer_add(j->out.writer, x, j->rows.numbers ? (const void *)numbers : classes, 0);
 }
 
 static bm_status write_part(job *j, const part *p, int channels_first)
@@ -350,7 +326,7 @@ static bm_status write_part(job *j, const part *p, int channels_first)
         n = all - at < j->block ? all - at : j->block;
         BM_TRY(show_progress(j));
         BM_TRY(bm_hdf5_read(j->in, p->inputs, input_type(j), j->x, at, n));
-        if (p->targets >= 0) BM_TRY(bm_hdf5_read(j->in, p->targets, j->numbers ? BM_F32 : BM_I64, j->y, at, n));
+        if (p->targets >= 0) BM_TRY(bm_hdf5_read(j->in, p->targets, j->rows.numbers ? BM_F32 : BM_I64, j->y, at, n));
         for (int64_t i = 0; i < n; i++) {
             if (j->images)
                 BM_TRY(bm_images_out_add(&j->out, (const uint8_t *)j->x + i * bytes, channels_first,
@@ -387,7 +363,7 @@ static bm_status make(job *j)
     BM_GO(find_kind(j));
     if (j->like) BM_GO(j->images ? bm_images_out_like(&j->out, j->like) : take_like_of_rows(j));
     if (j->images) BM_GO(find_image_size(j));
-    if (j->classes && j->numbers) BM_GO(bm_fail(BM_ERR_USAGE, "--classes: the targets are numbers"));
+    if (j->classes && j->rows.numbers) BM_GO(bm_fail(BM_ERR_USAGE, "--classes: the targets are numbers"));
     if (j->classes) BM_GO(bm_class_list_read(&j->out.classes, j->classes));
     BM_GO(find_classes(j));
     BM_GO(write_all(j));

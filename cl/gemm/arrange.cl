@@ -3,7 +3,7 @@
  *     arrange    TRANS 0: X is [K, cols], its rows ldx apart; global (runs of 256 columns, runs of 16 rows)
  *                TRANS 1: X is [cols, K], its rows ldx apart; global (runs of 64 k, runs of 16 columns)
  *
- * A work-item does its block alone; any local size. `width` is a multiple of 16. Option: TRANS. */
+ * A work-item does its block alone, and is a work-group. `width` is a multiple of 16. Option: TRANS. */
 
 #include "transpose.clh"
 

@@ -8,6 +8,8 @@
 #include "cl/gemm/clblast_priv.h"
 #include "core/base/checked.h"
 
+#define EPILOGUE_SIDE 8 /* of a work-group of the epilogue */
+
 /* Sizes that the library narrows to 32 bits: every element's index, padding of sizes to a tile included. */
 static int fits(const bm_gemm_desc *d)
 {
@@ -70,12 +72,16 @@ void bm_clblast_epilogue(bm_gemm_emit *out, const bm_gemm_desc *d, const bm_gemm
 {
     if (sum->mem == args->d && !d->has_bias && !d->has_pre && d->act == BM_ACT_NONE) return;
     char options[BM_GEMM_OPTIONS];
-    bm_gemm_options(d, options, sizeof options);
-    const bm_arg a[] = {bm_arg_mem(sum->mem), bm_arg_mem(args->d), bm_arg_mem(args->bias), bm_arg_mem(args->pre), bm_arg_i64(d->n),
-                        bm_arg_i64(sum->ld), bm_arg_i64(d->ldd), bm_arg_i64(sum->offset), bm_arg_i64(d->offset_d),
+    bm_gemm_desc sums = *d; /* one program for all products that end alike */
+    sums.trans_a = sums.trans_b = 0;
+    bm_gemm_options(&sums, options, sizeof options);
+    const bm_arg a[] = {bm_arg_mem(sum->mem), bm_arg_mem(args->d), bm_arg_mem(args->bias), bm_arg_mem(args->pre), bm_arg_i64(d->m),
+                        bm_arg_i64(d->n), bm_arg_i64(sum->ld), bm_arg_i64(d->ldd), bm_arg_i64(sum->offset), bm_arg_i64(d->offset_d),
                         bm_arg_i64(sum->bias_at), bm_arg_i64(d->stride_d), bm_arg_f32(sum->beta)};
+    /* One local size for all: a driver that chooses may compile the kernel anew for each that it takes. */
     const bm_kernel_launch k = {"gemm/epilogue", "gemm_epilogue", options, 3,
-                                {(size_t)bm_ceil_div(d->n, 16), (size_t)d->m, (size_t)d->batch}, {0, 0, 0}, a, sizeof a / sizeof a[0]};
+                                {(size_t)bm_round_up(bm_ceil_div(d->n, 16), EPILOGUE_SIDE), (size_t)bm_round_up(d->m, EPILOGUE_SIDE),
+                                 (size_t)d->batch}, {EPILOGUE_SIDE, EPILOGUE_SIDE, 1}, a, sizeof a / sizeof a[0]};
     out->kernel(out->target, &k);
 }
 

@@ -92,7 +92,7 @@ static void arrange(const work *w, cl_mem to, int64_t width, const source *x)
     const bm_arg args[] = {bm_arg_mem(x->mem), bm_arg_mem(to), bm_arg_i64(x->offset), bm_arg_i64(x->ld),
                            bm_arg_i64(k), bm_arg_i64(x->cols), bm_arg_i64(width)};
     bm_kernel_launch l = {.source = "gemm/arrange", .kernel = "arrange", .options = x->trans ? "-DTRANS=1" : "-DTRANS=0",
-                          .dims = 2, .args = args, .n_args = sizeof args / sizeof args[0]};
+                          .dims = 2, .local = {1, 1, 1}, .args = args, .n_args = sizeof args / sizeof args[0]};
     l.global[0] = (size_t)(x->trans ? bm_ceil_div(k, 64) : bm_ceil_div(width, 256));
     l.global[1] = (size_t)(x->trans ? bm_ceil_div(width, 16) : bm_ceil_div(k, 16));
     w->out->kernel(w->out->target, &l);

@@ -1,7 +1,7 @@
 /* D [M, N] = act(S + beta D + bias), and the value before the activation into `pre`: after a product S by a library that has no
  * epilogue. S is D itself (then beta is 0), or lies apart.
  *
- *     gemm_epilogue    global (runs of 16 columns, rows, batch), any local size; column 0 of this part is bias[bias_at]
+ *     gemm_epilogue    global (runs of 16 columns, rows, batch), rounded up to any local size; column 0 of this part is bias[bias_at]
  *
  * Options: TYPE_D (storage number), HAS_BIAS, HAS_PRE, ACT. */
 
@@ -27,10 +27,11 @@
     }
 
 __kernel void gemm_epilogue(__global const STORED(TYPE_D) *sum, __global STORED(TYPE_D) *d, __global const STORED(TYPE_D) *bias,
-                            __global STORED(TYPE_D) *pre, long n, long ld_sum, long ldd, long offset_sum, long offset_d,
-                            long bias_at, long stride, float beta)
+                            __global STORED(TYPE_D) *pre, long m, long n, long ld_sum, long ldd, long offset_sum,
+                            long offset_d, long bias_at, long stride, float beta)
 {
     const long col = 16 * (long)get_global_id(0), row = (long)get_global_id(1), batch = (long)get_global_id(2);
+    if (row >= m) return;
     const size_t at_sum = offset_sum + batch * stride + row * ld_sum, at = offset_d + batch * stride + row * ldd;
     if (col + 16 <= n) {
         EPILOGUE(float16, 16, col)

@@ -54,6 +54,32 @@ bm_engine *test_engine_open(void)
     return test_engine_open_with(&opts);
 }
 
+static bm_engine *shared;
+
+static void close_shared(void)
+{
+    bm_engine_close(shared);
+    shared = NULL;
+}
+
+void test_together(TCase *t, void (*close)(void))
+{
+    if (getenv("BM_TEST_OCLGRIND")) {
+        tcase_add_checked_fixture(t, NULL, close);
+        return;
+    }
+    setenv("CK_FORK", "no", 0);
+    tcase_add_unchecked_fixture(t, NULL, close);
+}
+
+void test_share_engine(TCase *t) { test_together(t, close_shared); }
+
+bm_engine *test_engine_shared(void)
+{
+    if (!shared) shared = test_engine_open();
+    return shared;
+}
+
 void test_copy_kernel(const char *folder, const char *name, const char *from, const char *to)
 {
     char path[600], source[300], *text = NULL;

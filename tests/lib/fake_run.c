@@ -7,6 +7,7 @@
 
 #include "core/graph/graph_priv.h"
 #include "tests/lib/fake.h"
+#include "tests/lib/test.h"
 
 static int64_t count(const bm_value *v) { return bm_shape_elements(&v->shape); }
 
@@ -38,7 +39,7 @@ static double *find_data(fake_store *s, bm_place place, const bm_value *v)
 {
     for (int i = 0; i < s->n; i++)
         if (s->entries[i].place == place && !strcmp(s->entries[i].name, v->name)) return s->entries[i].data;
-    ck_assert_int_lt(s->n, (int)(sizeof s->entries / sizeof s->entries[0]));
+    test_that(s->n < (int)(sizeof s->entries / sizeof s->entries[0]), "too many values");
     ck_assert_int_eq(v->dtype, BM_F64);
     entry *e = &s->entries[s->n++];
     e->place = place;
@@ -100,8 +101,8 @@ void fake_run_destroy(fake_run *r)
 static double *storage_data(const fake_run *r, int i)
 {
     const bm_storage *s = &r->plan->storages[i];
-    ck_assert_int_ge(s->offset, 0);
-    ck_assert_int_le(s->offset + s->bytes, r->plan->slab_bytes[s->slab]);
+    test_that(s->offset >= 0, "a storage begins at %lld", (long long)s->offset);
+    test_that(s->offset + s->bytes <= r->plan->slab_bytes[s->slab], "a storage ends beyond its slab");
     return (double *)(void *)(r->slabs[s->slab] + s->offset);
 }
 
@@ -113,7 +114,7 @@ static double *planned_data(const fake_run *r, fake_store *s, const bm_value *v)
     if (root->place != BM_PLACE_TEMP) return find_data(s, root->place, root);
     int i = r->plan->of_value[root->id];
     if (i < 0) return NULL;
-    ck_assert_int_le(count(v) * (int64_t)sizeof(double), r->plan->storages[i].bytes);
+    test_that(count(v) * (int64_t)sizeof(double) <= r->plan->storages[i].bytes, "%s is larger than its storage", v->name);
     return storage_data(r, i);
 }
 
@@ -157,7 +158,7 @@ static void run_node(fake_run *r, fake_store *s, const bm_node *n)
     for (int j = 0; j < n->n_outputs; j++) out[j] = data_of(r, s, n->outputs[j]);
     if (r->plan && r->plan->of_scratch[n->index] >= 0) scratch = storage_data(r, r->plan->of_scratch[n->index]);
     for (int j = 0; j < n->n_inputs; j++)
-        ck_assert_msg(!n->inputs[j] || in[j], "%s: operand %d has no memory", n->name, j);
+        test_that(!n->inputs[j] || in[j], "%s: operand %d has no memory", n->name, j);
     update_own(r, s, n, in, out, 1);
     ((const fake_op *)(const void *)n->op)->compute(n, in, out, scratch);
     update_own(r, s, n, in, out, 0);

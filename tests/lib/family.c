@@ -44,7 +44,7 @@ static void open_all(void)
     size_t n;
     const bm_config_family *const *families = bm_model_families(&n);
     fixture = h5fixture_open("models.h5");
-    engine = test_engine_open();
+    engine = test_engine_shared();
     steps = (int)h5fixture_attr(fixture, "/", "steps");
     test_ok(bm_config_create(&config, families, n));
 }
@@ -67,7 +67,6 @@ static void close_all(void)
 {
     bm_task_close(&task);
     bm_config_destroy(config);
-    bm_engine_close(engine);
     h5fixture_close(fixture);
 }
 
@@ -362,6 +361,7 @@ Suite *family_suite(const char *name, const char *const *all, int n)
     test_layer_use();
     Suite *s = suite_create(name);
     TCase *t = tcase_create("PyTorch");
+    test_share_engine(t);
     tcase_add_checked_fixture(t, open_all, close_all);
     tcase_add_loop_test(t, outputs_losses_gradients_and_updates_are_pytorchs, 0, n * tried);
     tcase_add_loop_test(t, in_bf16_they_are_but_for_the_rounding, 0, n);

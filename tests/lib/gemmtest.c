@@ -54,8 +54,9 @@ static void matrix_make(matrix *x, bm_engine *e, int64_t elements, bm_dtype t, u
     x->host = bm_calloc(n, sizeof *x->host);
     x->stored = bm_calloc(n, 8);
     ck_assert(x->host && x->stored);
+    bm_rng r = bm_rng_start(7, stream, 0);
     for (size_t i = 0; i < n; i++) {
-        const double u = bm_rng_at(7, stream, 0, i) / 4294967296.0;
+        const double u = bm_rng_u32(&r) / 4294967296.0;
         x->host[i] = largest(t) * (2 * u - 1);
     }
     test_ok(bm_region_create(&x->region, e, "matrix", &bytes, 1, 0));

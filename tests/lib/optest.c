@@ -8,6 +8,7 @@
 #include "cl/ops/ops.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/device/engine_priv.h"
 #include "core/graph/memplan.h"
 #include "tests/lib/device.h"
 #include "tests/lib/test.h"
@@ -50,18 +51,12 @@ static double *doubles(int64_t n)
 
 /* ---- engines ---- */
 
-static bm_engine *open_form(bm_form form, int64_t max_alloc_bytes)
-{
-    bm_engine_opts opts = test_engine_opts();
-    opts.form = form;
-    opts.max_alloc_bytes = max_alloc_bytes;
-    return test_engine_open_with(&opts);
-}
-
 bm_engine *optest_engine(bm_form form)
 {
     bm_engine **e = &engines[form == BM_FORM_PLAIN];
-    if (!*e) *e = open_form(form, 0);
+    bm_engine_opts opts = test_engine_opts();
+    opts.form = form;
+    if (!*e) *e = test_engine_open_with(&opts);
     return *e;
 }
 
@@ -76,7 +71,7 @@ static void close_engines(void)
 TCase *optest_tcase(Suite *s, const char *name)
 {
     TCase *c = tcase_create(name);
-    tcase_add_checked_fixture(c, NULL, close_engines);
+    test_together(c, close_engines);
     tcase_set_timeout(c, 900);
     suite_add_tcase(s, c);
     return c;
@@ -180,7 +175,7 @@ void optest_compare(const char *what, const void *got, bm_dtype t, const double 
     for (int64_t i = 0; i < n; i++) {
         double x = unpacked(got, t, i), scale = fmax(fabs(want[i]), size);
         double most = (t == BM_I32 ? 0 : c * 0x1p-24 * scale + 1.001 * unit * fabs(want[i]) + tiny);
-        ck_assert_msg(fabs(x - want[i]) <= most, "%s: element %lld of %lld is %.9g, not %.9g: off by %.3g, at most %.3g", what,
+        test_that(fabs(x - want[i]) <= most, "%s: element %lld of %lld is %.9g, not %.9g: off by %.3g, at most %.3g", what,
                       (long long)i, (long long)n, x, want[i], fabs(x - want[i]), most);
     }
 }
@@ -483,9 +478,11 @@ void optest_check(const optest *t)
         check_on(e, t, form == BM_FORM_CPU ? BM_BF16 : BM_F16, 0, kinds[form]);
     }
     if (optest_small()) return;
-    bm_engine *small = open_form(BM_FORM_CPU, least_alloc(t));
+    bm_engine *small = optest_engine(BM_FORM_CPU);
+    const int64_t most = small->limits.max_alloc_bytes, least = least_alloc(t);
+    if (least < most) small->limits.max_alloc_bytes = least; /* an engine of its own would build all programs again */
     check_on(small, t, BM_F32, has_gradient(t), "small allocations");
-    bm_engine_close(small);
+    small->limits.max_alloc_bytes = most;
 }
 
 static void accumulate_on(bm_engine *e, const optest *t, const char *kind)

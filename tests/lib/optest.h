@@ -57,7 +57,7 @@ void optest_check(const optest *t);
 /* With opts.accumulate, two runs leave twice the gradient in the GRAD bank, and one run leaves it once. */
 void optest_check_accumulate(const optest *t);
 
-/* A test case of libcheck whose tests find the engines open. */
+/* A test case of libcheck whose tests find the engines open, together (tests/lib/device.h). */
 TCase *optest_tcase(Suite *s, const char *name);
 
 /* Whether only small sizes are wanted: slow implementations (BM_TEST_SMALL or BM_TEST_OCLGRIND in the environment). */

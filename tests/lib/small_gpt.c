@@ -37,7 +37,7 @@ static void fill_weights(bm_params *p)
 void small_gpt_open(small_gpt *s)
 {
     memset(s, 0, sizeof *s);
-    s->engine = test_engine_open();
+    s->engine = test_engine_shared();
     s->model = bm_model_find("gpt");
     s->config = small_gpt_config((const char *const[]){"model.layers=2", "model.heads=2", "model.width=24", "model.context=40",
                                                        "model.vocab=41", "model.dropout=0.5", NULL});
@@ -57,7 +57,6 @@ void small_gpt_close(small_gpt *s)
     bm_network_finish(&s->forward);
     bm_params_destroy(s->params);
     bm_config_destroy(s->config);
-    bm_engine_close(s->engine);
 }
 
 void small_gpt_ids(int32_t *ids, int64_t n, uint32_t seed)

@@ -21,6 +21,7 @@ typedef struct small_gpt {
 /* A configuration of the family gpt with these keys set, up to a NULL; the caller's. */
 bm_config *small_gpt_config(const char *const *sets);
 
+/* In a case that shares its engine (tests/lib/device.h). */
 void small_gpt_open(small_gpt *s);
 void small_gpt_close(small_gpt *s);
 

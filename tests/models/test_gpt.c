@@ -38,7 +38,7 @@ static double attr(const char *name) { return h5fixture_attr(fixture, "/", name)
 static void open_all(void)
 {
     fixture = h5fixture_open("gpt2_tiny.h5");
-    engine = test_engine_open();
+    engine = test_engine_shared();
     batch = h5fixture_dim(fixture, "/inputs", 1);
     window = h5fixture_dim(fixture, "/inputs", 2);
     vocab = (int64_t)attr("vocab");
@@ -67,7 +67,6 @@ static void open_all(void)
 static void close_all(void)
 {
     bm_config_destroy(config);
-    bm_engine_close(engine);
     h5fixture_close(fixture);
 }
 
@@ -389,6 +388,7 @@ int main(void)
 {
     Suite *s = suite_create("models/gpt");
     TCase *t = tcase_create("PyTorch");
+    test_share_engine(t);
     tcase_add_checked_fixture(t, open_all, close_all);
     tcase_add_loop_test(t, logits_loss_and_gradients_are_pytorchs, 0, BACKENDS);
     tcase_add_loop_test(t, ten_updates_are_pytorchs, 0, BACKENDS);

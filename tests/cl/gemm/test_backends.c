@@ -19,11 +19,7 @@ static int small(void)
 
 static void setup(void)
 {
-    engine = test_engine_open();
-}
-static void teardown(void)
-{
-    bm_engine_close(engine);
+    engine = test_engine_shared();
 }
 
 /* On Oclgrind, which is slow, the cpu form stands for packed and the plain form for tiled. */
@@ -239,21 +235,22 @@ START_TEST(storage_types)
 }
 END_TEST
 
-/* 5 rows and 20, of B in 8 bits: one run of k, and several, whose sums meet in D or apart from it. */
+/* 5 rows and 20, of B in 8 bits: one run of k, and several, whose sums meet in D or apart from it. Types and epilogue go with the
+ * transposes, since each of their combinations is a program. */
 EACH_TRANSPOSE(scaled_whole_numbers)
 {
     static const int64_t rows[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 20}, lengths[] = {1, 15, 16, 17, 41, 64, 83, 130, 700, 4200};
     static const bm_dtype types[][2] = {{BM_F32, BM_F32}, {BM_BF16, BM_BF16}, {BM_F32, BM_F16}};
-    for (int i = small() ? 7 : trans % 3; i < 10; i += small() ? 2 : 3) {
+    for (int i = (small() ? 6 : 0) + trans % 3; i < 10; i += 3) {
         bm_gemm_desc d = with_trans(rows[i], i % 2 ? 70 : 37, small() ? 45 : lengths[(3 * i) % 10], trans);
         if (scarce()) d = with_trans(4, 5, 6, trans);
         d.type_b = BM_I8;
-        d.type_a = types[i / 3 % 3][0];
-        d.type_d = types[i / 3 % 3][1];
+        d.type_a = types[trans % 3][0];
+        d.type_d = types[trans % 3][1];
         d.has_scale = 1;
         d.alpha = 0.01f;
-        d.has_bias = d.has_pre = i % 4 > 0;
-        d.act = i % 4 > 1 ? BM_ACT_GELU_TANH : BM_ACT_NONE;
+        d.has_bias = d.has_pre = trans > 0;
+        d.act = trans > 1 ? BM_ACT_GELU_TANH : BM_ACT_NONE;
         d.beta = i % 2 ? -0.5f : 0.0f;
         check_all(&d);
         d.type_b = BM_F32; /* scales are for any B */
@@ -293,7 +290,8 @@ int main(void)
 {
     Suite *s = suite_create("cl/gemm/backends");
     TCase *t = tcase_create("every backend");
-    tcase_add_checked_fixture(t, setup, teardown);
+    test_share_engine(t);
+    tcase_add_checked_fixture(t, setup, NULL);
     tcase_add_test(t, all_transposes_at_odd_sizes);
     tcase_add_test(t, sizes_around_every_block);
     tcase_add_test(t, long_sums);
@@ -309,6 +307,5 @@ int main(void)
     tcase_add_loop_test(t, whole_numbers_of_several_products, 0, 4);
     tcase_add_test(t, large_products_by_a_vector);
     suite_add_tcase(s, t);
-    setenv("CK_FORK", "no", 0); /* CLBlast keeps what it compiled for as long as the process lives */
     return test_run(s);
 }

@@ -13,14 +13,10 @@ static bm_engine *engine;
 
 static void setup(void)
 {
-    engine = test_engine_open();
+    engine = test_engine_shared();
     bm_gemm_desc d = bm_gemm_desc_default(1, 1, 1);
     const char *why = NULL;
     ck_assert_msg(bm_gemm_backend_takes("clblast", engine, &d, &why), "%s", why);
-}
-static void teardown(void)
-{
-    bm_engine_close(engine);
 }
 
 static bm_gemm_desc product(int64_t m, int64_t n, int64_t k, int trans)
@@ -31,7 +27,7 @@ static bm_gemm_desc product(int64_t m, int64_t n, int64_t k, int trans)
     return d;
 }
 
-/* A test that runs for each pair of transposes, in one process: the library keeps what it compiled for as long as that. */
+/* A test that runs for each pair of transposes. */
 #define EACH_TRANSPOSE(name)                                                                                           \
     static void name##_of(int trans);                                                                                  \
     START_TEST(name)                                                                                                   \
@@ -130,7 +126,8 @@ int main(void)
     test_layer_use();
     Suite *s = suite_create("cl/gemm/clblast");
     TCase *t = tcase_create("clblast");
-    tcase_add_checked_fixture(t, setup, teardown);
+    test_share_engine(t);
+    tcase_add_checked_fixture(t, setup, NULL);
     tcase_add_test(t, slices_of_rows_keep_their_epilogue);
     tcase_add_test(t, slices_of_columns_keep_their_epilogue);
     tcase_add_test(t, slices_of_both_make_one_product);

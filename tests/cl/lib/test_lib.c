@@ -81,6 +81,7 @@ static void copy_header(const char *name)
 
 static void setup(void)
 {
+    if (engine) return;
     test_ok(bm_folder_create(test_path("cl/lib")));
     copy_header("types.clh");
     copy_header("math.clh");
@@ -90,9 +91,10 @@ static void setup(void)
     opts.cl_dir = test_path("cl");
     engine = test_engine_open_with(&opts);
 }
-static void teardown(void)
+static void close_engine(void)
 {
     bm_engine_close(engine);
+    engine = NULL;
 }
 
 /* y = kernel(x) over n elements, a multiple of 16. */
@@ -162,7 +164,7 @@ START_TEST(functions_are_within_their_bounds)
         run(options, forms[form], x, n * sizeof *x, y, n * sizeof *y, n);
         for (size_t i = 0; i < n; i++) {
             const double want = f->reference(x[i]), got = y[i];
-            ck_assert_msg(ulps(got, want) <= f->ulps || fabs(got - want) <= f->absolute, "%s %s(%.9g) = %.9g, not %.9g", forms[form],
+            test_that(ulps(got, want) <= f->ulps || fabs(got - want) <= f->absolute, "%s %s(%.9g) = %.9g, not %.9g", forms[form],
                           f->name, (double)x[i], got, want);
         }
     }
@@ -180,10 +182,10 @@ START_TEST(infinities_and_nan)
     float x[16] = {-INFINITY, INFINITY, NAN, -1e30f, 1e30f, 0.0f, -0.0f}, y[16];
     for (int i = 0; i < 5; i++) {
         run(options_for(ends[i].name, ""), "map16", x, sizeof x, y, sizeof y, 16);
-        for (int k = 0; k < 4; k += 3) ck_assert_msg(y[k] == ends[i].at_minus, "%s(%g) = %g", ends[i].name, x[k], y[k]);
-        for (int k = 1; k < 5; k += 3) ck_assert_msg(y[k] == ends[i].at_plus, "%s(%g) = %g", ends[i].name, x[k], y[k]);
-        ck_assert_msg(isnan(y[2]), "%s(NaN) = %g", ends[i].name, (double)y[2]);
-        if (i == 1 || i == 2) ck_assert_msg(y[5] == 0 && y[6] == 0, "%s(0) is %g and %g", ends[i].name, (double)y[5], (double)y[6]);
+        for (int k = 0; k < 4; k += 3) test_that(y[k] == ends[i].at_minus, "%s(%g) = %g", ends[i].name, x[k], y[k]);
+        for (int k = 1; k < 5; k += 3) test_that(y[k] == ends[i].at_plus, "%s(%g) = %g", ends[i].name, x[k], y[k]);
+        test_that(isnan(y[2]), "%s(NaN) = %g", ends[i].name, (double)y[2]);
+        if (i == 1 || i == 2) test_that(y[5] == 0 && y[6] == 0, "%s(0) is %g and %g", ends[i].name, (double)y[5], (double)y[6]);
     }
 }
 END_TEST
@@ -217,13 +219,13 @@ START_TEST(activations_and_their_derivatives)
         run(options_for("act", act), forms[form], x, n * sizeof *x, y, n * sizeof *y, n);
         for (size_t i = 0; i < n; i++) {
             const double want = activation(x[i], _i);
-            ck_assert_msg(fabs(y[i] - want) <= 4e-7 * fmax(1, fabs(want)), "act %d of %g is %.9g, not %.9g", _i, (double)x[i], y[i], want);
+            test_that(fabs(y[i] - want) <= 4e-7 * fmax(1, fabs(want)), "act %d of %g is %.9g, not %.9g", _i, (double)x[i], y[i], want);
         }
         run(options_for("act_grad", act), forms[form], x, n * sizeof *x, y, n * sizeof *y, n);
         const double h = 1e-5;
         for (size_t i = 0; i < n; i++) {
             const double want = (activation(x[i] + h, _i) - activation(x[i] - h, _i)) / (2 * h);
-            ck_assert_msg(fabs(x[i]) < 2 * h || fabs(y[i] - want) <= 2e-6, "act %d has derivative %.9g at %g, not %.9g", _i, y[i],
+            test_that(fabs(x[i]) < 2 * h || fabs(y[i] - want) <= 2e-6, "act %d has derivative %.9g at %g, not %.9g", _i, y[i],
                           (double)x[i], want);
         }
     }
@@ -251,7 +253,7 @@ START_TEST(every_16_bit_pattern_is_read_right)
         for (size_t i = 0; i < n; i++) {
             const float want = _i == 1 ? bm_f16_to_f32(x[i]) : bm_bf16_to_f32(x[i]);
             if (want != 0 && fabsf(want) < 1.17549435e-38f && y[i] == 0) continue; /* a device may flush subnormals of f32 */
-            ck_assert_msg(isnan(want) ? isnan(y[i]) : y[i] == want, "%s: %04x is %g, not %g", name, x[i], (double)y[i], (double)want);
+            test_that(isnan(want) ? isnan(y[i]) : y[i] == want, "%s: %04x is %g, not %g", name, x[i], (double)y[i], (double)want);
         }
     }
     bm_free(x);
@@ -268,7 +270,7 @@ START_TEST(every_whole_number_of_8_bits_is_read_right)
         char name[16];
         snprintf(name, sizeof name, "load_%d", widths[w]);
         run(options_for("exp", "-DSTORAGE=4"), name, x, sizeof x, y, sizeof y, 256);
-        for (int i = 0; i < 256; i++) ck_assert_msg(y[i] == (float)(i - 128), "%s: %d is %g", name, i - 128, (double)y[i]);
+        for (int i = 0; i < 256; i++) test_that(y[i] == (float)(i - 128), "%s: %d is %g", name, i - 128, (double)y[i]);
     }
 }
 END_TEST
@@ -299,11 +301,11 @@ START_TEST(stores_round_to_nearest_even)
             const uint16_t want = _i == 1 ? bm_f32_to_f16(x[i]) : bm_f32_to_bf16(x[i]);
             const float got = _i == 1 ? bm_f16_to_f32(y[i]) : bm_bf16_to_f32(y[i]);
             if (isnan(x[i])) {
-                ck_assert_msg(isnan(got), "%s: NaN became %g", name, (double)got);
+                test_that(isnan(got), "%s: NaN became %g", name, (double)got);
                 continue;
             }
             if (x[i] != 0 && fabsf(x[i]) < 1.17549435e-38f && got == 0) continue;
-            ck_assert_msg(y[i] == want, "%s: %.9g became %04x, not %04x", name, (double)x[i], y[i], want);
+            test_that(y[i] == want, "%s: %.9g became %04x, not %04x", name, (double)x[i], y[i], want);
         }
     }
     bm_free(x);
@@ -315,7 +317,8 @@ int main(void)
 {
     Suite *s = suite_create("cl/lib/lib");
     TCase *t = tcase_create("lib");
-    tcase_add_checked_fixture(t, setup, teardown);
+    test_together(t, close_engine);
+    tcase_add_checked_fixture(t, setup, NULL);
     tcase_add_loop_test(t, functions_are_within_their_bounds, 0, (int)(sizeof functions / sizeof functions[0]));
     tcase_add_test(t, infinities_and_nan);
     tcase_add_loop_test(t, activations_and_their_derivatives, BM_ACT_NONE, BM_ACT_SIGMOID + 1);

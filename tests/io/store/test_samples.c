@@ -1,4 +1,5 @@
-/* Datasets of images and rows: written, read back, decoded, and refused where they are no such thing. */
+/* Datasets of images and rows: written, read back, decoded, and refused where they are no such thing; test_samples_loaded.c has how
+ * they are loaded. */
 /* ctest: threads */
 #include <errno.h>
 #include <jansson.h>
@@ -9,105 +10,13 @@
 #include <unistd.h>
 
 #include "core/base/mem.h"
-#include "core/base/rng.h"
 #include "io/store/loader.h"
 #include "io/store/writer.h"
 #include "tests/lib/h5py.h"
+#include "tests/lib/samplefile.h"
 #include "tests/lib/storefile.h"
 #include "tests/lib/syscalls.h"
 #include "tests/lib/test.h"
-
-enum { N = 23, C = 3, H = 4, W = 5, T = 6, F = 2, VOCAB = 50, CLASSES = 7, MOST = 64 };
-
-/* ---- samples by number ---- */
-
-static uint32_t draw(int sample, int k) { return bm_rng_at(5, 3, 0, (uint64_t)(sample * 1000 + k)); }
-static uint8_t pixel(int sample, int k) { return (uint8_t)draw(sample, k); }
-static int32_t class_of(int sample, int k) { return (int32_t)(draw(sample, 500 + k) % (CLASSES + 1)) - 1; } /* -1: none */
-static int32_t length_of(int sample) { return sample % (T + 1); }
-static float number(int sample, int k) { return (float)draw(sample, k) / 65536.0f; }
-
-enum { IMAGES, TABLE, FRAMES, IDS, FORMS };
-static bm_samples_opts form(int which)
-{
-    const bm_samples_opts forms[FORMS] = {
-        [IMAGES] = {.kind = "images", .input = BM_U8, .target = BM_I32, .input_shape = BM_SHAPE(C, H, W), .classes = CLASSES},
-        [TABLE] = {.kind = "rows", .input = BM_F32, .target = BM_F32, .input_shape = BM_SHAPE(F), .target_shape = BM_SHAPE(2)},
-        [FRAMES] = {.kind = "rows", .input = BM_F32, .target = BM_I32, .input_shape = BM_SHAPE(T, F), .classes = CLASSES, .lengths = 1},
-        [IDS] = {.kind = "rows", .input = BM_I32, .target = BM_I32, .input_shape = BM_SHAPE(T), .target_shape = BM_SHAPE(T), .vocab = VOCAB,
-                 .classes = CLASSES, .lengths = 1},
-    };
-    bm_samples_opts o = forms[which];
-    o.replace = 1;
-    return o;
-}
-
-/* A sample as the writer takes it. */
-typedef union cell {
-    float number[MOST];
-    int32_t id[MOST];
-    uint8_t pixel[MOST];
-} cell;
-
-static void fill(cell *in, cell *to, const bm_samples_opts *o, int sample)
-{
-    for (int k = 0; k < bm_shape_elements(&o->input_shape); k++) {
-        if (o->input == BM_U8) in->pixel[k] = pixel(sample, k);
-        else if (o->input == BM_F32) in->number[k] = number(sample, k);
-        else in->id[k] = (int32_t)(draw(sample, k) % VOCAB);
-    }
-    for (int k = 0; k < bm_shape_elements(&o->target_shape); k++) {
-        if (o->target == BM_F32) to->number[k] = number(sample, 100 + k);
-        else to->id[k] = class_of(sample, k);
-    }
-}
-
-/* N samples, those from `validation` on explicitly for validation (0: none are). */
-static bm_status make_file(bm_content_id *id, const char *path, const bm_samples_opts *o, int validation)
-{
-    bm_status status;
-    bm_samples_writer *w = NULL;
-    BM_GO(bm_samples_writer_create(&w, path, o));
-    for (int i = 0; i < N; i++) {
-        cell in, to;
-        fill(&in, &to, o, i);
-        if (validation && i == validation) bm_samples_writer_validation(w);
-        BM_GO(bm_samples_writer_add(w, &in, &to, length_of(i)));
-    }
-    status = bm_samples_writer_commit(id, w);
-done:
-    bm_samples_writer_destroy(w);
-    return status;
-}
-
-static bm_data *make(const char *name, const bm_samples_opts *o, int validation)
-{
-    bm_data *d = NULL;
-    test_ok(make_file(NULL, test_path(name), o, validation));
-    test_ok(bm_data_open(&d, test_path(name)));
-    return d;
-}
-
-/* What a batch must hold at `row` of sample `sample`, without augmentation. */
-static void expect(const bm_batch *b, int64_t row, const bm_samples_opts *o, int sample, const float *mean, const float *std)
-{
-    const bm_batch one = bm_batch_rows(b, row, 1);
-    cell in, to;
-    fill(&in, &to, o, sample);
-    if (o->input == BM_U8) {
-        for (int c = 0; c < C; c++)
-            for (int k = 0; k < H * W; k++) {
-                const double want = ((double)pixel(sample, c * H * W + k) / 255 - (double)mean[c]) / (double)std[c];
-                /* Three roundings of numbers below 4. */
-                test_that(fabs((double)((float *)one.input)[k * C + c] - want) < 3 * 4 * 0x1p-24 / (double)std[c], "sample %d: pixel %d of channel %d",
-                          sample, k, c);
-            }
-    } else {
-        ck_assert_mem_eq(one.input, &in, (size_t)bm_shape_elements(&o->input_shape) * 4);
-    }
-    ck_assert_mem_eq(one.target, &to, (size_t)bm_shape_elements(&o->target_shape) * 4);
-    if (o->lengths) ck_assert_int_eq(*one.lengths, length_of(sample));
-}
 
 /* ---- writing and reading ---- */
 
@@ -133,7 +42,7 @@ static void check_order(bm_data *d, const bm_samples_opts *o, const int *order)
     for (int i = 0; i < N; i++) {
         test_ok(bm_samples_read(s, raw, i));
         test_ok(bm_samples_decode(s, &b, i % 3, raw, i, NULL, 0));
-        expect(&b, i % 3, o, order[i], bm_samples_mean(s), bm_samples_std(s));
+        samplefile_expect(&b, i % 3, o, order[i], bm_samples_mean(s), bm_samples_std(s));
     }
     bm_batch_finish(&b);
     free(raw);
@@ -141,11 +50,11 @@ static void check_order(bm_data *d, const bm_samples_opts *o, const int *order)
 
 START_TEST(samples_come_back_with_a_part_that_was_named)
 {
-    bm_samples_opts o = form(_i);
+    bm_samples_opts o = samplefile_form(_i);
     int order[N];
     o.val_fraction = 0.9; /* overruled */
     for (int i = 0; i < N; i++) order[i] = i;
-    bm_data *d = make("named.h5", &o, 17);
+    bm_data *d = samplefile_make("named.h5", &o, 17);
     const bm_sample_form f = bm_data_form(d, 1);
     ck_assert_str_eq(bm_data_kind(d), _i == IMAGES ? "images" : "rows");
     ck_assert_int_eq(bm_data_count(d), N);
@@ -169,14 +78,14 @@ END_TEST
 START_TEST(a_part_is_drawn_by_number_and_seed_alone)
 {
     for (uint64_t seed = 1; seed < 4; seed++) {
-        bm_samples_opts o = form(_i);
+        bm_samples_opts o = samplefile_form(_i);
         int order[N], n = 0;
         o.val_fraction = 0.3;
         o.split_seed = seed;
         for (int validation = 0; validation < 2; validation++)
             for (int i = 0; i < N; i++)
                 if (bm_samples_is_validation(N, 0.3, seed, i) == validation) order[n++] = i;
-        bm_data *d = make("drawn.h5", &o, 0);
+        bm_data *d = samplefile_make("drawn.h5", &o, 0);
         check_parts(d, N - 6); /* floor(0.3 * 23) */
         check_order(d, &o, order);
         bm_data_close(d);
@@ -193,14 +102,14 @@ START_TEST(images_are_normalised_by_their_training_part)
 {
     bm_samples_writer *w = NULL;
     bm_data *d = NULL;
-    bm_samples_opts o = form(IMAGES);
+    bm_samples_opts o = samplefile_form(IMAGES);
     double sum = 0, squares = 0, n = 0;
     o.encoding_json = "{\"classes\": [\"a\"]}";
     test_ok(bm_samples_writer_create(&w, test_path("mean.h5"), &o));
     for (int i = 0; i < N; i++) {
         uint8_t x[C * H * W];
         for (int k = 0; k < C * H * W; k++) {
-            x[k] = k < H * W ? pixel(i, k) : 77;
+            x[k] = k < H * W ? samplefile_pixel(i, k) : 77;
             if (i >= 15) continue;
             if (k >= H * W) continue;
             sum += x[k];
@@ -243,11 +152,11 @@ END_TEST
 
 START_TEST(description_and_encoding_are_kept)
 {
-    bm_samples_opts o = form(TABLE);
+    bm_samples_opts o = samplefile_form(TABLE);
     bm_content_id a, b, c;
     o.meta_json = "{\"source\": [\"here\"], \"licence\": \"CC0\"}";
     o.encoding_json = "{\"target\": {\"name\": \"y\"}}";
-    bm_data *d = make("meta.h5", &o, 0);
+    bm_data *d = samplefile_make("meta.h5", &o, 0);
     json_t *meta = json_loads(bm_data_meta(d), 0, NULL), *encoding = json_loads(bm_data_encoding(d), 0, NULL);
     ck_assert_str_eq(json_string_value(json_object_get(meta, "licence")), "CC0");
     ck_assert_int_eq(json_integer_value(json_object_get(meta, "samples")), N);
@@ -257,10 +166,10 @@ START_TEST(description_and_encoding_are_kept)
     json_decref(encoding);
     bm_data_close(d);
     /* The content is the samples and their parts, not where they are from. */
-    test_ok(make_file(&a, test_path("meta.h5"), &o, 0));
+    test_ok(samplefile_write(&a, test_path("meta.h5"), &o, 0));
     o.meta_json = NULL;
-    test_ok(make_file(&b, test_path("meta.h5"), &o, 0));
-    test_ok(make_file(&c, test_path("meta.h5"), &o, 12));
+    test_ok(samplefile_write(&b, test_path("meta.h5"), &o, 0));
+    test_ok(samplefile_write(&c, test_path("meta.h5"), &o, 12));
     ck_assert(bm_content_id_equal(&a, &b));
     ck_assert(!bm_content_id_equal(&a, &c));
 }
@@ -271,7 +180,7 @@ END_TEST
 enum { BAD_FORMS = 18 };
 static bm_samples_opts bad_form(int i)
 {
-    bm_samples_opts image = form(IMAGES), table = form(TABLE), ids = form(IDS);
+    bm_samples_opts image = samplefile_form(IMAGES), table = samplefile_form(TABLE), ids = samplefile_form(IDS);
     switch (i) {
     case 0: image.input = BM_F32; return image;
     case 1: image.input_shape = BM_SHAPE(4, 4); return image;
@@ -306,13 +215,13 @@ END_TEST
 START_TEST(what_is_no_sample_is_told_by_its_number)
 {
     bm_samples_writer *w = NULL;
-    cell in, to;
-    bm_samples_opts o = form(IDS);
+    samplefile_cell in, to;
+    bm_samples_opts o = samplefile_form(IDS);
     const char *path = test_path("told.h5");
     unlink(path);
     test_ok(bm_samples_writer_create(&w, path, &o));
     test_fails(bm_samples_writer_commit(NULL, w), BM_ERR_CONFIG, "no samples");
-    fill(&in, &to, &o, 0);
+    samplefile_fill(&in, &to, &o, 0);
     test_ok(bm_samples_writer_add(w, &in, &to, 0));
     test_ok(bm_samples_writer_add(w, &in, &to, T));
     to.id[T - 1] = CLASSES;
@@ -335,216 +244,15 @@ START_TEST(what_is_no_sample_is_told_by_its_number)
     test_fails(bm_samples_writer_commit(NULL, w), BM_ERR_CONFIG, "no samples to learn from");
     bm_samples_writer_destroy(w);
     o.meta_json = "[1]";
-    test_fails(make_file(NULL, path, &o, 0), BM_ERR_REFUSED, "object");
+    test_fails(samplefile_write(NULL, path, &o, 0), BM_ERR_REFUSED, "object");
     o.meta_json = NULL;
     o.encoding_json = "[1]";
-    test_fails(make_file(NULL, path, &o, 0), BM_ERR_REFUSED, "object");
+    test_fails(samplefile_write(NULL, path, &o, 0), BM_ERR_REFUSED, "object");
     ck_assert_int_ne(access(path, F_OK), 0);
-    test_ok(make_file(NULL, path, &(bm_samples_opts){.kind = "rows", .input = BM_F32, .target = BM_F32, .input_shape = BM_SHAPE(1), .target_shape = BM_SHAPE(1)}, 0));
-    o = form(TABLE);
+    test_ok(samplefile_write(NULL, path, &(bm_samples_opts){.kind = "rows", .input = BM_F32, .target = BM_F32, .input_shape = BM_SHAPE(1), .target_shape = BM_SHAPE(1)}, 0));
+    o = samplefile_form(TABLE);
     o.replace = 0;
-    test_fails(make_file(NULL, path, &o, 0), BM_ERR_EXISTS, "told.h5");
-}
-END_TEST
-
-/* ---- augmentation ---- */
-
-/* Whether `got` is sample `s` flipped or not and moved by (dx, dy), black coming in. */
-static int is_view(const float *got, const float *plain, const float *black, int flip, int dx, int dy)
-{
-    for (int y = 0; y < H; y++)
-        for (int x = 0; x < W; x++)
-            for (int c = 0; c < C; c++) {
-                const int from_y = y + dy, from_x = (flip ? W - 1 - x : x) + dx;
-                const int inside = from_y >= 0 && from_y < H && from_x >= 0 && from_x < W;
-                if (got[(y * W + x) * C + c] != (inside ? plain[(from_y * W + from_x) * C + c] : black[c])) return 0;
-            }
-    return 1;
-}
-
-START_TEST(images_are_flipped_and_moved_by_sample_and_epoch_alone)
-{
-    enum { SHIFT = 2, WAYS = 2 * SHIFT + 1 };
-    const bm_samples_opts o = form(IMAGES);
-    bm_data *d = make("augment.h5", &o, 0);
-    bm_samples *s = bm_data_samples(d);
-    const bm_sample_form f = bm_samples_form(s);
-    const bm_augment a = {.flip = 1, .shift = SHIFT, .seed = 9}, other = {.flip = 1, .shift = SHIFT, .seed = 10}, still = {.seed = 9};
-    int seen[2][WAYS][WAYS] = {{{0}}}, ways = 0, other_seed = 0;
-    bm_batch b, again;
-    void *raw = malloc(bm_samples_raw_bytes(s));
-    float black[C];
-    for (int c = 0; c < C; c++) black[c] = (0.0f - bm_samples_mean(s)[c]) / bm_samples_std(s)[c];
-    test_ok(bm_batch_create(&b, &f, 3));
-    test_ok(bm_batch_create(&again, &f, 1));
-    const int64_t each = H * W * C;
-    for (uint64_t epoch = 0; epoch < 20; epoch++)
-        for (int i = 0; i < N; i++) {
-            test_ok(bm_samples_read(s, raw, i));
-            test_ok(bm_samples_decode(s, &b, 0, raw, i, &still, epoch));
-            test_ok(bm_samples_decode(s, &b, 1, raw, i, &a, epoch));
-            test_ok(bm_samples_decode(s, &b, 2, raw, i, &other, epoch));
-            test_ok(bm_samples_decode(s, &again, 0, raw, i, &a, epoch));
-            const float *x = b.input;
-            ck_assert_mem_eq(x + each, again.input, (size_t)each * sizeof *x);
-            other_seed += memcmp(x + each, x + 2 * each, (size_t)each * sizeof *x) != 0;
-            int found = 0;
-            for (int flip = 0; flip < 2; flip++)
-                for (int dx = -SHIFT; dx <= SHIFT; dx++)
-                    for (int dy = -SHIFT; dy <= SHIFT; dy++)
-                        if (is_view(x + each, x, black, flip, dx, dy)) {
-                            found++;
-                            seen[flip][dx + SHIFT][dy + SHIFT]++;
-                        }
-            ck_assert_msg(found == 1, "sample %d in epoch %d: %d views", i, (int)epoch, found);
-        }
-    for (int k = 0; k < 2 * WAYS * WAYS; k++) ways += (&seen[0][0][0])[k] > 0;
-    ck_assert_int_eq(ways, 2 * WAYS * WAYS); /* 460 draws of 50 ways */
-    ck_assert_int_gt(other_seed, 400);
-    bm_batch_finish(&b);
-    bm_batch_finish(&again);
-    free(raw);
-    bm_data_close(d);
-}
-END_TEST
-
-/* A shift beyond the image leaves black. */
-START_TEST(an_image_may_be_moved_out_of_sight)
-{
-    const bm_samples_opts o = form(IMAGES);
-    bm_data *d = make("far.h5", &o, 0);
-    bm_samples *s = bm_data_samples(d);
-    const bm_sample_form f = bm_samples_form(s);
-    const bm_augment a = {.shift = 1024, .seed = 9};
-    bm_batch b;
-    void *raw = malloc(bm_samples_raw_bytes(s));
-    test_ok(bm_batch_create(&b, &f, 1));
-    for (int i = 0; i < N; i++) {
-        test_ok(bm_samples_read(s, raw, i));
-        test_ok(bm_samples_decode(s, &b, 0, raw, i, &a, 0));
-    }
-    bm_batch_finish(&b);
-    free(raw);
-    bm_data_close(d);
-}
-END_TEST
-
-/* ---- the loader ---- */
-
-static bm_loader_opts loader_options(int shuffle, int threads, int64_t batch)
-{
-    bm_loader_opts o = bm_loader_opts_default();
-    o.batch = batch;
-    o.shuffle = shuffle;
-    o.threads = threads;
-    o.ahead = 3;
-    o.seed = 99;
-    return o;
-}
-
-START_TEST(batches_are_those_of_the_contract_over_epoch_ends)
-{
-    enum { TRAIN = 17 };
-    const bm_samples_opts o = form(_i);
-    bm_data *d = make("load.h5", &o, TRAIN);
-    const bm_samples *s = bm_data_samples(d);
-    const bm_sample_form f = bm_data_form(d, 1);
-    for (int shuffle = 0; shuffle < 2; shuffle++)
-        for (int threads = 0; threads <= 4; threads += 2)
-            for (int64_t batch = 1; batch <= 21; batch += 5) {
-                const bm_loader_opts lo = loader_options(shuffle, threads, batch);
-                bm_loader *l = NULL;
-                bm_batch b;
-                int64_t rows;
-                test_ok(bm_loader_create(&l, d, &lo));
-                test_ok(bm_batch_create(&b, &f, batch));
-                ck_assert_int_eq(bm_loader_samples(l), TRAIN);
-                for (int64_t k = 0; k * batch < 3 * TRAIN; k++) {
-                    test_ok(bm_loader_next(l, &b, &rows));
-                    ck_assert_int_eq(rows, batch);
-                    for (int64_t r = 0; r < batch; r++) {
-                        const uint64_t at = (uint64_t)(k * batch + r), epoch = at / TRAIN, i = at % TRAIN;
-                        expect(&b, r, &o, (int)(shuffle ? bm_permute(TRAIN, 99, epoch, i) : i), bm_samples_mean(s), bm_samples_std(s));
-                    }
-                    const bm_cursor c = bm_loader_get_cursor(l);
-                    ck_assert_uint_eq(c.epoch * TRAIN + c.sample, (uint64_t)((k + 1) * batch));
-                }
-                bm_batch_finish(&b);
-                bm_loader_destroy(l);
-            }
-    bm_data_close(d);
-}
-END_TEST
-
-/* One pass over the validation part, whose last batch is short: what is beyond it does not count. */
-START_TEST(one_pass_ends_with_a_short_batch)
-{
-    const bm_samples_opts o = form(_i);
-    bm_data *d = make("pass.h5", &o, 12);
-    const bm_samples *s = bm_data_samples(d);
-    const bm_sample_form f = bm_data_form(d, 1);
-    bm_loader_opts lo = loader_options(0, 2, 4);
-    bm_loader *l = NULL;
-    bm_batch b;
-    int64_t rows, seen = 0;
-    lo.split = "val";
-    lo.once = 1;
-    test_ok(bm_loader_create(&l, d, &lo));
-    test_ok(bm_batch_create(&b, &f, 4));
-    for (;;) {
-        test_ok(bm_loader_next(l, &b, &rows));
-        if (!rows) break;
-        ck_assert_int_eq(rows, seen < 8 ? 4 : 3);
-        for (int64_t r = 0; r < rows; r++) expect(&b, r, &o, 12 + (int)(seen + r), bm_samples_mean(s), bm_samples_std(s));
-        seen += rows;
-        if (rows == 4) continue;
-        const bm_batch last = bm_batch_rows(&b, 3, 1);
-        ck_assert_int_eq(bm_batch_counted(&last), 0);
-        for (int64_t k = 0; k < bm_shape_elements(&f.input_shape); k++) ck_assert_int_eq(((int32_t *)last.input)[k], 0);
-        if (f.lengths) ck_assert_int_eq(*last.lengths, 0);
-    }
-    ck_assert_int_eq(seen, N - 12);
-    bm_batch_finish(&b);
-    bm_loader_destroy(l);
-    bm_data_close(d);
-}
-END_TEST
-
-/* Augmented images depend on the cursor and not on who reads them, nor on where a run began. */
-START_TEST(a_cursor_goes_on_with_the_same_views)
-{
-    enum { B = 5 };
-    const bm_samples_opts o = form(IMAGES);
-    bm_data *d = make("cursor.h5", &o, 0);
-    const bm_sample_form f = bm_data_form(d, 1);
-    bm_loader_opts lo = loader_options(1, 2, B);
-    bm_loader *l = NULL, *m = NULL;
-    bm_batch a, b;
-    lo.augment = (bm_augment){.flip = 1, .shift = 1, .seed = 4};
-    test_ok(bm_batch_create(&a, &f, B));
-    test_ok(bm_batch_create(&b, &f, B));
-    test_ok(bm_loader_create(&l, d, &lo));
-    for (int at = 0; at < 20; at++) {
-        lo.start = bm_loader_get_cursor(l);
-        lo.threads = at % 4;
-        test_ok(bm_loader_create(&m, d, &lo));
-        test_ok(bm_loader_next(l, &a, NULL));
-        for (int again = 0; again < 2; again++) {
-            test_ok(bm_loader_set_cursor(m, lo.start));
-            test_ok(bm_loader_next(m, &b, NULL));
-            ck_assert_mem_eq(a.input, b.input, (size_t)(B * H * W * C) * sizeof(float));
-            ck_assert_mem_eq(a.target, b.target, B * sizeof(int32_t));
-        }
-        bm_loader_destroy(m);
-    }
-    test_fails(bm_loader_set_cursor(l, (bm_cursor){0, N}), BM_ERR_USAGE, "23");
-    bm_batch_finish(&a);
-    bm_batch_finish(&b);
-    bm_loader_destroy(l);
-    lo = loader_options(0, 0, 1);
-    lo.split = "val";
-    test_fails(bm_loader_create(&l, d, &lo), BM_ERR_NOT_FOUND, "val");
-    bm_data_close(d);
+    test_fails(samplefile_write(NULL, path, &o, 0), BM_ERR_EXISTS, "told.h5");
 }
 END_TEST
 
@@ -552,17 +260,19 @@ END_TEST
 
 static bm_status write_and_read(void *which)
 {
-    bm_samples_opts o = form(*(int *)which);
+    bm_samples_opts o = samplefile_form(*(int *)which);
     bm_data *d = NULL;
     bm_loader *l = NULL;
     bm_batch b = {.size = 0};
     bm_status status;
     o.val_fraction = 0.3;
     o.encoding_json = o.meta_json = "{\"a\": 1}";
-    BM_TRY(make_file(NULL, test_path("fail.h5"), &o, 0));
+    BM_TRY(samplefile_write(NULL, test_path("fail.h5"), &o, 0));
     BM_TRY(bm_data_open(&d, test_path("fail.h5")));
     const bm_sample_form f = bm_data_form(d, 1);
-    const bm_loader_opts lo = loader_options(1, 1, 3);
+    bm_loader_opts lo = bm_loader_opts_default();
+    lo.batch = lo.ahead = 3;
+    lo.shuffle = lo.threads = 1;
     BM_GO(bm_loader_create(&l, d, &lo));
     BM_GO(bm_batch_create(&b, &f, 3));
     status = bm_loader_next(l, &b, NULL);
@@ -584,18 +294,18 @@ END_TEST
 /* A full disk at any call leaves the file that was there. */
 START_TEST(a_full_disk_leaves_the_old_file)
 {
-    const bm_samples_opts old = form(TABLE), o = form(IDS);
+    const bm_samples_opts old = samplefile_form(TABLE), o = samplefile_form(IDS);
     const char *path = test_path("full.h5");
     bm_content_id due;
     char tidy[4300];
     snprintf(tidy, sizeof tidy, "rm -f '%s'/.full.h5.tmp*", test_folder());
     ck_assert_int_eq(system(tidy), 0);
-    test_ok(make_file(&due, path, &old, 0));
+    test_ok(samplefile_write(&due, path, &old, 0));
     for (int n = 1;; n++) {
         const int64_t live = bm_mem_get_stats().live;
         bm_store *s = NULL;
         test_sys_arm(n, SYS_FAIL, ENOSPC, 0);
-        const bm_status status = make_file(NULL, path, &o, 0);
+        const bm_status status = samplefile_write(NULL, path, &o, 0);
         const char *hit = test_sys_hit();
         test_sys_arm(0, SYS_PASS, 0, 0);
         ck_assert_int_eq(bm_mem_get_stats().live, live);
@@ -611,7 +321,7 @@ START_TEST(a_full_disk_leaves_the_old_file)
         test_ok(bm_store_open(&s, path));
         if (strcmp(hit, "fsync of the folder")) ck_assert_int_eq(bm_content_id_equal(bm_store_content_id(s), &due), status != BM_OK);
         bm_store_close(s);
-        test_ok(make_file(NULL, path, &old, 0));
+        test_ok(samplefile_write(NULL, path, &old, 0));
     }
 }
 END_TEST
@@ -626,11 +336,6 @@ int main(void)
     tcase_add_test(t, description_and_encoding_are_kept);
     tcase_add_loop_test(t, forms_that_there_are_not_are_refused, 0, BAD_FORMS);
     tcase_add_test(t, what_is_no_sample_is_told_by_its_number);
-    tcase_add_test(t, images_are_flipped_and_moved_by_sample_and_epoch_alone);
-    tcase_add_test(t, an_image_may_be_moved_out_of_sight);
-    tcase_add_loop_test(t, batches_are_those_of_the_contract_over_epoch_ends, 0, FORMS);
-    tcase_add_loop_test(t, one_pass_ends_with_a_short_batch, 0, FORMS);
-    tcase_add_test(t, a_cursor_goes_on_with_the_same_views);
     tcase_add_loop_test(t, every_failing_allocation_is_survived, 0, FORMS);
     tcase_add_test(t, a_full_disk_leaves_the_old_file);
     suite_add_tcase(suite, t);

@@ -5,6 +5,7 @@
 #include "core/base/checked.h"
 #include "core/graph/memplan.h"
 #include "models/infer/generator.h"
+#include "tests/lib/device.h"
 #include "tests/lib/layer.h"
 #include "tests/lib/small_gpt.h"
 #include "tests/lib/test.h"
@@ -238,6 +239,7 @@ int main(void)
     test_layer_use();
     Suite *suite = suite_create("models/infer/generator");
     TCase *t = tcase_create("generator");
+    test_share_engine(t);
     tcase_add_checked_fixture(t, open_all, close_all);
     tcase_add_loop_test(t, one_token_after_the_other, 0, 3);
     tcase_add_test(t, prompts_of_any_length);

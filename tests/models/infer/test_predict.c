@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "io/store/store.h"
 #include "models/infer/predict.h"
+#include "tests/lib/device.h"
 #include "tests/lib/layer.h"
 #include "tests/lib/small_gpt.h"
 #include "tests/lib/test.h"
@@ -157,6 +158,7 @@ int main(void)
     test_layer_use();
     Suite *suite = suite_create("models/infer/predict");
     TCase *t = tcase_create("predict");
+    test_share_engine(t);
     tcase_add_checked_fixture(t, open_all, close_all);
     tcase_add_loop_test(t, every_sample_has_its_forward_pass, 0, 3);
     tcase_add_test(t, only_what_is_asked_for_is_written);

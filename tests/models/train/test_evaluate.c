@@ -4,6 +4,7 @@
 
 #include "core/base/mem.h"
 #include "models/train/evaluate.h"
+#include "tests/lib/device.h"
 #include "tests/lib/layer.h"
 #include "tests/lib/small_gpt.h"
 #include "tests/lib/test.h"
@@ -203,6 +204,7 @@ int main(void)
     test_layer_use();
     Suite *suite = suite_create("models/train/evaluate");
     TCase *t = tcase_create("evaluate");
+    test_share_engine(t);
     tcase_add_checked_fixture(t, open_all, close_all);
     tcase_add_loop_test(t, the_mean_is_that_of_all_tokens_whatever_the_batch, 0, 4);
     tcase_add_test(t, a_number_of_tokens_limits_it);

@@ -123,7 +123,7 @@ static void on_metrics(void *user, const bm_metrics *m)
 
 static void train(watch *w, const struct family *f, const char *data, const char *run, const bm_checkpoint *from, bm_status due)
 {
-    bm_engine *e = test_engine_open();
+    bm_engine *e = test_engine_shared();
     bm_config *c = make_config(f, data);
     bm_task task;
     bm_trainer *t = NULL;
@@ -135,7 +135,6 @@ static void train(watch *w, const struct family *f, const char *data, const char
     bm_trainer_destroy(t);
     bm_task_close(&task);
     bm_config_destroy(c);
-    bm_engine_close(e);
 }
 
 /* Parameters and running statistics, what the optimizer keeps, the place in the data. */
@@ -241,7 +240,7 @@ START_TEST(evaluation_is_the_mean_over_single_samples)
     int64_t counted;
     bm_task task;
     bm_learner *l = NULL;
-    bm_engine *e = test_engine_open();
+    bm_engine *e = test_engine_shared();
     bm_config *c = make_config(f, make_data(f));
     test_ok(bm_task_open(&task, c, 0));
     test_ok(bm_learner_create(&l, e, task.model, c, "tiled"));
@@ -261,7 +260,6 @@ START_TEST(evaluation_is_the_mean_over_single_samples)
     bm_learner_destroy(l);
     bm_task_close(&task);
     bm_config_destroy(c);
-    bm_engine_close(e);
 }
 END_TEST
 
@@ -269,6 +267,7 @@ int main(void)
 {
     Suite *s = suite_create("models/train/samples");
     TCase *t = tcase_create("samples");
+    test_share_engine(t);
     tcase_add_loop_test(t, a_run_that_stopped_goes_on_as_if_it_had_not, 0, FAMILIES);
     tcase_add_loop_test(t, evaluation_is_the_mean_over_single_samples, 0, FAMILIES);
     suite_add_tcase(s, t);

@@ -166,9 +166,9 @@ static void check_matrix(bm_params *wide, bm_params *narrow, const char *name, i
     for (int64_t r = 0; r < rows; r++) {
         double most = 0;
         for (int k = 0; k < COLUMNS; k++) most = fmax(most, fabs((double)w[r * COLUMNS + k]));
-        ck_assert_msg(scale[r] == (float)most / 127, "%s: row %d has scale %g", name, (int)r, (double)scale[r]);
+        test_that(scale[r] == (float)most / 127, "%s: row %d has scale %g", name, (int)r, (double)scale[r]);
         for (int k = 0; k < COLUMNS; k++)
-            ck_assert_msg(q[r * COLUMNS + k] == rint((double)w[r * COLUMNS + k] / (double)scale[r]), "%s: row %d, column %d is %d", name,
+            test_that(q[r * COLUMNS + k] == rint((double)w[r * COLUMNS + k] / (double)scale[r]), "%s: row %d, column %d is %d", name,
                           (int)r, k, q[r * COLUMNS + k]);
     }
     free(w);

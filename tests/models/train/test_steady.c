@@ -14,7 +14,7 @@
 #include "tests/lib/layer.h"
 #include "tests/lib/test.h"
 
-enum { VOCAB = 61, STEPS = 16 };
+enum { VOCAB = 61, STEPS = 8 };
 
 static const char *const backends[] = {"clblast", "packed", "tiled"};
 enum { BACKENDS = sizeof backends / sizeof *backends };
@@ -79,7 +79,7 @@ static void on_metrics(void *user, const bm_metrics *m)
 
 static void train(bm_config *c, const char *gemm, const char *run, watch *w)
 {
-    bm_engine *e = test_engine_open();
+    bm_engine *e = test_engine_shared();
     bm_task task;
     bm_trainer *t = NULL;
     char remove[4300];
@@ -93,13 +93,12 @@ static void train(bm_config *c, const char *gemm, const char *run, watch *w)
     test_ok(bm_trainer_run(t));
     bm_trainer_destroy(t);
     bm_task_close(&task);
-    bm_engine_close(e);
 }
 
 START_TEST(from_the_second_step_on_nothing_is_made_allocated_or_waited_for)
 {
     const char *const sets[] = {"model.layers=2", "model.heads=2", "model.width=32", "model.context=16", "train.batch=6",
-                                "train.steps=16", "train.micro_batch=3", "train.eval_every=0",
+                                "train.steps=8", "train.micro_batch=3", "train.eval_every=0",
                                 _i < BACKENDS ? "train.dtype=f32" : "train.dtype=bf16", NULL};
     const char *data = test_path("steady.h5");
     make_data(data);
@@ -123,17 +122,17 @@ END_TEST
 START_TEST(a_run_takes_the_memory_that_was_forecast)
 {
     static const char *const sets[][11] = {
-        {"model.layers=3", "model.heads=4", "model.width=128", "model.context=64", "train.batch=8", "train.steps=16",
-         "train.eval_every=8", "train.eval_tokens=512", NULL},
-        {"model.layers=3", "model.heads=4", "model.width=128", "model.context=64", "train.batch=8", "train.steps=16",
+        {"model.layers=3", "model.heads=4", "model.width=64", "model.context=48", "train.batch=8", "train.steps=8",
+         "train.eval_every=4", "train.eval_tokens=480", NULL},
+        {"model.layers=3", "model.heads=4", "model.width=64", "model.context=48", "train.batch=8", "train.steps=8",
          "train.micro_batch=2", "train.recompute=true", "train.eval_every=0", NULL},
-        {"model.layers=2", "model.heads=4", "model.width=96", "model.context=48", "model.activation=relu", "train.batch=8",
-         "train.steps=16", "train.micro_batch=4", "train.eval_every=8", "train.eval_tokens=480", NULL},
-        {"model.layers=2", "model.heads=4", "model.width=96", "model.context=48", "train.batch=8", "train.steps=16",
-         "train.micro_batch=4", "train.eval_every=8", "train.eval_tokens=480", "train.dtype=bf16", NULL},
-        {"model.layers=2", "model.heads=4", "model.width=96", "model.context=48", "train.batch=8", "train.steps=16",
+        {"model.layers=2", "model.heads=4", "model.width=64", "model.context=48", "model.activation=relu", "train.batch=8",
+         "train.steps=8", "train.micro_batch=4", "train.eval_every=4", "train.eval_tokens=480", NULL},
+        {"model.layers=2", "model.heads=4", "model.width=64", "model.context=48", "train.batch=8", "train.steps=8",
+         "train.micro_batch=4", "train.eval_every=4", "train.eval_tokens=480", "train.dtype=bf16", NULL},
+        {"model.layers=2", "model.heads=4", "model.width=64", "model.context=48", "train.batch=8", "train.steps=8",
          "train.eval_every=0", "train.optimizer=sgd", "train.momentum=0.9", "train.l2=0.01", NULL},
-        {"model.layers=2", "model.heads=4", "model.width=96", "model.context=48", "train.batch=8", "train.steps=16",
+        {"model.layers=2", "model.heads=4", "model.width=64", "model.context=48", "train.batch=8", "train.steps=8",
          "train.eval_every=0", "train.optimizer=rmsprop", "train.centered=true", "train.dtype=bf16", NULL},
     };
     const char *gemm = backends[_i % BACKENDS], *const *set = sets[_i / BACKENDS];
@@ -142,14 +141,13 @@ START_TEST(a_run_takes_the_memory_that_was_forecast)
     bm_config *c = make_config(data, set);
     bm_task task;
     bm_forecast f;
-    bm_engine *e = test_engine_open();
+    bm_engine *e = test_engine_shared();
     test_ok(bm_task_open(&task, c, 0));
     test_ok(bm_forecast_training(&f, &task, bm_engine_limits(e), gemm));
     ck_assert_int_eq(f.state_bytes, (_i / BACKENDS == 4 ? 1 : 2) * f.weight_bytes);
     /* To the byte, but for what CLBlast asks for on other devices than CPUs, which the library alone knows. */
     const double most = _i % BACKENDS == 0 && bm_engine_limits(e)->type != BM_DEVICE_CPU ? 0.02 : 0;
     bm_task_close(&task);
-    bm_engine_close(e);
     watch w = {.layer = NULL};
     train(c, gemm, test_path("memory"), &w);
     const double said = (double)f.total_bytes, taken = (double)w.last.buffer_bytes, peak = (double)w.layer->stats().peak_bytes;
@@ -165,6 +163,7 @@ int main(void)
     test_layer_use();
     Suite *s = suite_create("models/train/steady");
     TCase *t = tcase_create("steady");
+    test_share_engine(t);
     tcase_add_loop_test(t, from_the_second_step_on_nothing_is_made_allocated_or_waited_for, 0, 2 * BACKENDS);
     tcase_add_loop_test(t, a_run_takes_the_memory_that_was_forecast, 0, 6 * BACKENDS);
     suite_add_tcase(s, t);
