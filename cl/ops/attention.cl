@@ -345,9 +345,10 @@ typedef struct asked {
     float scale;
 } asked;
 
-/* Rows of P and of dS: units along the queries. WIDE: a row of dS in units across the keys. */
-#define WIDE (QUERIES + 16)
-#define LONG (QUERIES / UNIT_K + 16)
+/* Rows of P and dS in units along the queries, and of dS in units across the keys; a little more, so that columns of them do not
+ * fall into the same sets of a cache. */
+#define ACROSS_ROW (QUERIES + 16)
+#define ALONG_ROW (QUERIES / UNIT_K + 16)
 
 /* The rows of a tile as units. */
 FN __attribute__((always_inline)) void tile_store_units(const tile *t, float *p, int ld)
@@ -385,7 +386,7 @@ FN void backward_scores(float *p, float *ds, float *dst, const float *kp, const 
         const float16 delta_l = AT16(a.delta + j), delta_r = AT16(a.delta + j + 16);
         const int n = seen(x, j, STRIP);
         for (int i = 0; i < n; i += 8) {
-            const int at = i * LONG + j / UNIT_K;
+            const int at = i * ALONG_ROW + j / UNIT_K;
             tile t;
             look_ahead(next);
             strip_mul(&t, kp, a.qt, x, i, j);
@@ -394,15 +395,15 @@ FN void backward_scores(float *p, float *ds, float *dst, const float *kp, const 
             TILE_ROWS(M)
 #undef M
             tile_store(&t, e, STRIP);
-            tile_store_units(&t, p + at, LONG);
+            tile_store_units(&t, p + at, ALONG_ROW);
             strip_mul(&t, vp, a.dt, x, i, j);
 #define M(u)                                                                                                           \
     t.l##u = FMA(t.l##u, scale, -delta_l) * AT16(e + u * STRIP);                                                       \
     t.r##u = FMA(t.r##u, scale, -delta_r) * AT16(e + u * STRIP + 16);
             TILE_ROWS(M)
 #undef M
-            tile_store_units(&t, ds + at, LONG);
-            tile_store_across(&t, dst + i / UNIT_K * WIDE + j, WIDE);
+            tile_store_units(&t, ds + at, ALONG_ROW);
+            tile_store_across(&t, dst + i / UNIT_K * ACROSS_ROW + j, ACROSS_ROW);
         }
     }
 }
@@ -422,7 +423,7 @@ FN void gather_keys(__global float *acc, size_t row, const float *w, const float
             }
             if (first) tile_zero(&t);
             else tile_load_rows(&t, to, row, rows);
-            tile_mul(&t, w + i * LONG + from, LONG, 1, y + from * PITCH + c, PITCH, UNITS(x.queries) - from);
+            tile_mul(&t, w + i * ALONG_ROW + from, ALONG_ROW, 1, y + from * PITCH + c, PITCH, UNITS(x.queries) - from);
             tile_store_rows(&t, to, row, rows);
         }
     }
@@ -444,10 +445,10 @@ __kernel void backward(__global const stored *qkv, __global const stored *y, __g
 {
     PANEL qp[QUERIES * ROW], dp[QUERIES * ROW], qt[QUERIES * ROW], dt[QUERIES * ROW], dq[QUERIES * PITCH];
     PANEL lse[QUERIES], delta[QUERIES];
-    PANEL kp[BLOCK * ROW], vp[BLOCK * ROW], p[BLOCK * LONG], ds[BLOCK * LONG];
+    PANEL kp[BLOCK * ROW], vp[BLOCK * ROW], p[BLOCK * ALONG_ROW], ds[BLOCK * ALONG_ROW];
     PANEL q_space[ACROSS(QUERIES)], d_space[ACROSS(QUERIES)], k_space[ACROSS(BLOCK)];
 #if PAIRS
-    PANEL dst[BLOCK / 2 * WIDE];
+    PANEL dst[BLOCK / 2 * ACROSS_ROW];
 #else
     float *const dst = ds;
 #endif
@@ -485,7 +486,7 @@ __kernel void backward(__global const stored *qkv, __global const stored *y, __g
             /* From diag <= 0 on these queries are the first to see these keys. */
             gather_keys(dv + k0 * row, row, p, d, x, x.diag <= 0);
             gather_keys(dk + k0 * row, row, ds, queries, x, x.diag <= 0);
-            gather_values(dq, dst, WIDE, across(k_space, kp, x.keys), 0, x, k0 == 0);
+            gather_values(dq, dst, ACROSS_ROW, across(k_space, kp, x.keys), 0, x, k0 == 0);
         }
         for (int j = 0; j < n; j++)
             store_row(dqkv, head + (size_t)(first + j) * 3 * C, dq + j * PITCH, (float16)(1.0f));
