@@ -51,7 +51,8 @@ __kernel void append(__global const stored *qkv, __global stored *k, __global st
 #define PITCH ((HEAD + 31) / 32 * 32)     /* elements of a row of a panel */
 #define ROW (PITCH / UNIT_K)              /* its units */
 #define BLOCK (HEAD > 128 ? 32 : 64)      /* keys of a panel */
-#define QUERIES (2 * BLOCK)               /* queries that meet a panel of keys, at most */
+#define QUERIES (2 * BLOCK)               /* queries that meet a panel of keys, at most, in the forward pass, */
+#define QUERIES_BACK (PAIRS && HEAD <= 64 ? 256 : QUERIES) /* and in the backward pass */
 #define STRIP 32                          /* of which a tile has */
 #define DIRECT (STORAGE == 0 && HEAD % 32 == 0) /* dK and dV gather in dqkv itself */
 
@@ -133,12 +134,15 @@ FN void transpose_panel(float *t, const float *panel, int n)
         }
 }
 
-FN void store_row(__global stored *x, size_t at, const float *p, float16 s)
+/* Columns [c, end) of a row, s times p[c]; those from HEAD on do not exist. */
+FN void store_columns(__global stored *x, size_t at, const float *p, int c, int end, float16 s)
 {
-    int c = 0;
-    for (; c + 16 <= HEAD; c += 16) STORE_VECTOR(16, STORAGE, AT16(p + c) * s, x, at + c);
-    for (; c < HEAD; c++) store1(p[c] * s.s0, x, at + c);
+    end = min(end, HEAD);
+    for (; c + 16 <= end; c += 16) STORE_VECTOR(16, STORAGE, AT16(p + c) * s, x, at + c);
+    for (; c < end; c++) store1(p[c] * s.s0, x, at + c);
 }
+
+FN void store_row(__global stored *x, size_t at, const float *p, float16 s) { store_columns(x, at, p, 0, HEAD, s); }
 
 #define LANE_NUMBERS ((int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
 
@@ -347,8 +351,8 @@ typedef struct asked {
 
 /* Rows of P and dS in units along the queries, and of dS in units across the keys; a little more, so that columns of them do not
  * fall into the same sets of a cache. */
-#define ACROSS_ROW (QUERIES + 16)
-#define ALONG_ROW (QUERIES / UNIT_K + 16)
+#define ACROSS_ROW (QUERIES_BACK + 16)
+#define ALONG_ROW (QUERIES_BACK / UNIT_K + 16)
 
 /* The rows of a tile as units. */
 FN __attribute__((always_inline)) void tile_store_units(const tile *t, float *p, int ld)
@@ -408,23 +412,50 @@ FN void backward_scores(float *p, float *ds, float *dst, const float *kp, const 
     }
 }
 
-/* acc[key] += sum over queries of w[key][query] y[query], units along w's and across y's queries; when `first`, acc is written. */
-FN void gather_keys(__global float *acc, size_t row, const float *w, const float *y, span x, int first)
+/* Where the sums of keys gather: f32, rows `row` apart; the last of them go to `to` at element `at`, rows `to_row` apart. */
+typedef struct gathered {
+    __global float *acc;
+    __global stored *to;
+    size_t row, at, to_row;
+} gathered;
+
+FN gathered from_key(gathered g, int k0)
+{
+    g.acc += k0 * g.row;
+    g.at += k0 * g.to_row;
+    return g;
+}
+
+FN void store_last(gathered g, const tile *t, int i, int c, int rows)
+{
+    PANEL sums[8 * 32];
+    tile_store(t, sums, 32);
+    for (int u = 0; u < rows; u++) store_columns(g.to, g.at + (i + u) * g.to_row, sums + u * 32 - c, c, c + 32, (float16)(1.0f));
+}
+
+/* acc[key] += sum over queries of w[key][query] y[query], units along w's and across y's queries; when `first`, there are no sums
+ * before these, when `last` none after. */
+FN void gather_keys(gathered g, const float *w, const float *y, span x, int first, int last)
 {
     for (int i = 0; i < x.keys; i += 8) {
         const int from = max(0, i - x.diag) / UNIT_K; /* earlier queries do not see these keys */
         const int rows = min(8, x.keys - i);
         for (int c = 0; c < PITCH; c += 32) {
-            __global float *to = acc + (size_t)i * row + c;
+            __global float *acc = g.acc + i * g.row + c;
             tile t;
             for (int u = 0; u < rows; u++) {
-                PREFETCH(to + u * row);
-                PREFETCH(to + u * row + 16);
+                if (last) {
+                    PREFETCH(g.to + g.at + (i + u) * g.to_row + c);
+                } else {
+                    PREFETCH(acc + u * g.row);
+                    PREFETCH(acc + u * g.row + 16);
+                }
             }
             if (first) tile_zero(&t);
-            else tile_load_rows(&t, to, row, rows);
+            else tile_load_rows(&t, acc, g.row, rows);
             tile_mul(&t, w + i * ALONG_ROW + from, ALONG_ROW, 1, y + from * PITCH + c, PITCH, UNITS(x.queries) - from);
-            tile_store_rows(&t, to, row, rows);
+            if (last) store_last(g, &t, i, c, rows);
+            else tile_store_rows(&t, acc, g.row, rows);
         }
     }
 }
@@ -443,10 +474,10 @@ FN float dot_rows(__global const stored *x, __global const stored *y, size_t at)
 __kernel void backward(__global const stored *qkv, __global const stored *y, __global const float *lse_of,
                        __global const stored *dy, __global stored *dqkv, __global float *acc, int T, float scale)
 {
-    PANEL qp[QUERIES * ROW], dp[QUERIES * ROW], qt[QUERIES * ROW], dt[QUERIES * ROW], dq[QUERIES * PITCH];
-    PANEL lse[QUERIES], delta[QUERIES];
+    PANEL qp[QUERIES_BACK * ROW], dp[QUERIES_BACK * ROW], qt[QUERIES_BACK * ROW], dt[QUERIES_BACK * ROW], dq[QUERIES_BACK * PITCH];
+    PANEL lse[QUERIES_BACK], delta[QUERIES_BACK];
     PANEL kp[BLOCK * ROW], vp[BLOCK * ROW], p[BLOCK * ALONG_ROW], ds[BLOCK * ALONG_ROW];
-    PANEL q_space[ACROSS(QUERIES)], d_space[ACROSS(QUERIES)], k_space[ACROSS(BLOCK)];
+    PANEL q_space[ACROSS(QUERIES_BACK)], d_space[ACROSS(QUERIES_BACK)], k_space[ACROSS(BLOCK)];
 #if PAIRS
     PANEL dst[BLOCK / 2 * ACROSS_ROW];
 #else
@@ -454,25 +485,25 @@ __kernel void backward(__global const stored *qkv, __global const stored *y, __g
 #endif
     const size_t h = get_group_id(1), b = get_group_id(2), heads = get_num_groups(1), at = b * heads + h, C = heads * HEAD;
     const size_t head = b * T * 3 * C + h * HEAD;
+    const size_t k_at = head + C, v_at = head + 2 * C;
 #if DIRECT
-    __global float *dk = acc + head + C, *dv = dk + C;
-    const size_t row = 3 * C;
+    const gathered dk = {acc + k_at, dqkv, 3 * C, 0, 0}, dv = {acc + v_at, dqkv, 3 * C, 0, 0};
 #else
-    __global float *dk = acc + at * T * 2 * PITCH, *dv = dk + PITCH;
-    const size_t row = 2 * PITCH;
+    acc += at * T * 2 * PITCH;
+    const gathered dk = {acc, dqkv, 2 * PITCH, k_at, 3 * C}, dv = {acc + PITCH, dqkv, 2 * PITCH, v_at, 3 * C};
 #endif
     const asked a = {qt, dt, lse, delta, scale};
 
-    for (int first = 0; first < T; first += QUERIES) {
-        const int n = min(QUERIES, T - first);
+    for (int first = 0; first < T; first += QUERIES_BACK) {
+        const int n = min(QUERIES_BACK, T - first);
         const size_t from = (b * T + first) * C + h * HEAD;
         load_panel(qp, qkv, head + (size_t)first * 3 * C, 3 * C, n);
         load_panel(dp, dy, from, C, n);
         transpose_panel(qt, qp, n);
         transpose_panel(dt, dp, n);
         const float *const queries = across(q_space, qp, n), *const d = across(d_space, dp, n);
-        fill_panel(lse, QUERIES, INFINITY); /* for queries that are not there: p = 0 */
-        fill_panel(delta, QUERIES, 0.0f);
+        fill_panel(lse, QUERIES_BACK, INFINITY); /* for queries that are not there: p = 0 */
+        fill_panel(delta, QUERIES_BACK, 0.0f);
         for (int j = 0; j < n; j++) {
             lse[j] = LOG2E * lse_of[at * T + first + j];
             delta[j] = scale * dot_rows(y, dy, from + j * C);
@@ -480,25 +511,17 @@ __kernel void backward(__global const stored *qkv, __global const stored *y, __g
         ahead next = ahead_of(qkv, y, dy, dqkv + head + (size_t)first * 3 * C, 3 * C, T, first, n);
         for (int k0 = 0; k0 < first + n; k0 += BLOCK) {
             const span x = {n, min(BLOCK, first + n - k0), first - k0};
-            load_panel(kp, qkv, head + C + (size_t)k0 * 3 * C, 3 * C, x.keys);
-            load_panel(vp, qkv, head + 2 * C + (size_t)k0 * 3 * C, 3 * C, x.keys);
+            load_panel(kp, qkv, k_at + (size_t)k0 * 3 * C, 3 * C, x.keys);
+            load_panel(vp, qkv, v_at + (size_t)k0 * 3 * C, 3 * C, x.keys);
             backward_scores(p, ds, dst, kp, vp, a, x, &next);
-            /* From diag <= 0 on these queries are the first to see these keys. */
-            gather_keys(dv + k0 * row, row, p, d, x, x.diag <= 0);
-            gather_keys(dk + k0 * row, row, ds, queries, x, x.diag <= 0);
+            const int newest = x.diag <= 0, last = !DIRECT && first + n == T; /* the first queries to see these keys, and the last */
+            gather_keys(from_key(dv, k0), p, d, x, newest, last);
+            gather_keys(from_key(dk, k0), ds, queries, x, newest, last);
             gather_values(dq, dst, ACROSS_ROW, across(k_space, kp, x.keys), 0, x, k0 == 0);
         }
         for (int j = 0; j < n; j++)
             store_row(dqkv, head + (size_t)(first + j) * 3 * C, dq + j * PITCH, (float16)(1.0f));
     }
-#if !DIRECT
-    for (int i = 0; i < T; i++)
-        for (int part = 0; part < 2; part++) {
-            PANEL sums[PITCH];
-            for (int c = 0; c < PITCH; c += 16) AT16(sums + c) = vload16(0, dk + i * row + part * PITCH + c);
-            store_row(dqkv, head + (size_t)i * 3 * C + (1 + part) * C, sums, (float16)(1.0f));
-        }
-#endif
 }
 
 __kernel void decode(__global const stored *qkv, __global const stored *k, __global const stored *v, __global stored *y,
