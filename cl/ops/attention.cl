@@ -263,7 +263,7 @@ FN void scores(float *s, const float *kp, const float *qt, span x, ahead *next)
 }
 
 /* One step of the running softmax of a strip: s becomes 2^(scale s - m) in units across the keys, and `alpha` what the sums so
- * far are to be scaled by. */
+ * far are to be scaled by. A key beyond the last that makes up a pair is later than every query, its score -inf. */
 FN void softmax_step(float *s, float *m, float *l, float *alpha, float scale, span x)
 {
     for (int j = 0; j < x.queries; j += 16) {
@@ -276,7 +276,6 @@ FN void softmax_step(float *s, float *m, float *l, float *alpha, float scale, sp
         }
         const float16 top = before > high * scale ? before : high * scale;
         float16 sum = (float16)(0.0f);
-        if (PAIRS && n > 0 && n % 2) AT16(s + n * STRIP + j) = (float16)(-INFINITY);
         for (int i = 0; i < n; i += UNIT_K) {
             const float16 e = power2(FMA(AT16(s + i * STRIP + j), (float16)(scale), -top));
 #if PAIRS
@@ -331,6 +330,7 @@ __kernel void forward(__global const stored *qkv, __global const stored *k, __gl
     fill_panel(m, QUERIES, -INFINITY);
     fill_panel(l, QUERIES, 0.0f);
 
+    for (int j = 0; lse && j < n; j += 16) PREFETCH(lse + at * T + first + j);
     ahead next = ahead_of(qkv, 0, 0, y + (b * T + first) * C + h * HEAD, C, T, first, cached ? 0 : n);
     const int end = min(position + first + n, kv_rows);
     for (int k0 = 0; k0 < end; k0 += BLOCK) {
