@@ -46,6 +46,10 @@ BM_API bm_status bm_gemm_scratch(int64_t *bytes, bm_launcher *l, const bm_gemm_d
 /* Adds the launches of the chosen backend; scratch is bytes [scratch_offset, ...) of the node's. */
 BM_API void bm_gemm_launch(bm_launcher *l, const bm_gemm_desc *d, const bm_gemm_args *args, int64_t scratch_offset);
 
+/* Whether products of bf16 are made by x86's vdpbf16ps on this engine: a product by it, made when this is first asked, came out
+ * right. For ops whose own kernels multiply so (cl/lib/pairs.clh). */
+BM_API bm_status bm_gemm_in_pairs(int *out, bm_engine *e);
+
 /* Names of the backends, "clblast", "packed", "tiled"; NULL ends the list. */
 BM_API const char *const *bm_gemm_backends(void);
 /* Whether a backend takes this product on this engine; a reason when not (static text). */

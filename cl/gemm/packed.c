@@ -366,6 +366,13 @@ static bm_status takes_pairs(int *out, const bm_gemm_desc *d, bm_engine *e, cons
     return s;
 }
 
+bm_status bm_gemm_in_pairs(int *out, bm_engine *e)
+{
+    bm_gemm_desc d = bm_gemm_desc_default(TRIAL_M, TRIAL_N, TRIAL_K);
+    d.type_a = d.type_b = d.type_d = BM_BF16;
+    return takes_pairs(out, &d, e, bm_engine_limits(e));
+}
+
 static bm_status scratch(int64_t *bytes, const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits)
 {
     int pairs = 0;

@@ -11,16 +11,14 @@
  *                   global (runs of K, groups of rows, batch)
  *     gemm_few      M = FEW <= 8, A not transposed: reads B once, where it lies; global (column blocks, 1, batch)
  *
- * Panels and tiles hold units of 4 bytes: an f32 each, or with PAIRS, when A and B are bf16, the elements of two k beside each
- * other (the second 0 beyond the last k), which x86's vdpbf16ps multiplies and adds to f32 sums in one instruction. It takes
- * subnormal operands for 0 and makes subnormal sums 0; the products of bf16 are else exact, and adding two is
- * at most two roundings to nearest, as of two FMA. D of bf16 is rounded by vcvtneps2bf16: to nearest even, NaN kept,
- * subnormals made 0.
+ * Panels and tiles hold units of 4 bytes (pairs.clh): an f32 each, or with PAIRS, when A and B are bf16, the elements of two k
+ * beside each other, the second 0 beyond the last k.
  *
  * Local size 1 for all. Offsets, leading dimensions and strides in elements. Options: TYPE_A, TYPE_B, TYPE_D (storage numbers);
  * TRANS_A, TRANS_B; WIDTH 16 or 8, the lanes of a vector; A_PACKED 1 when A comes from pack_rows; PAIRS 1 (WIDTH is 16 then); FEW;
  * HAS_SCALE, HAS_BIAS, HAS_PRE, ACT. */
 
+#include "pairs.clh"
 #include "registers.clh"
 
 #ifndef TYPE_A
@@ -41,9 +39,6 @@
 #ifndef A_PACKED
 #define A_PACKED 0
 #endif
-#ifndef PAIRS
-#define PAIRS 0
-#endif
 #ifndef FEW
 #define FEW 1
 #endif
@@ -62,23 +57,8 @@
 /* The units of matrices whose k are `ld` apart, k < end: one at k, or 8 or 16 columns beside each other at k; and units along a
  * row (ld = 1), 8 in the lanes of a float8. */
 #if PAIRS
-#if !defined(__x86_64__) || !defined(__AVX512F__) || !defined(__clang_major__) || __clang_major__ < 9
-#error "this compiler does not know vdpbf16ps"
-#endif
 typedef uint unit;
-#define UNIT_K 2
 #define UNITV uint16
-#define MULTIPLY_ADD(x, y, sum) __asm__("vdpbf16ps %1, %2, %0" : "+v"(sum) : "v"(x), "v"(y))
-#define PREFETCH(p) __asm__ volatile("prefetcht0 %0" : : "m"(*(p)))
-#define STOREV(T, v, p, i) PASTE(store_pairs_, T)(v, p, i)
-#define store_pairs_0 store16_0
-#define store_pairs_1 store16_1
-FN void store_pairs_2(float16 v, __global ushort *p, size_t i)
-{
-    ushort16 rounded;
-    __asm__("vcvtneps2bf16 %1, %0" : "=v"(rounded) : "v"(v));
-    vstore16(rounded, 0, p + i);
-}
 
 FN uint unit1(__global const ushort *p, long k, long ld, long end)
 {
@@ -99,17 +79,13 @@ UNITS_OF_WIDTH(16)
 #define UNITS_ALONG(T, p, k) as_float8(vload16(0, (p) + (k)))
 #else
 typedef float unit;
-#define UNIT_K 1
 #define UNITV VEC
-#define MULTIPLY_ADD(x, y, sum) sum = FMA(x, y, sum)
-#define PREFETCH(p) (void)(p)
-#define STOREV(T, v, p, i) PASTE(PASTE(PASTE(store, WIDTH), _), T)(v, p, i)
 #define UNIT1(T, p, k, ld, end) LOAD1(T, p, (k) * (ld))
 #define UNIT8(T, p, k, ld, end) LOAD8(T, p, (k) * (ld))
 #define UNIT16(T, p, k, ld, end) LOAD16(T, p, (k) * (ld))
 #define UNITS_ALONG(T, p, k) LOAD8(T, p, k)
 #endif
-#define UNITS(k) (((k) + UNIT_K - 1) / UNIT_K)
+#define STOREV(T, v, p, i) STORE_VECTOR(WIDTH, T, v, p, i)
 
 /* Eight vectors of eight, transposed where they are. */
 #define TRANSPOSE8(r0, r1, r2, r3, r4, r5, r6, r7)                                                                     \
@@ -245,7 +221,7 @@ FN void multiply_tile(const target *t, __global const row_element *a, long lda, 
         MULTIPLY_ADD(x, b1, hi##i);                                                                                    \
     }
 #define STEP(i) STEP_WITH(i, UNIT_OF(i))
-    if (t->steps & ADD_OLD) /* a pair is over sooner than D comes from memory */
+    if (PAIRS && t->steps & ADD_OLD) /* a pair is over sooner than D comes from memory */
         for (long i = 0; i < min(rows, (long)ROWS); i++) PREFETCH(t->d + (row + i) * t->ldd + col);
     for (long u = 0; u < whole; u++) {
         const UNITV b0 = VLOAD(0, panel + u * COLS), b1 = VLOAD(0, panel + u * COLS + WIDTH);

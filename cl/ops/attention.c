@@ -1,3 +1,4 @@
+#include "cl/gemm/gemm.h"
 #include "cl/ops/ops_priv.h"
 #include "core/base/checked.h"
 
@@ -117,13 +118,24 @@ static int64_t block_rows(const bm_launcher *l, int64_t head)
     return bm_launcher_form(l) == BM_FORM_PLAIN ? 64 : head > 128 ? 32 : 64;
 }
 
+/* PAIRS of attention.cl. */
+static bm_status in_pairs(int *out, bm_launcher *l, const bm_node *n)
+{
+    *out = 0;
+    if (n->inputs[0]->dtype != BM_BF16 || bm_launcher_form(l) != BM_FORM_CPU) return BM_OK;
+    return bm_gemm_in_pairs(out, bm_launcher_engine(l));
+}
+
 /* `blocks` work-groups for each head of each batch element. */
 static void launch_blocks(bm_launcher *l, const bm_node *n, bm_kernel_launch *k, int64_t blocks, int64_t heads)
 {
     char options[BM_OPS_OPTIONS];
     const sizes s = sizes_of(n);
+    int pairs = 0;
+    const bm_status status = in_pairs(&pairs, l, n);
+    if (status) bm_launcher_fail(l, status);
     k->source = "ops/attention";
-    k->options = bm_ops_options_with(options, l, n->inputs[0]->dtype, " -DHEAD=%d", (int)s.head);
+    k->options = bm_ops_options_with(options, l, n->inputs[0]->dtype, " -DHEAD=%d -DPAIRS=%d", (int)s.head, pairs);
     k->dims = 3;
     k->local[0] = bm_launcher_form(l) == BM_FORM_CPU ? 1 : 64;
     k->local[1] = k->local[2] = 1;

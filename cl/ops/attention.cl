@@ -9,11 +9,13 @@
  * element k_at and v_at: of qkv itself, or of the caches. Query t stands at position rt[BM_RT_POSITION] + t of its batch
  * element's keys when `cached`, else at t. Nothing is read or written at positions from kv_rows on.
  *
- * Options: HEAD (elements of a head, at most 256), STORAGE (types.clh), CPU (grid.clh).
+ * Options: HEAD (elements of a head, at most 256), STORAGE (types.clh), CPU (grid.clh), PAIRS (pairs.clh: with CPU and bf16).
  *
- * CPU 1: one work-item per work-group, panels of BLOCK queries and BLOCK keys in private memory.
- *     forward    a work-item per (`parts` blocks of queries, head, batch element). Scores are kept transposed, queries in the
- *                    lanes, so that softmax needs no sum over lanes and P enters the second product as it lies.
+ * CPU 1: one work-item per work-group, panels of at most QUERIES queries and BLOCK keys in private memory, and scores of STRIP
+ * queries at a time. They are kept transposed, queries in the lanes, so that softmax needs no sum over lanes and P enters the
+ * second product as it lies. With PAIRS the products are of pairs of bf16, P and dS rounded to it; sums, softmax, lse and delta
+ * are f32. An operand's units lie along its rows or across them, as the sum goes over columns or rows.
+ *     forward    a work-item per (`parts` blocks of BLOCK queries, head, batch element).
  *     backward   a work-item per (1, head, batch element): one pass makes dQ, dK and dV, each product once. dK and dV gather in
  *                    `acc`: dqkv itself where rows can be written there as they are (f32, HEAD a multiple of 32), else
  *                    [B heads, T, 2, PITCH] f32.
@@ -46,11 +48,15 @@ __kernel void append(__global const stored *qkv, __global stored *k, __global st
 
 #include "tile.clh"
 
-#define PITCH ((HEAD + 31) / 32 * 32)     /* length of a row of a panel */
-#define BLOCK (HEAD > 128 ? 32 : 64)      /* rows of a panel */
-#define PARTS 2                           /* panels of queries that meet a panel of keys, at most */
+#define PITCH ((HEAD + 31) / 32 * 32)     /* elements of a row of a panel */
+#define ROW (PITCH / UNIT_K)              /* its units */
+#define BLOCK (HEAD > 128 ? 32 : 64)      /* keys of a panel */
+#define QUERIES (2 * BLOCK)               /* queries that meet a panel of keys, at most, in the forward pass, */
+#define QUERIES_BACK (PAIRS && HEAD <= 64 ? 256 : QUERIES) /* and in the backward pass */
+#define STRIP 32                          /* of which a tile has */
 #define DIRECT (STORAGE == 0 && HEAD % 32 == 0) /* dK and dV gather in dqkv itself */
 
+/* Elements [0, HEAD) of x from `at` on as f32, then zeros. */
 FN void load_row(float *p, __global const stored *x, size_t at)
 {
     for (int c = 0; c < PITCH; c += 16) {
@@ -63,32 +69,80 @@ FN void load_row(float *p, __global const stored *x, size_t at)
     }
 }
 
+/* The same as units along the row. */
+#if PAIRS
+FN void load_units(float *p, __global const stored *x, size_t at)
+{
+    for (int c = 0; c < PITCH; c += 32) {
+        if (c + 32 <= HEAD) {
+            AT16(p + c / 2) = (float16)(as_float8(vload16(0, x + at + c)), as_float8(vload16(1, x + at + c)));
+        } else {
+            ushort row[32] = {0};
+            for (int j = c; j < HEAD; j++) row[j - c] = x[at + j];
+            AT16(p + c / 2) = (float16)(as_float8(vload16(0, row)), as_float8(vload16(1, row)));
+        }
+    }
+}
+#else
+#define load_units load_row
+#endif
+
 FN void fill_panel(float *panel, int n, float value)
 {
     for (int i = 0; i < n; i += 16) AT16(panel + i) = (float16)(value);
 }
 
-/* Rows [0, n) of x at element `at`, `row` apart, as f32; zeros beyond n and HEAD. */
+/* n rows rounded up to whole strips. */
+FN int whole_strips(int n) { return (n + STRIP - 1) / STRIP * STRIP; }
+
+/* panel[i][u]: rows [0, n) of x at element `at`, `row` apart, as units along the rows; zeros to the end of the strip. */
 FN void load_panel(float *panel, __global const stored *x, size_t at, size_t row, int n)
 {
-    for (int i = 0; i < n; i++) load_row(panel + i * PITCH, x, at + i * row);
-    fill_panel(panel + n * PITCH, (BLOCK - n) * PITCH, 0.0f);
+    for (int i = 0; i < n; i++) load_units(panel + i * ROW, x, at + i * row);
+    fill_panel(panel + n * ROW, (whole_strips(n) - n) * ROW, 0.0f);
 }
 
-FN void store_row(__global stored *x, size_t at, const float *p, float16 s)
+/* Of such a panel, units across the rows: [i / UNIT_K][c]. In f32 the panel itself, else in `space`, which is ACROSS(rows) long. */
+#if PAIRS
+#define ACROSS(rows) ((rows) / 2 * PITCH)
+FN const float *across(float *space, const float *panel, int n)
 {
-    int c = 0;
-    for (; c + 16 <= HEAD; c += 16) store16(AT16(p + c) * s, x, at + c);
-    for (; c < HEAD; c++) store1(p[c] * s.s0, x, at + c);
+    for (int i = 0; i < whole_strips(n); i += 2)
+        for (int u = 0; u < ROW; u += 16) {
+            const float16 a = AT16(panel + i * ROW + u), b = AT16(panel + (i + 1) * ROW + u);
+            AT16(space + i / 2 * PITCH + 2 * u) = pair_low(a, b);
+            AT16(space + i / 2 * PITCH + 2 * u + 16) = pair_high(a, b);
+        }
+    return space;
+}
+#else
+#define ACROSS(rows) 16
+FN const float *across(float *space, const float *panel, int n)
+{
+    (void)space, (void)n;
+    return panel;
+}
+#endif
+
+/* t[strip][u][i] = panel[STRIP strip + i][u] */
+FN void transpose_panel(float *t, const float *panel, int n)
+{
+    for (int i = 0; i < n; i += STRIP, t += ROW * STRIP, panel += STRIP * ROW)
+        for (int u = 0; u < ROW; u += 16) {
+            transpose16(t + u * STRIP, STRIP, panel + u, ROW);
+            transpose16(t + u * STRIP + 16, STRIP, panel + 16 * ROW + u, ROW);
+        }
 }
 
-/* t[c][i] = scale panel[i][c] */
-FN void transpose_panel(float *t, const float *panel, float scale)
+/* Columns [c, end) of a row, s times p[c]; those from HEAD on do not exist. */
+FN void store_columns(__global stored *x, size_t at, const float *p, int c, int end, float16 s)
 {
-    for (int c = 0; c < PITCH; c += 16) {
-        for (int i = 0; i < BLOCK; i += 16) transpose16(t + c * BLOCK + i, BLOCK, panel + i * PITCH + c, PITCH, scale);
-    }
+    end = min(end, HEAD);
+    for (; c + 16 <= end; c += 16) STORE_VECTOR(16, STORAGE, AT16(p + c) * s, x, at + c);
+    for (; c < end; c++) store1(p[c] * s.s0, x, at + c);
 }
+
+FN void store_row(__global stored *x, size_t at, const float *p, float16 s) { store_columns(x, at, p, 0, HEAD, s); }
 
 #define LANE_NUMBERS ((int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
 
@@ -107,22 +161,33 @@ FN void causal_tile(tile *t, int i, int first)
 #define LN2 0.693147181f
 
 /* 2^t for t <= 0, or a little more: what is left of exp16 when there is no overflow and results below 2^-126 may be 0. Minimax
- * polynomial on [-1/2, 1/2], relative error 2e-9; 1 at 0; NaN stays. */
+ * polynomials on [-1/2, 1/2], relative error 2e-9, or 3e-6 where the result is rounded to bf16; 1 at 0; NaN stays. */
+#if PAIRS
+#define POWER2_POLYNOMIAL(r)                                                                                           \
+    FMA(FMA(FMA(FMA((float16)(9.58285294e-3f), r, (float16)(5.59064262e-2f)), r, (float16)(2.40240991e-1f)), r,        \
+            (float16)(6.93124175e-1f)), r, (float16)(1.0f))
+#else
+#define POWER2_POLYNOMIAL(r)                                                                                           \
+    FMA(FMA(FMA(FMA(FMA(FMA((float16)(1.53458124e-4f), r, (float16)(1.33999309e-3f)), r, (float16)(9.61848907e-3f)), r, \
+                    (float16)(5.55032864e-2f)), r, (float16)(2.40226462e-1f)), r, (float16)(6.93147182e-1f)), r,       \
+        (float16)(1.0f))
+#endif
 FN float16 power2(float16 t)
 {
+#if defined(__clang__) && defined(__x86_64__) && defined(__AVX512DQ__)
+    float16 r, p; /* r = t less the nearest whole number, 0 for an infinite t; p 2^(t - r), 0 for t - r = -inf */
+    __asm__("vreduceps $0, %1, %0" : "=v"(r) : "v"(t));
+    __asm__("vscalefps %2, %1, %0" : "=v"(p) : "v"(POWER2_POLYNOMIAL(r)), "v"(t - r));
+    return p;
+#else
     const float16 shifted = t + 12582912.0f; /* its low bits are t to the nearest whole number */
     const float16 r = t - (shifted - 12582912.0f);
-    float16 p = FMA(r, (float16)(1.53458124e-4f), (float16)(1.33999309e-3f));
-    p = FMA(p, r, (float16)(9.61848907e-3f));
-    p = FMA(p, r, (float16)(5.55032864e-2f));
-    p = FMA(p, r, (float16)(2.40226462e-1f));
-    p = FMA(p, r, (float16)(6.93147182e-1f));
-    p = FMA(p, r, (float16)(1.0f));
-    p = as_float16(as_int16(p) + (as_int16(shifted) << 23));
+    const float16 p = as_float16(as_int16(POWER2_POLYNOMIAL(r)) + (as_int16(shifted) << 23));
     return t < (float16)(-126.0f) ? (float16)(0.0f) : p;
+#endif
 }
 
-/* What meets in a step: the first `queries` and `keys` of a block; diag is the first query's position less the first key's. */
+/* What meets in a step: so many queries and keys; diag is the first query's position less the first key's. */
 typedef struct span {
     int queries, keys, diag;
 } span;
@@ -130,38 +195,97 @@ typedef struct span {
 /* How many keys of the block queries [j, j + n) see. */
 FN int seen(span x, int j, int n) { return min(x.keys, x.diag + j + n); }
 
-/* s[key][query] = k qt, for the keys that queries see. */
-FN void scores(float *s, const float *kp, const float *qt, span x)
+/* t = k qt for keys i .. i + 7 and a strip of queries, the first at position x.diag + j less the first key's. */
+FN __attribute__((always_inline)) void strip_mul(tile *t, const float *k, const float *qt, span x, int i, int j)
 {
-    for (int j = 0; j < x.queries; j += 32) {
-        const int n = seen(x, j, 32);
-        for (int i = 0; i < n; i += 8) {
-            tile t;
-            tile_zero(&t);
-            tile_mul(&t, kp + i * PITCH, PITCH, 1, qt + j, BLOCK, HEAD);
-            if (i + 7 > x.diag + j) causal_tile(&t, i, x.diag + j);
-            tile_store(&t, s + i * BLOCK + j, BLOCK);
-        }
+    tile_zero(t);
+    if (i < x.diag + j + 16) tile_mul(t, k + i * ROW, ROW, 1, qt + j * ROW, STRIP, UNITS(HEAD));
+    else tile_mul_right(t, k + i * ROW, ROW, 1, qt + j * ROW, STRIP, UNITS(HEAD)); /* queries to the left do not see these */
+}
+
+/* What is to be read when this is done: so many rows of the next queries of this head, or of the next head, with the keys and
+ * values beside them. y and dy: NULL, or rows that go with them. And `to`: rows, so far apart, that this will write. */
+typedef struct ahead {
+    __global const stored *qkv, *y, *dy, *to;
+    size_t apart;
+    int rows, to_rows;
+} ahead;
+
+/* After queries [first, first + n) of this work-item's head; the rows that follow are at most n. */
+FN ahead ahead_of(__global const stored *qkv, __global const stored *y, __global const stored *dy, __global const stored *to,
+                  size_t apart, int T, int first, int n)
+{
+    const size_t heads = get_num_groups(1), C = heads * HEAD;
+    size_t at = get_group_id(2) * heads + get_group_id(1), t = first + n;
+    if (t >= (size_t)T) at++, t = 0;
+    const size_t row = at / heads * T + t, column = at % heads * HEAD;
+    ahead a = {qkv, y, dy, to, apart, 0, n};
+    if (at / heads >= get_num_groups(2)) return a;
+    a.rows = min(n, T - (int)t);
+    a.qkv += row * 3 * C + column;
+    if (y) a.y += row * C + column, a.dy += row * C + column;
+    return a;
+}
+
+FN void fetch_row(__global const stored *x)
+{
+    for (int c = 0; c < HEAD; c += 64 / (int)sizeof(stored)) PREFETCH_FAR(x + c);
+}
+
+/* Fetches a few of the rows, so that the processor has time for them. */
+FN void look_ahead(ahead *a)
+{
+    const size_t C = get_num_groups(1) * HEAD;
+    for (int i = 0; i < 6 && a->to_rows > 0; i++, a->to_rows--, a->to += a->apart) fetch_row(a->to);
+    for (int i = 0; i < 6 && a->rows > 0; i++, a->rows--, a->qkv += 3 * C) {
+        fetch_row(a->qkv);
+        fetch_row(a->qkv + C);
+        fetch_row(a->qkv + 2 * C);
+        if (!a->y) continue;
+        fetch_row(a->y);
+        fetch_row(a->dy);
+        a->y += C;
+        a->dy += C;
     }
 }
 
-/* One step of the running softmax: s, in units of ln 2, becomes 2^(s - m), and `alpha` what the sums so far are to be scaled
- * by. */
-FN void softmax_step(float *s, float *m, float *l, float *alpha, span x)
+/* s[key][query] for the keys that a strip of queries sees. */
+FN void scores(float *s, const float *kp, const float *qt, span x, ahead *next)
+{
+    const int n = seen(x, 0, STRIP);
+    for (int i = 0; i < n; i += 8) {
+        tile t;
+        look_ahead(next);
+        strip_mul(&t, kp, qt, x, i, 0);
+        if (i + 7 > x.diag) causal_tile(&t, i, x.diag);
+        tile_store(&t, s + i * STRIP, STRIP);
+    }
+}
+
+/* One step of the running softmax of a strip: s becomes 2^(scale s - m) in units across the keys, and `alpha` what the sums so
+ * far are to be scaled by. A key beyond the last that makes up a pair is later than every query, its score -inf. */
+FN void softmax_step(float *s, float *m, float *l, float *alpha, float scale, span x)
 {
     for (int j = 0; j < x.queries; j += 16) {
         const int n = seen(x, j, 16);
         const float16 before = AT16(m + j);
-        float16 top = before;
+        float16 high = (float16)(-INFINITY);
         for (int i = 0; i < n; i++) {
-            const float16 v = AT16(s + i * BLOCK + j);
-            top = top > v ? top : v;
+            const float16 v = AT16(s + i * STRIP + j);
+            high = high > v ? high : v;
         }
+        const float16 top = before > high * scale ? before : high * scale;
         float16 sum = (float16)(0.0f);
-        for (int i = 0; i < n; i++) {
-            const float16 e = power2(AT16(s + i * BLOCK + j) - top);
+        for (int i = 0; i < n; i += UNIT_K) {
+            const float16 e = power2(FMA(AT16(s + i * STRIP + j), (float16)(scale), -top));
+#if PAIRS
+            const float16 next = power2(FMA(AT16(s + (i + 1) * STRIP + j), (float16)(scale), -top));
+            sum += e + next;
+            AT16(s + i / 2 * STRIP + j) = round_pairs(e, next);
+#else
             sum += e;
-            AT16(s + i * BLOCK + j) = e;
+            AT16(s + i * STRIP + j) = e;
+#endif
         }
         const float16 a = n > 0 ? power2(before - top) : (float16)(1.0f);
         AT16(m + j) = top;
@@ -170,180 +294,245 @@ FN void softmax_step(float *s, float *m, float *l, float *alpha, span x)
     }
 }
 
-/* o[query] = alpha o[query] + sum over keys of p[key][query] v[key] */
-FN void gather_values(float *o, const float *p, const float *vp, const float *alpha, span x)
+/* o[query] = alpha o[query] + sum over keys of w[key][query] y[key], in units across the keys, rows of w `ldw` apart. No alpha: 1.
+ * When these keys are the `first`, o is written. */
+FN __attribute__((always_inline)) void gather_values(float *o, const float *w, int ldw, const float *y, const float *alpha, span x,
+                                                     int first)
 {
     for (int i = 0; i < x.queries; i += 8) {
         const int n = seen(x, i, 8);
         for (int c = 0; n > 0 && c < PITCH; c += 32) {
             tile t;
-            tile_load(&t, o + i * PITCH + c, PITCH);
+            if (first) tile_zero(&t);
+            else tile_load(&t, o + i * PITCH + c, PITCH);
+            if (!first && alpha) {
 #define M(u) t.l##u *= alpha[i + u], t.r##u *= alpha[i + u];
-            TILE_ROWS(M)
+                TILE_ROWS(M)
 #undef M
-            tile_mul(&t, p + i, 1, BLOCK, vp + c, PITCH, n);
+            }
+            tile_mul(&t, w + i, 1, ldw, y + c, PITCH, UNITS(n));
             tile_store(&t, o + i * PITCH + c, PITCH);
         }
     }
 }
 
-__kernel void forward(__global const stored *qkv, __global const stored *k, __global const stored *v, __global stored *y,
-                      __global float *lse, __global const uint *rt, int T, int k_at, int v_at, int kv_row, int kv_rows,
-                      int cached, float scale, int parts)
+__kernel void forward(__global const stored *qkv, __global const stored *k, __global const stored *v,
+                      __global stored *y, __global float *lse, __global const uint *rt, int T, int k_at, int v_at,
+                      int kv_row, int kv_rows, int cached, float scale, int parts)
 {
-    PANEL qt[PARTS][PITCH * BLOCK], o[PARTS][BLOCK * PITCH], m[PARTS][BLOCK], l[PARTS][BLOCK], alpha[BLOCK];
-    PANEL kp[BLOCK * PITCH], vp[BLOCK * PITCH], s[BLOCK * BLOCK];
+    PANEL rows[QUERIES * ROW], qt[QUERIES * ROW], o[QUERIES * PITCH], m[QUERIES], l[QUERIES];
+    PANEL kp[BLOCK * ROW], vp[BLOCK * ROW], space[ACROSS(BLOCK)], s[BLOCK * STRIP], alpha[STRIP];
     const size_t h = get_group_id(1), b = get_group_id(2), heads = get_num_groups(1), at = b * heads + h, C = heads * HEAD;
-    const int first = (int)get_group_id(0) * parts * BLOCK, last = min(T, first + parts * BLOCK);
-    const int position = cached ? (int)min(rt[BM_RT_POSITION], (uint)kv_rows) : 0, end = min(position + last, kv_rows);
+    const int first = (int)get_group_id(0) * parts * BLOCK, n = min(parts * BLOCK, T - first);
+    const int position = cached ? (int)min(rt[BM_RT_POSITION], (uint)kv_rows) : 0;
+    load_panel(rows, qkv, (b * T + first) * 3 * C + h * HEAD, 3 * C, n);
+    transpose_panel(qt, rows, n);
+    fill_panel(m, QUERIES, -INFINITY);
+    fill_panel(l, QUERIES, 0.0f);
 
-    for (int q0 = first, i = 0; q0 < last; q0 += BLOCK, i++) {
-        load_panel(o[i], qkv, (b * T + q0) * 3 * C + h * HEAD, 3 * C, min(BLOCK, last - q0));
-        transpose_panel(qt[i], o[i], scale * LOG2E);
-        fill_panel(o[i], BLOCK * PITCH, 0.0f);
-        fill_panel(m[i], BLOCK, -INFINITY);
-        fill_panel(l[i], BLOCK, 0.0f);
-    }
+    for (int j = 0; lse && j < n; j += 16) PREFETCH(lse + at * T + first + j);
+    ahead next = ahead_of(qkv, 0, 0, y + (b * T + first) * C + h * HEAD, C, T, first, cached ? 0 : n);
+    const int end = min(position + first + n, kv_rows);
     for (int k0 = 0; k0 < end; k0 += BLOCK) {
-        const size_t from = (b * kv_rows + k0) * kv_row + h * HEAD;
         const int keys = min(BLOCK, end - k0);
+        const size_t from = (b * kv_rows + k0) * kv_row + h * HEAD;
         load_panel(kp, k, from + k_at, kv_row, keys);
         load_panel(vp, v, from + v_at, kv_row, keys);
-        for (int q0 = first, i = 0; q0 < last; q0 += BLOCK, i++) {
-            const span x = {min(BLOCK, last - q0), keys, position + q0 - k0};
+        const float *const values = across(space, vp, keys);
+        for (int j = 0; j < n; j += STRIP) {
+            const span x = {min(STRIP, n - j), keys, position + first + j - k0};
             if (x.diag + x.queries <= 0) continue;
-            scores(s, kp, qt[i], x);
-            softmax_step(s, m[i], l[i], alpha, x);
-            gather_values(o[i], s, vp, alpha, x);
+            scores(s, kp, qt + j * ROW, x, &next);
+            softmax_step(s, m + j, l + j, alpha, scale * LOG2E, x);
+            gather_values(o + j * PITCH, s, STRIP, values, alpha, x, k0 == 0);
         }
     }
-    for (int q0 = first, i = 0; q0 < last; q0 += BLOCK, i++) {
-        for (int j = 0; j < BLOCK; j += 16) AT16(m[i] + j) = FMA(AT16(m[i] + j), (float16)(LN2), log(AT16(l[i] + j)));
-        for (int j = 0; j < BLOCK && q0 + j < last; j++) {
-            store_row(y, (b * T + q0 + j) * C + h * HEAD, o[i] + j * PITCH, (float16)(1.0f / l[i][j]));
-            if (lse) lse[at * T + q0 + j] = m[i][j];
-        }
+    for (int j = 0; j < n; j += 16) AT16(m + j) = FMA(AT16(m + j), (float16)(LN2), log(AT16(l + j)));
+    for (int j = 0; j < n; j++) {
+        store_row(y, (b * T + first + j) * C + h * HEAD, o + j * PITCH, (float16)(1.0f / l[j]));
+        if (lse) lse[at * T + first + j] = m[j];
     }
 }
 
-/* A block of queries in the backward pass: q and lse in units of ln 2; q and dy transposed, both times scale, and delta too. */
+/* The queries of the backward pass: q and dy transposed by strips, lse in units of ln 2, and scale delta. */
 typedef struct asked {
     const float *qt, *dt, *lse, *delta;
+    float scale;
 } asked;
 
-/* p = exp(s - lse) and ds = scale p (dp - delta), both [key][query]. */
-FN void backward_scores(float *p, float *ds, const float *kp, const float *vp, asked a, span x)
+/* Rows of P and dS in units along the queries, and of dS in units across the keys; a little more, so that columns of them do not
+ * fall into the same sets of a cache. */
+#define ACROSS_ROW (QUERIES_BACK + 16)
+#define ALONG_ROW (QUERIES_BACK / UNIT_K + 16)
+
+/* The rows of a tile as units. */
+FN __attribute__((always_inline)) void tile_store_units(const tile *t, float *p, int ld)
 {
-    for (int j = 0; j < x.queries; j += 32) {
+#if PAIRS
+#define M(u) AT16(p + u * ld) = round_row(t->l##u, t->r##u);
+    TILE_ROWS(M)
+#undef M
+#else
+    tile_store(t, p, ld);
+#endif
+}
+
+/* The same as units across the rows. In f32 they are the same. */
+FN __attribute__((always_inline)) void tile_store_across(const tile *t, float *p, int ld)
+{
+#if PAIRS
+#define M(u, next, row)                                                                                                \
+    AT16(p + row * ld) = round_pairs(t->l##u, t->l##next), AT16(p + row * ld + 16) = round_pairs(t->r##u, t->r##next);
+    M(0, 1, 0) M(2, 3, 1) M(4, 5, 2) M(6, 7, 3)
+#undef M
+#else
+    (void)t, (void)p, (void)ld;
+#endif
+}
+
+/* p = exp(s - lse) and ds = scale p (dp - delta), both [key][query]; ds in `dst` across the keys, too. */
+FN void backward_scores(float *p, float *ds, float *dst, const float *kp, const float *vp, asked a, span x,
+                        ahead *next)
+{
+    PANEL e[8 * STRIP];
+    const float16 scale = (float16)(a.scale), scale2 = (float16)(a.scale * LOG2E);
+    for (int j = 0; j < x.queries; j += STRIP) {
         const float16 lse_l = AT16(a.lse + j), lse_r = AT16(a.lse + j + 16);
         const float16 delta_l = AT16(a.delta + j), delta_r = AT16(a.delta + j + 16);
-        const int n = seen(x, j, 32);
+        const int n = seen(x, j, STRIP);
         for (int i = 0; i < n; i += 8) {
-            float *pi = p + i * BLOCK + j;
+            const int at = i * ALONG_ROW + j / UNIT_K;
             tile t;
-            tile_zero(&t);
-            tile_mul(&t, kp + i * PITCH, PITCH, 1, a.qt + j, BLOCK, HEAD);
+            look_ahead(next);
+            strip_mul(&t, kp, a.qt, x, i, j);
             if (i + 7 > x.diag + j) causal_tile(&t, i, x.diag + j);
-#define M(u) t.l##u = power2(t.l##u - lse_l), t.r##u = power2(t.r##u - lse_r);
+#define M(u) t.l##u = power2(FMA(t.l##u, scale2, -lse_l)), t.r##u = power2(FMA(t.r##u, scale2, -lse_r));
             TILE_ROWS(M)
 #undef M
-            tile_store(&t, pi, BLOCK);
-            tile_zero(&t);
-            tile_mul(&t, vp + i * PITCH, PITCH, 1, a.dt + j, BLOCK, HEAD);
+            tile_store(&t, e, STRIP);
+            tile_store_units(&t, p + at, ALONG_ROW);
+            strip_mul(&t, vp, a.dt, x, i, j);
 #define M(u)                                                                                                           \
-    t.l##u = (t.l##u - delta_l) * AT16(pi + u * BLOCK);                                                          \
-    t.r##u = (t.r##u - delta_r) * AT16(pi + u * BLOCK + 16);
+    t.l##u = FMA(t.l##u, scale, -delta_l) * AT16(e + u * STRIP);                                                       \
+    t.r##u = FMA(t.r##u, scale, -delta_r) * AT16(e + u * STRIP + 16);
             TILE_ROWS(M)
 #undef M
-            tile_store(&t, ds + i * BLOCK + j, BLOCK);
+            tile_store_units(&t, ds + at, ALONG_ROW);
+            tile_store_across(&t, dst + i / UNIT_K * ACROSS_ROW + j, ACROSS_ROW);
         }
     }
 }
 
-/* acc[key] += sum over queries of w[key][query] y[query]; when `first`, acc is written. */
-FN void gather_keys(__global float *acc, size_t row, const float *w, const float *y, span x, int first)
+/* Where the sums of keys gather: f32, rows `row` apart; the last of them go to `to` at element `at`, rows `to_row` apart. */
+typedef struct gathered {
+    __global float *acc;
+    __global stored *to;
+    size_t row, at, to_row;
+} gathered;
+
+FN gathered from_key(gathered g, int k0)
+{
+    g.acc += k0 * g.row;
+    g.at += k0 * g.to_row;
+    return g;
+}
+
+FN void store_last(gathered g, const tile *t, int i, int c, int rows)
+{
+    PANEL sums[8 * 32];
+    tile_store(t, sums, 32);
+    for (int u = 0; u < rows; u++) store_columns(g.to, g.at + (i + u) * g.to_row, sums + u * 32 - c, c, c + 32, (float16)(1.0f));
+}
+
+/* acc[key] += sum over queries of w[key][query] y[query], units along w's and across y's queries; when `first`, there are no sums
+ * before these, when `last` none after. */
+FN void gather_keys(gathered g, const float *w, const float *y, span x, int first, int last)
 {
     for (int i = 0; i < x.keys; i += 8) {
-        const int from = max(0, i - x.diag), rows = min(8, x.keys - i); /* earlier queries do not see these keys */
+        const int from = max(0, i - x.diag) / UNIT_K; /* earlier queries do not see these keys */
+        const int rows = min(8, x.keys - i);
         for (int c = 0; c < PITCH; c += 32) {
-            __global float *to = acc + (size_t)i * row + c;
+            __global float *acc = g.acc + i * g.row + c;
             tile t;
+            for (int u = 0; u < rows; u++) {
+                if (last) {
+                    PREFETCH(g.to + g.at + (i + u) * g.to_row + c);
+                } else {
+                    PREFETCH(acc + u * g.row);
+                    PREFETCH(acc + u * g.row + 16);
+                }
+            }
             if (first) tile_zero(&t);
-            else tile_load_rows(&t, to, row, rows);
-            tile_mul(&t, w + i * BLOCK + from, BLOCK, 1, y + from * PITCH + c, PITCH, x.queries - from);
-            tile_store_rows(&t, to, row, rows);
+            else tile_load_rows(&t, acc, g.row, rows);
+            tile_mul(&t, w + i * ALONG_ROW + from, ALONG_ROW, 1, y + from * PITCH + c, PITCH, UNITS(x.queries) - from);
+            if (last) store_last(g, &t, i, c, rows);
+            else tile_store_rows(&t, acc, g.row, rows);
         }
     }
 }
 
-/* delta = scale rowsum(d y) */
-FN void row_dots(float *delta, const float *d, const float *y, float scale)
+/* The dot product of HEAD elements. */
+FN float dot_rows(__global const stored *x, __global const stored *y, size_t at)
 {
-    for (int i = 0; i < BLOCK; i++) {
-        float16 sum = (float16)(0.0f);
-        for (int c = 0; c < PITCH; c += 16) sum = FMA(AT16(d + i * PITCH + c), AT16(y + i * PITCH + c), sum);
-        delta[i] = scale * sum16(sum);
-    }
+    float16 sum = (float16)(0.0f);
+    int c = 0;
+    for (; c + 16 <= HEAD; c += 16) sum = FMA(load16(x, at + c), load16(y, at + c), sum);
+    float s = sum16(sum);
+    for (; c < HEAD; c++) s = FMA(load1(x, at + c), load1(y, at + c), s);
+    return s;
 }
 
 __kernel void backward(__global const stored *qkv, __global const stored *y, __global const float *lse_of,
                        __global const stored *dy, __global stored *dqkv, __global float *acc, int T, float scale)
 {
-    PANEL q[PARTS][BLOCK * PITCH], d[PARTS][BLOCK * PITCH], dq[PARTS][BLOCK * PITCH];
-    PANEL qt[PARTS][PITCH * BLOCK], dt[PARTS][PITCH * BLOCK];
-    PANEL lse[PARTS][BLOCK], delta[PARTS][BLOCK], one[BLOCK];
-    PANEL kp[BLOCK * PITCH], vp[BLOCK * PITCH], p[BLOCK * BLOCK], ds[BLOCK * BLOCK];
+    PANEL qp[QUERIES_BACK * ROW], dp[QUERIES_BACK * ROW], qt[QUERIES_BACK * ROW], dt[QUERIES_BACK * ROW], dq[QUERIES_BACK * PITCH];
+    PANEL lse[QUERIES_BACK], delta[QUERIES_BACK];
+    PANEL kp[BLOCK * ROW], vp[BLOCK * ROW], p[BLOCK * ALONG_ROW], ds[BLOCK * ALONG_ROW];
+    PANEL q_space[ACROSS(QUERIES_BACK)], d_space[ACROSS(QUERIES_BACK)], k_space[ACROSS(BLOCK)];
+#if PAIRS
+    PANEL dst[BLOCK / 2 * ACROSS_ROW];
+#else
+    float *const dst = ds;
+#endif
     const size_t h = get_group_id(1), b = get_group_id(2), heads = get_num_groups(1), at = b * heads + h, C = heads * HEAD;
     const size_t head = b * T * 3 * C + h * HEAD;
+    const size_t k_at = head + C, v_at = head + 2 * C;
 #if DIRECT
-    __global float *dk = acc + head + C, *dv = dk + C;
-    const size_t row = 3 * C;
+    const gathered dk = {acc + k_at, dqkv, 3 * C, 0, 0}, dv = {acc + v_at, dqkv, 3 * C, 0, 0};
 #else
-    __global float *dk = acc + at * T * 2 * PITCH, *dv = dk + PITCH;
-    const size_t row = 2 * PITCH;
+    acc += at * T * 2 * PITCH;
+    const gathered dk = {acc, dqkv, 2 * PITCH, k_at, 3 * C}, dv = {acc + PITCH, dqkv, 2 * PITCH, v_at, 3 * C};
 #endif
-    fill_panel(one, BLOCK, 1.0f);
+    const asked a = {qt, dt, lse, delta, scale};
 
-    for (int first = 0; first < T; first += PARTS * BLOCK) {
-        const int last = min(T, first + PARTS * BLOCK);
-        for (int q0 = first, i = 0; q0 < last; q0 += BLOCK, i++) {
-            const size_t from = (b * T + q0) * C + h * HEAD;
-            const int queries = min(BLOCK, last - q0);
-            load_panel(d[i], dy, from, C, queries);
-            load_panel(dq[i], y, from, C, queries);
-            row_dots(delta[i], d[i], dq[i], scale);
-            fill_panel(lse[i], BLOCK, INFINITY); /* for queries that are not there: p = 0 */
-            for (int j = 0; j < queries; j++) lse[i][j] = LOG2E * lse_of[at * T + q0 + j];
-            transpose_panel(dt[i], d[i], scale);
-            load_panel(q[i], qkv, head + (size_t)q0 * 3 * C, 3 * C, queries);
-            transpose_panel(qt[i], q[i], scale * LOG2E);
-            fill_panel(dq[i], BLOCK * PITCH, 0.0f);
+    for (int first = 0; first < T; first += QUERIES_BACK) {
+        const int n = min(QUERIES_BACK, T - first);
+        const size_t from = (b * T + first) * C + h * HEAD;
+        load_panel(qp, qkv, head + (size_t)first * 3 * C, 3 * C, n);
+        load_panel(dp, dy, from, C, n);
+        transpose_panel(qt, qp, n);
+        transpose_panel(dt, dp, n);
+        const float *const queries = across(q_space, qp, n), *const d = across(d_space, dp, n);
+        fill_panel(lse, QUERIES_BACK, INFINITY); /* for queries that are not there: p = 0 */
+        fill_panel(delta, QUERIES_BACK, 0.0f);
+        for (int j = 0; j < n; j++) {
+            lse[j] = LOG2E * lse_of[at * T + first + j];
+            delta[j] = scale * dot_rows(y, dy, from + j * C);
         }
-        for (int k0 = 0; k0 < last; k0 += BLOCK) {
-            const int keys = min(BLOCK, last - k0);
-            load_panel(kp, qkv, head + C + (size_t)k0 * 3 * C, 3 * C, keys);
-            load_panel(vp, qkv, head + 2 * C + (size_t)k0 * 3 * C, 3 * C, keys);
-            for (int q0 = first, i = 0; q0 < last; q0 += BLOCK, i++) {
-                const span x = {min(BLOCK, last - q0), keys, q0 - k0};
-                const asked a = {qt[i], dt[i], lse[i], delta[i]};
-                if (x.diag < 0) continue;
-                backward_scores(p, ds, kp, vp, a, x);
-                gather_keys(dv + k0 * row, row, p, d[i], x, x.diag == 0); /* these queries are the first to see these keys */
-                gather_keys(dk + k0 * row, row, ds, q[i], x, x.diag == 0);
-                gather_values(dq[i], ds, kp, one, x);
-            }
+        ahead next = ahead_of(qkv, y, dy, dqkv + head + (size_t)first * 3 * C, 3 * C, T, first, n);
+        for (int k0 = 0; k0 < first + n; k0 += BLOCK) {
+            const span x = {n, min(BLOCK, first + n - k0), first - k0};
+            load_panel(kp, qkv, k_at + (size_t)k0 * 3 * C, 3 * C, x.keys);
+            load_panel(vp, qkv, v_at + (size_t)k0 * 3 * C, 3 * C, x.keys);
+            backward_scores(p, ds, dst, kp, vp, a, x, &next);
+            const int newest = x.diag <= 0, last = !DIRECT && first + n == T; /* the first queries to see these keys, and the last */
+            gather_keys(from_key(dv, k0), p, d, x, newest, last);
+            gather_keys(from_key(dk, k0), ds, queries, x, newest, last);
+            gather_values(dq, dst, ACROSS_ROW, across(k_space, kp, x.keys), 0, x, k0 == 0);
         }
-        for (int t = first; t < last; t++)
-            store_row(dqkv, head + (size_t)t * 3 * C, dq[(t - first) / BLOCK] + (t - first) % BLOCK * PITCH, (float16)(1.0f));
+        for (int j = 0; j < n; j++)
+            store_row(dqkv, head + (size_t)(first + j) * 3 * C, dq + j * PITCH, (float16)(1.0f));
     }
-#if !DIRECT
-    for (int i = 0; i < T; i++) {
-        for (int c = 0; c < HEAD; c++) {
-            store1(dk[i * row + c], dqkv, head + (size_t)i * 3 * C + C + c);
-            store1(dv[i * row + c], dqkv, head + (size_t)i * 3 * C + 2 * C + c);
-        }
-    }
-#endif
 }
 
 __kernel void decode(__global const stored *qkv, __global const stored *k, __global const stored *v, __global stored *y,

@@ -12,11 +12,6 @@
 /* A loop that computes this long between its reads has too few of them under way to hide main memory: they are asked for
  * AHEAD elements before. */
 #define AHEAD 512
-#if CPU && (defined(__x86_64__) || defined(__aarch64__))
-#define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p));
-#else
-#define PREFETCH(p)
-#endif
 
 #define KEEP(w, x, u) ((u) >= (VEC(w))(p) ? (x) * (VEC(w))(factor) : (VEC(w))(0.0f))
 
@@ -29,8 +24,8 @@ __kernel void dropout(__global const stored *x, __global stored *y, __global con
 #if CPU
     for (; i < end; i += 32) {
         uint16 a, b;
-        PREFETCH(x + i + AHEAD)
-        PREFETCH(x + i + AHEAD + 16)
+        PREFETCH(x + i + AHEAD);
+        PREFETCH(x + i + AHEAD + 16);
         draws32(&a, &b, seed_lo, seed_hi, stream, step, i / 4);
         const float16 u = uniform16(a), v = uniform16(b);
         if (i + 32 <= end) {

@@ -1,7 +1,7 @@
 /* Attention against the rate of a matrix product measured between the rounds, in one run: operations of the pairs that the mask
  * leaves, two products forward and five backward, over the time. Each figure is the best of several rounds.
- * usage: bench_attention [--json] [SPEC]   (the device "auto")
- * --json prints one object a line, which run_twins sets beside PyTorch's. */
+ * usage: bench_attention [--json] [--bf16] [SPEC]   (the device "auto")
+ * --bf16 takes tensors and the product of that type; --json prints one object a line, which run_twins sets beside PyTorch's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +16,14 @@ typedef struct sizes {
     int64_t B, T, heads, d;
 } sizes;
 
+static int json;
+static bm_dtype type = BM_F32;
+
 static void start_attention(bench_run *r, bm_engine *e, const sizes *s)
 {
     const int64_t C = s->heads * s->d;
     bench_begin(r, e, "attention", "attention_backward");
+    r->type = type;
     bm_value *qkv = bench_input(r, "qkv", BM_SHAPE(s->B, s->T, 3 * C)), *dy = bench_input(r, "dy", BM_SHAPE(s->B, s->T, C));
     bm_value *y = bm_attention(r->graph, qkv, (int)s->heads);
     bm_graph_want_gradient(r->graph, qkv);
@@ -27,8 +31,6 @@ static void start_attention(bench_run *r, bm_engine *e, const sizes *s)
     bm_graph_output(r->graph, bm_graph_gradient(r->graph, qkv), "dqkv");
     bench_plan(r);
 }
-
-static int json;
 
 static void report(const bench_run *r, const bench_run *gemm, const sizes *s)
 {
@@ -55,13 +57,18 @@ int main(int argc, char **argv)
 {
     static const sizes cases[] = {{16, 64, 12, 64}, {8, 128, 12, 64}, {4, 256, 12, 64}, {2, 512, 12, 64}, {1, 1024, 12, 64},
                                   {1, 2048, 12, 64}, {12, 256, 6, 64}, {1, 512, 8, 128}};
-    json = argc > 1 && !strcmp(argv[1], "--json");
+    const char *spec = "auto";
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--json")) json = 1;
+        else if (!strcmp(argv[i], "--bf16")) type = BM_BF16;
+        else spec = argv[i];
+    }
     setenv("POCL_AFFINITY", "1", 0);
-    bm_engine *engine = bench_open(argc > 1 + json ? argv[1 + json] : "auto");
-    if (!json) printf("%s, f32; GFLOP/s and share of a product of %d\n%-24s %9s %9s %15s %15s %9s\n", bm_engine_device_name(engine), GEMM,
-           "B T heads d", "GEMM", "", "forward", "backward", "both");
+    bm_engine *engine = bench_open(spec);
+    if (!json) printf("%s, %s; GFLOP/s and share of a product of %d\n%-24s %9s %9s %15s %15s %9s\n", bm_engine_device_name(engine),
+                      bm_dtype_name(type), GEMM, "B T heads d", "GEMM", "", "forward", "backward", "both");
     bench_run gemm;
-    bench_begin_gemm(&gemm, engine, GEMM);
+    bench_begin_gemm(&gemm, engine, type, GEMM);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bench_run r;
         start_attention(&r, engine, &cases[i]);

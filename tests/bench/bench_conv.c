@@ -65,7 +65,7 @@ int main(int argc, char **argv)
         printf("%s, f32, %d images; ms and share of the rate of a product of %d\n%-8s %15s %15s %15s %9s\n", bm_engine_device_name(engine),
                BATCH, GEMM, "", "forward", "dx", "dw", "all");
     bench_run gemm;
-    bench_begin_gemm(&gemm, engine, GEMM);
+    bench_begin_gemm(&gemm, engine, BM_F32, GEMM);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bench_run r;
         start_conv(&r, engine, &cases[i]);

@@ -84,7 +84,7 @@ int main(int argc, char **argv)
                "%-5s %4s %4s %5s %9s %9s %9s %8s\n", bm_engine_device_name(engine), GEMM, "cell", "B", "T", "H", "all", "forward",
                "backward", "of GEMM");
     bench_run gemm;
-    bench_begin_gemm(&gemm, engine, GEMM);
+    bench_begin_gemm(&gemm, engine, BM_F32, GEMM);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bench_run r;
         double best_s = 1e9;

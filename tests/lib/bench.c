@@ -55,6 +55,8 @@ static void write_input(const bench_run *r, const bm_value *v)
             x[i].i = (int32_t)(i * 7919 % n);
         else
             x[i].f = (float)((i * 7919) % 2001 - 1000) / 300.0f;
+    if (v->dtype == BM_BF16)
+        for (int64_t i = 0; i < n; i++) ((uint16_t *)x)[i] = bm_f32_to_bf16(x[i].f);
     bench_must(bm_plan_write(r->plan, v, x));
     free(x);
 }
@@ -80,12 +82,13 @@ void bench_plan(bench_run *r)
 
 bm_value *bench_input(bench_run *r, const char *name, bm_shape shape)
 {
-    return bm_graph_input(r->graph, name, BM_F32, shape);
+    return bm_graph_input(r->graph, name, r->type, shape);
 }
 
-void bench_begin_gemm(bench_run *r, bm_engine *e, int64_t size)
+void bench_begin_gemm(bench_run *r, bm_engine *e, bm_dtype t, int64_t size)
 {
     bench_begin(r, e, "linear", NULL);
+    r->type = t;
     bm_value *x = bench_input(r, "x", BM_SHAPE(size, size)), *w = bench_input(r, "w", BM_SHAPE(size, size));
     bm_graph_output(r->graph, bm_linear(r->graph, x, w, NULL, BM_ACT_NONE), "y");
     bench_plan(r);

@@ -21,15 +21,16 @@ typedef struct bench_run {
     bm_bank *banks[4]; /* weights, gradients and two states, where the graph has parameters */
     int n_banks;
     bm_plan *plan;
+    bm_dtype type;             /* of inputs; f32 until it is set */
     const char *op[BENCH_OPS]; /* the names of the ops that are timed; NULL ends them */
     double best_s[BENCH_OPS];
 } bench_run;
 
 /* An empty graph on e, to be built upon. */
 void bench_begin(bench_run *r, bm_engine *e, const char *first, const char *second);
-/* A graph of one f32 product whose three sizes are `size`, as the rate that others are held against; planned. */
-void bench_begin_gemm(bench_run *r, bm_engine *e, int64_t size);
-/* An f32 input of what is being built. */
+/* A graph of one product of type t whose three sizes are `size`, as the rate that others are held against; planned. */
+void bench_begin_gemm(bench_run *r, bm_engine *e, bm_dtype t, int64_t size);
+/* An input of r->type of what is being built. */
 bm_value *bench_input(bench_run *r, const char *name, bm_shape shape);
 /* Makes banks and the plan of what was built, and writes numbers into every input: of both signs where they are floats,
  * else whole numbers below their count. */

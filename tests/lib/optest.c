@@ -417,8 +417,9 @@ static void check_on(bm_engine *e, const optest *t, bm_dtype storage, int gradie
     read_all(second, &r, t, gradient);
     for (int j = 0; j < t->n_out; j++) {
         describe(what, sizeof what, t, kind, storage, "output", j);
-        optest_compare(what, first[j], bm_value_dtype(r.out[j]), h.out[j], h.n_out[j], t->c * sqrt(or_one(t->length)),
-                       t->floor);
+        const bm_dtype type = bm_value_dtype(r.out[j]);
+        const double c = t->c * sqrt(or_one(t->length)) + (type == BM_BF16 ? t->bf16_c : 0);
+        optest_compare(what, first[j], type, h.out[j], h.n_out[j], c, t->floor);
     }
     for (int i = 0; i < t->n_in; i++) {
         if (!first[OPTEST_OUTPUTS + i] || !h.n_in[i]) continue;

@@ -49,6 +49,7 @@ struct optest {
     double c, length;                                  /* of the outputs; 0 counts as 1 */
     double grad_c, grad_length;                        /* of the gradients; 0: as above */
     double floor;                                      /* size of terms that may cancel; 0: none */
+    double bf16_c;                                     /* added to c sqrt(length) in bf16: roundings to it on the way */
     int f32_only;                                      /* no 16-bit storage */
 };
 

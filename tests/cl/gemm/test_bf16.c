@@ -209,13 +209,13 @@ END_TEST
 
 /* ---- a form that does not build, or is wrong, is not used ---- */
 
-static const char *const faults[][2] = {
-    {"__clang_major__ < 9", "__clang_major__ < 9000"},                       /* a compiler that is too old */
-    {"\"=v\"(rounded)", "\"=v\"(no_such_name)"},                             /* one that refuses the text */
-    {"\"vdpbf16ps", "\"no_such_one"},                                       /* an assembler that does not know it */
-    {"\"v\"(x), \"v\"(y))", "\"v\"(x), \"v\"(y << 16u | y >> 16u))"},        /* the pairs of B the other way round */
-    {"first | convert_uint##n", "first + 65536u | convert_uint##n"},         /* B packed wrong */
-    {"p[(k + 1) * ld] : 0;", "p[(k + 1) * ld] : 0x3f80;"},                   /* no pad */
+static const char *const faults[][3] = {
+    {"lib/pairs.clh", "__clang_major__ < 9", "__clang_major__ < 9000"},                  /* a compiler that is too old */
+    {"lib/pairs.clh", "\"=v\"(rounded)", "\"=v\"(no_such_name)"},                        /* one that refuses the text */
+    {"lib/pairs.clh", "\"vdpbf16ps", "\"no_such_one"},                                  /* an assembler that does not know it */
+    {"lib/pairs.clh", "\"v\"(x), \"v\"(y))", "\"v\"(x), \"v\"(y << 16u | y >> 16u))"}, /* the pairs of B the other way round */
+    {"gemm/packed.cl", "first | convert_uint##n", "first + 65536u | convert_uint##n"},   /* B packed wrong */
+    {"gemm/packed.cl", "p[(k + 1) * ld] : 0;", "p[(k + 1) * ld] : 0x3f80;"},              /* no pad */
 };
 
 START_TEST(a_faulty_form_is_left_and_said_once)
@@ -229,7 +229,9 @@ START_TEST(a_faulty_form_is_left_and_said_once)
     test_copy_kernel(folder, "lib/math.clh", "", "");
     test_copy_kernel(folder, "lib/act.clh", "", "");
     test_copy_kernel(folder, "lib/registers.clh", "", "");
-    test_copy_kernel(folder, "gemm/packed.cl", faults[_i][0], faults[_i][1]);
+    test_copy_kernel(folder, "lib/pairs.clh", "", "");
+    test_copy_kernel(folder, "gemm/packed.cl", "", "");
+    test_copy_kernel(folder, faults[_i][0], faults[_i][1], faults[_i][2]);
     bm_engine *faulty = open_with(0, folder);
     ck_assert(bm_engine_limits(faulty)->bf16_dot);
     for (int trans = 0; trans < 4; trans += 3) {
