@@ -1,6 +1,6 @@
 /* How a data set of sounds was made: its encoding, {"kind": "audio", "features": "logmel" or "mfcc", "rate", "n_fft",
- * "window", "hop", "mels", "coefficients", "frames", "letters", "mean", "scale", "classes"}. A sample is [frames,
- * width], each frame (features - mean) / scale, those beyond its length zeros. With `letters` targets are spelled,
+ * "window", "hop", "mels", "coefficients", "top_db", "centre", "frames", "letters", "mean", "scale", "classes"} (top_db
+ * and centre only where they are not 0 and false). A sample is [frames, width], each frame (features - mean) / scale, those beyond its length zeros. With `letters` targets are spelled,
  * [letters] i32, class 0 the blank. */
 #ifndef BM_TOOLS_AUDIO_FORM_H
 #define BM_TOOLS_AUDIO_FORM_H
