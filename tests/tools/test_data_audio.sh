@@ -28,7 +28,7 @@ PY
 expect 0 "$bmtool" data audio d -o d.h5 --mels 8 --val-voices bo --licence CC0 --json
 grep -q '"val_samples": 4' out || fail "no report"
 expect 0 "$bmtool" data audio d -o mfcc.h5 --features mfcc --coefficients 5 --window-ms 20 --hop-ms 5 --val-fraction 0.25
-expect 0 "$bmtool" data audio d -o level.h5 --features mfcc --coefficients 5 --top-db 20 --centre --val-voices bo
+expect 0 "$bmtool" data audio d -o level.h5 --features mfcc --coefficients 5 --trim-db 10 --top-db 20 --centre --val-voices bo
 expect 0 "$bmtool" data audio d -o fast.h5 --rate 16000 --seconds 0.16 --cut
 "$python" - <<'PY'
 import h5py, json
@@ -53,7 +53,7 @@ frames = np.concatenate([m["rows/inputs"][i, :m["rows/lengths"][i]] for i in ran
 assert abs(frames.mean(0)).max() < 1e-5 and abs(frames.std(0) - 1).max() < 1e-5
 v = h5py.File("level.h5")
 e = json.loads(bytes(v["encoding/json"]))
-assert e["top_db"] == 20 and e["centre"] is True and np.abs(e["mean"]).max() < 1e-5
+assert (e["trim_db"], e["top_db"]) == (10, 20) and e["centre"] is True and np.abs(e["mean"]).max() < 1e-5
 for x, n in zip(v["rows/inputs"], v["rows/lengths"]):
     assert abs(x[:n].astype("f8").mean(0)).max() < 1e-5
 s = h5py.File("fast.h5")
@@ -125,7 +125,7 @@ told 2 'd/high/bo_1.wav: the text has the character "!"' "$bmtool" data audio d 
 told 2 'has a column of parts' "$bmtool" data audio d -o no.h5 --labels t.csv --val-fraction 0.5
 rm u.csv
 for words in "--features chroma" "--coefficients 5" "--mels 0x" "--transcripts" "--cut" "--hop-ms 0" "--val-fraction 1" "--like d.h5 --mels 5" \
-             "--top-db -1" "--like d.h5 --centre" "--val-voices bo --val-fraction 0.2" "--rate -5" "--window-ms 1e9" "--seconds 1000"; do
+             "--top-db -1" "--trim-db -1" "--like d.h5 --centre" "--val-voices bo --val-fraction 0.2" "--rate -5" "--window-ms 1e9" "--seconds 1000"; do
   read -ra more <<<"$words"
   expect 2 "$bmtool" data audio d -o no.h5 "${more[@]}"
 done
