@@ -62,6 +62,9 @@ bm_status bm_audio_form_parse(bm_audio_form *f, const json_t *j, const char *fro
         return bm_fail(BM_ERR_REFUSED, "%s: its encoding is not one of sounds as bmtool data audio makes them", from);
     f->frames = frames;
     f->letters = letters;
+    f->trim_db = json_number_value(json_object_get(j, "trim_db"));
+    o->top_db = json_number_value(json_object_get(j, "top_db"));
+    o->centre = json_is_true(json_object_get(j, "centre"));
     BM_TRY(get_floats(&f->mean, json_object_get(j, "mean"), bm_audio_form_width(f), from));
     BM_TRY(get_floats(&f->scale, json_object_get(j, "scale"), bm_audio_form_width(f), from));
     for (int64_t i = 0; i < bm_audio_form_width(f); i++)
@@ -84,11 +87,13 @@ bm_status bm_audio_form_text(char **out, const bm_audio_form *f, const bm_class_
 {
     const bm_features_opts *o = &f->features;
     const int64_t width = bm_audio_form_width(f);
-    json_t *j = json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:o, s:o, s:o}", "kind", "audio",
-                          "features", o->mfcc ? "mfcc" : "logmel", "rate", o->rate, "n_fft", o->n_fft, "window",
-                          o->window, "hop", o->hop, "mels", o->mels, "coefficients", o->mfcc, "frames",
-                          (json_int_t)f->frames, "letters", (json_int_t)f->letters, "mean", floats_json(f->mean, width),
-                          "scale", floats_json(f->scale, width), "classes", bm_class_list_json(classes));
+    json_t *j = json_pack(
+        "{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:o*, s:o*, s:o*, s:I, s:I, s:o, s:o, s:o}", "kind", "audio",
+        "features", o->mfcc ? "mfcc" : "logmel", "rate", o->rate, "n_fft", o->n_fft, "window", o->window, "hop", o->hop,
+        "mels", o->mels, "coefficients", o->mfcc, "trim_db", f->trim_db > 0 ? json_real(f->trim_db) : NULL, "top_db",
+        o->top_db > 0 ? json_real(o->top_db) : NULL, "centre", o->centre ? json_true() : NULL, "frames",
+        (json_int_t)f->frames, "letters", (json_int_t)f->letters, "mean", floats_json(f->mean, width), "scale",
+        floats_json(f->scale, width), "classes", bm_class_list_json(classes));
     bm_status status = bm_json_text(out, j, JSON_REAL_PRECISION(9));
     json_decref(j);
     return status;

@@ -1,6 +1,6 @@
 /* How a data set of sounds was made: its encoding, {"kind": "audio", "features": "logmel" or "mfcc", "rate", "n_fft",
- * "window", "hop", "mels", "coefficients", "frames", "letters", "mean", "scale", "classes"}. A sample is [frames,
- * width], each frame (features - mean) / scale, those beyond its length zeros. With `letters` targets are spelled,
+ * "window", "hop", "mels", "coefficients", "trim_db", "top_db", "centre", "frames", "letters", "mean", "scale", "classes"} (trim_db,
+ * top_db and centre only where they are not 0 and false). A sample is [frames, width], each frame (features - mean) / scale, those beyond its length zeros. With `letters` targets are spelled,
  * [letters] i32, class 0 the blank. */
 #ifndef BM_TOOLS_AUDIO_FORM_H
 #define BM_TOOLS_AUDIO_FORM_H
@@ -10,6 +10,7 @@
 
 typedef struct bm_audio_form {
     bm_features_opts features; /* rate 0: not known yet */
+    double trim_db;            /* quiet ends that are cut off; 0: none */
     int64_t frames;            /* of a sample; 0: not known yet */
     int64_t letters;           /* of a spelled target; 0: a class for each sound */
     float *mean, *scale;       /* of each number of a frame; NULL: not known yet */

@@ -52,6 +52,7 @@ bm_status bm_audio_in_read(bm_audio_in *in, const char *path)
     in->count = 0;
     BM_TRY(bm_sound_read(&s, path, &opts));
     BM_GO(know_rate(in, &s, path));
+    if (in->form->trim_db > 0) bm_sound_trim(&s, in->form->features.hop, in->form->trim_db);
     BM_GO(length(&n, in, &s, path));
     BM_GO(compute(in, &s, n, path));
 done:

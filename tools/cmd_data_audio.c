@@ -18,9 +18,9 @@
 
 typedef struct job {
     const char *folder, *output, *features, *labels, *like, *licence, *val_voices; /* as given; NULL: not */
-    double val_fraction, seconds, window_ms, hop_ms;
+    double val_fraction, seconds, window_ms, hop_ms, trim_db, top_db;
     int64_t split_seed, rate, mels, coefficients;
-    int cut, transcripts, force, json;
+    int cut, transcripts, centre, force, json;
     bm_skipped skipped;
     bm_audio_form form;
     bm_class_list classes;
@@ -396,19 +396,21 @@ static int read_features(job *j)
         return bm_out_usage(&bm_cmd_data_audio,
                             "%lld coefficients of %lld mels: 1 to 4096 mels, not fewer than coefficients",
                             (long long)j->coefficients, (long long)j->mels);
-    j->form.features = (bm_features_opts){.mels = (int)j->mels, .mfcc = (int)j->coefficients};
+    j->form.trim_db = j->trim_db;
+    j->form.features = (bm_features_opts){
+        .mels = (int)j->mels, .mfcc = (int)j->coefficients, .top_db = j->top_db, .centre = j->centre};
     return 0;
 }
 
 static int check_words(job *j)
 {
-    const int shaped = j->features || j->rate || j->mels || j->coefficients || j->seconds != 0 ||
-                       !isnan(j->window_ms) || !isnan(j->hop_ms) || j->transcripts;
+    const int shaped = j->features || j->rate || j->mels || j->coefficients || j->seconds != 0 || j->trim_db != 0 ||
+                       j->top_db != 0 || !isnan(j->window_ms) || !isnan(j->hop_ms) || j->transcripts || j->centre;
     if (j->like && shaped)
         return bm_out_usage(
             &bm_cmd_data_audio,
             "--like says how sounds are encoded: no --features, --rate, --mels, --coefficients, --window-ms, --hop-ms, "
-            "--seconds, --transcripts");
+            "--trim-db, --top-db, --centre, --seconds, --transcripts");
     if (j->transcripts && !j->labels)
         return bm_out_usage(&bm_cmd_data_audio, "--transcripts stand in --labels FILE.csv");
     if (j->val_voices && !isnan(j->val_fraction))
@@ -419,6 +421,8 @@ static int check_words(job *j)
         return bm_out_usage(&bm_cmd_data_audio, "--rate %lld: is 1 to 1000000 Hz", (long long)j->rate);
     if (!(j->seconds >= 0 && j->seconds <= 600))
         return bm_out_usage(&bm_cmd_data_audio, "--seconds is above 0 and at most 600");
+    if (!(j->top_db >= 0 && j->trim_db >= 0))
+        return bm_out_usage(&bm_cmd_data_audio, "--trim-db and --top-db are above 0");
     if (j->cut && j->seconds == 0 && !j->like) return bm_out_usage(&bm_cmd_data_audio, "--cut needs --seconds");
     if (isnan(j->window_ms)) j->window_ms = 25;
     if (isnan(j->hop_ms)) j->hop_ms = 10;
@@ -451,6 +455,9 @@ static int run(int argc, char **argv)
         {"coefficients", 0, BM_OPT_I64, &j.coefficients, 0},
         {"window-ms", 0, BM_OPT_F64, &j.window_ms, 0},
         {"hop-ms", 0, BM_OPT_F64, &j.hop_ms, 0},
+        {"trim-db", 0, BM_OPT_F64, &j.trim_db, 0},
+        {"top-db", 0, BM_OPT_F64, &j.top_db, 0},
+        {"centre", 0, BM_OPT_FLAG, &j.centre, 0},
         {"seconds", 0, BM_OPT_F64, &j.seconds, 0},
         {"cut", 0, BM_OPT_FLAG, &j.cut, 0},
         {"like", 0, BM_OPT_STRING, &j.like, 0},
@@ -502,6 +509,10 @@ const bm_cmd bm_cmd_data_audio = {
         "      --coefficients N    of mfcc (13)\n"
         "      --window-ms T       length of a frame (25); n_fft is the least power of two that holds it\n"
         "      --hop-ms T          from frame to frame (10)\n"
+        "      --trim-db D         cut off what is quieter at both ends than a sound's loudest by more than D dB "
+        "(nothing)\n"
+        "      --top-db D          raise what is quieter than a sound's loudest by more than D dB to that (nothing)\n"
+        "      --centre            take off each number's mean over a sound's frames: what a channel colours\n"
         "      --seconds S         sounds that are longer are refused, or with --cut cut (default: 600)\n"
         "      --cut               cut what is too long\n"
         "      --like DATA         encode as a data set, checkpoint or run has it; sounds may be of no class then, and "

@@ -22,7 +22,8 @@ struct bm_features {
     double *power;     /* [n_fft / 2 + 1] */
     triangle *mels;
     double *bank;
-    double *energies;  /* [mels] */
+    double *energies;  /* [frames, mels] */
+    int64_t room;      /* frames that they have room for */
     double *dct;       /* [mfcc, mels] */
 };
 
@@ -109,8 +110,7 @@ static bm_status make_fft(bm_features *f)
     f->frame = bm_calloc((size_t)f->opts.n_fft, sizeof *f->frame);
     f->spectrum = bm_calloc((size_t)f->opts.n_fft / 2 + 1, sizeof *f->spectrum);
     f->power = bm_calloc((size_t)f->opts.n_fft / 2 + 1, sizeof *f->power);
-    f->energies = bm_calloc((size_t)f->opts.mels, sizeof *f->energies);
-    if (!f->fft || !f->frame || !f->spectrum || !f->power || !f->energies) return BM_ERR_MEMORY;
+    if (!f->fft || !f->frame || !f->spectrum || !f->power) return BM_ERR_MEMORY;
     kiss_fftr_alloc(f->opts.n_fft, 0, f->fft, &bytes);
     return BM_OK;
 }
@@ -126,6 +126,7 @@ static bm_status check(bm_features_opts *o)
     if (!(o->low >= 0) || !(o->high > o->low) || !(o->high <= o->rate / 2.0))
         return bm_fail(BM_ERR_USAGE, "mels from %g to %g Hz: they rise from 0 to at most half the rate of %d Hz", o->low, o->high,
                        o->rate);
+    if (!(o->top_db >= 0)) return bm_fail(BM_ERR_USAGE, "what is %g dB below the loudest is not quieter", o->top_db);
     return BM_OK;
 }
 
@@ -176,8 +177,8 @@ static int64_t mirrored(int64_t i, int64_t n)
     return i < n ? i : 2 * (n - 1) - i;
 }
 
-/* The energies of the frame around sample `centre`. */
-static void compute_energies(bm_features *f, const float *samples, int64_t n, int64_t centre)
+/* The energies [mels] of the frame around sample `centre`. */
+static void compute_energies(double *out, bm_features *f, const float *samples, int64_t n, int64_t centre)
 {
     const int size = f->opts.n_fft;
     for (int i = 0; i < size; i++) f->frame[i] = samples[mirrored(centre - size / 2 + i, n)] * f->window[i];
@@ -190,25 +191,60 @@ static void compute_energies(bm_features *f, const float *samples, int64_t n, in
         const triangle *t = &f->mels[m];
         double sum = 0;
         for (int64_t k = 0; k < t->count; k++) sum += f->bank[t->at + k] * f->power[t->first + k];
-        f->energies[m] = log(sum + floor_of_log);
+        out[m] = log(sum + floor_of_log);
     }
+}
+
+/* What is far below the loudest, to where it is just that far. */
+static void raise_quiet(double *x, int64_t n, double top_db)
+{
+    double loudest = -INFINITY;
+    for (int64_t i = 0; i < n; i++) loudest = fmax(loudest, x[i]);
+    for (int64_t i = 0; i < n; i++) x[i] = fmax(x[i], loudest - top_db * log(10) / 10);
+}
+
+/* A frame's energies as what is wanted of them. */
+static void write_frame(float *out, const bm_features *f, const double *energies)
+{
+    const int mels = f->opts.mels;
+    for (int m = 0; !f->opts.mfcc && m < mels; m++) out[m] = (float)energies[m];
+    for (int i = 0; i < f->opts.mfcc; i++) {
+        double sum = 0;
+        for (int m = 0; m < mels; m++) sum += f->dct[i * mels + m] * energies[m];
+        out[i] = (float)sum;
+    }
+}
+
+static void centre_frames(float *x, int64_t frames, int64_t width)
+{
+    for (int64_t i = 0; i < width; i++) {
+        double sum = 0;
+        for (int64_t t = 0; t < frames; t++) sum += x[t * width + i];
+        for (int64_t t = 0; t < frames; t++) x[t * width + i] -= (float)(sum / (double)frames);
+    }
+}
+
+static bm_status make_room(bm_features *f, int64_t frames)
+{
+    if (frames <= f->room) return BM_OK;
+    double *more = bm_realloc(f->energies, (size_t)frames, (size_t)f->opts.mels * sizeof *more);
+    if (!more) return BM_ERR_MEMORY;
+    f->energies = more;
+    f->room = frames;
+    return BM_OK;
 }
 
 bm_status bm_features_compute(bm_features *f, float *out, const float *samples, int64_t n)
 {
-    const int64_t frames = bm_features_frames(f, n);
+    const int64_t frames = bm_features_frames(f, n), width = bm_features_width(f);
     const int mels = f->opts.mels;
     if (frames == 0)
         return bm_fail(BM_ERR_CONFIG, "%lld samples are too few for frames of %d (%d at least)", (long long)n, f->opts.n_fft,
                        f->opts.n_fft / 2 + 1);
-    for (int64_t t = 0; t < frames; t++) {
-        compute_energies(f, samples, n, t * f->opts.hop);
-        for (int m = 0; !f->opts.mfcc && m < mels; m++) *out++ = (float)f->energies[m];
-        for (int i = 0; i < f->opts.mfcc; i++) {
-            double sum = 0;
-            for (int m = 0; m < mels; m++) sum += f->dct[i * mels + m] * f->energies[m];
-            *out++ = (float)sum;
-        }
-    }
+    BM_TRY(make_room(f, frames));
+    for (int64_t t = 0; t < frames; t++) compute_energies(f->energies + t * mels, f, samples, n, t * f->opts.hop);
+    if (f->opts.top_db > 0) raise_quiet(f->energies, frames * mels, f->opts.top_db);
+    for (int64_t t = 0; t < frames; t++) write_frame(out + t * width, f, f->energies + t * mels);
+    if (f->opts.centre) centre_frames(out, frames, width);
     return BM_OK;
 }

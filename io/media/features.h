@@ -7,8 +7,9 @@
  *   mel        M[m] = sum_k F[m, k] P[k], triangles between frequencies spaced evenly on the mel scale from `low` to `high`:
  *              HTK  mel = 2595 log10(1 + f/700);  Slaney  3 f / 200 below 1 kHz, 15 + 27 ln(f/1000) / ln(6.4) above
  *              (Auditory Toolbox, 1998); normalised, each triangle is divided by half its width in Hz
- *   log        L[m] = ln(M[m] + 1e-6)
+ *   log        L[m] = ln(M[m] + 1e-6), raised to what is `top_db` below the signal's loudest (AmplitudeToDB)
  *   MFCC       c[i] = s_i sqrt(2/mels) sum_m L[m] cos(pi i (m + 1/2) / mels),  s_0 = sqrt(1/2), else 1 (orthonormal DCT-II)
+ *   centred    each number less its mean over the frames, which takes off what a channel colours (Atal 1974)
  */
 #ifndef BM_IO_MEDIA_FEATURES_H
 #define BM_IO_MEDIA_FEATURES_H
@@ -33,6 +34,8 @@ typedef struct bm_features_opts {
     double low, high; /* Hz; 0 and 0: to half the rate */
     bm_mel_scale scale; /* HTK */
     int normalize;      /* the triangles; 0 */
+    double top_db;      /* 0: nothing is raised */
+    int centre;         /* 0 */
 } bm_features_opts;
 BM_API bm_features_opts bm_features_opts_default(void);
 

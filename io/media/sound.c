@@ -1,5 +1,6 @@
 #include "io/media/sound.h"
 
+#include <math.h>
 #include <samplerate.h>
 #include <sndfile.h>
 #include <string.h>
@@ -128,4 +129,26 @@ bm_status bm_sound_resample(bm_sound *out, const bm_sound *in, int rate)
     out->count = count;
     out->rate = rate;
     return BM_OK;
+}
+
+/* Of the block from sample `first` on; the last may be short. */
+static double mean_square(const bm_sound *s, int64_t first, int64_t block)
+{
+    double sum = 0;
+    const int64_t n = s->count - first < block ? s->count - first : block;
+    for (int64_t i = 0; i < n; i++) sum += (double)s->samples[first + i] * s->samples[first + i];
+    return sum / (double)n;
+}
+
+void bm_sound_trim(bm_sound *s, int64_t block, double db)
+{
+    double loudest = 0;
+    int64_t first = 0, last = (s->count - 1) / block;
+    for (int64_t i = 0; i < s->count; i += block) loudest = fmax(loudest, mean_square(s, i, block));
+    const double least = loudest * pow(10, -db / 10);
+    while (first < last && mean_square(s, first * block, block) < least) first++;
+    while (last > first && mean_square(s, last * block, block) < least) last--;
+    if ((last + 1) * block < s->count) s->count = (last + 1) * block;
+    s->count -= first * block;
+    memmove(s->samples, s->samples + first * block, (size_t)s->count * sizeof *s->samples);
 }

@@ -33,6 +33,8 @@ BM_API void bm_sound_finish(bm_sound *s);
 /* Another rate, 1 to 1,000,000 Hz and at most 256 times more or less: ceil(count * rate / in->rate) samples, by
  * libsamplerate's sinc of medium quality (band limit 90 %, 121 dB). */
 BM_API bm_status bm_sound_resample(bm_sound *out, const bm_sound *in, int rate);
+/* Cuts off, at both ends, blocks of `block` samples whose mean square is more than db decibels below that of the loudest. */
+BM_API void bm_sound_trim(bm_sound *s, int64_t block, double db);
 
 #ifdef __cplusplus
 }

@@ -78,3 +78,35 @@ says 'two.h5 was encoded otherwise'
 expect 2 "$bmtool" predict run --input two.h5 --output bad.h5
 says 'two.h5 was encoded otherwise'
 [[ ! -e bad && ! -e bad.h5 ]] || fail "something was left"
+
+# A data frame as R saves it, written here by the format's description: factor, integers, numbers, texts, each with what is not known.
+"$python" - <<'PY'
+import gzip, struct
+word = lambda *n: struct.pack(">%di" % len(n), *n)
+chars = lambda s: word(9, -1) if s is None else word(9, len(s.encode())) + s.encode()
+texts = lambda x: word(16, len(x)) + b"".join(map(chars, x))
+symbols = []
+def symbol(s):
+    if s in symbols:
+        return word((symbols.index(s) + 1) << 8 | 255)
+    symbols.append(s)
+    return word(1) + chars(s)
+def attributes(**x):
+    return b"".join(word(0x402) + symbol(k) + v for k, v in x.items()) + word(254)
+NA = -2**31
+frame = symbol("frame")
+columns = [word(0x30d, 3, 2, NA, 1) + attributes(levels=texts(["a,b", 'say "c"']), **{"class": texts(["factor"])}),
+           word(13, 3, -7, NA, 2**31 - 1), word(14, 3) + struct.pack(">2d", 0.1, -1e-310) + bytes.fromhex("7ff00000000007a2"),
+           texts(["x", None, "é"])]
+data = word(0x313, 4) + b"".join(columns) + attributes(names=texts(list("fint")), **{"class": texts(["data.frame"]), "row.names": word(13, 2, NA, -3)})
+whole = b"RDX2\nX\n" + word(2, 0x40202, 0x20300, 0x402) + frame + data + word(254)
+gzip.open("frame.rda", "wb").write(whole)
+open("cut.rda", "wb").write(whole[:-200])
+open("third.rda", "wb").write(b"RDX3\nX\n" + whole[7:])
+PY
+expect 0 "$BM_TEST_SOURCE/tools/rda_csv" frame.rda
+printf 'f,i,n,t\n"say ""c""",-7,0.10000000000000001,x\n,,-9.9999999999999694e-311,\n"a,b",2147483647,,é\n' | cmp - out || fail "$(cat out)"
+expect 1 "$BM_TEST_SOURCE/tools/rda_csv" cut.rda
+grep -qx 'rda_csv: cut.rda: it ends too soon' err || fail "$(cat err)"
+expect 1 "$BM_TEST_SOURCE/tools/rda_csv" third.rda
+grep -q 'third.rda: not what R saves in its second format' err || fail "$(cat err)"

@@ -28,6 +28,7 @@ PY
 expect 0 "$bmtool" data audio d -o d.h5 --mels 8 --val-voices bo --licence CC0 --json
 grep -q '"val_samples": 4' out || fail "no report"
 expect 0 "$bmtool" data audio d -o mfcc.h5 --features mfcc --coefficients 5 --window-ms 20 --hop-ms 5 --val-fraction 0.25
+expect 0 "$bmtool" data audio d -o level.h5 --features mfcc --coefficients 5 --trim-db 10 --top-db 20 --centre --val-voices bo
 expect 0 "$bmtool" data audio d -o fast.h5 --rate 16000 --seconds 0.16 --cut
 "$python" - <<'PY'
 import h5py, json
@@ -50,6 +51,11 @@ e = json.loads(bytes(m["encoding/json"]))
 assert m["rows/inputs"].shape == (12, 37, 5) and m["splits/val"].attrs["count"] == 3 and (e["window"], e["hop"], e["n_fft"]) == (160, 40, 256)
 frames = np.concatenate([m["rows/inputs"][i, :m["rows/lengths"][i]] for i in range(9)]).astype("f8")
 assert abs(frames.mean(0)).max() < 1e-5 and abs(frames.std(0) - 1).max() < 1e-5
+v = h5py.File("level.h5")
+e = json.loads(bytes(v["encoding/json"]))
+assert (e["trim_db"], e["top_db"]) == (10, 20) and e["centre"] is True and np.abs(e["mean"]).max() < 1e-5
+for x, n in zip(v["rows/inputs"], v["rows/lengths"]):
+    assert abs(x[:n].astype("f8").mean(0)).max() < 1e-5
 s = h5py.File("fast.h5")
 assert s["rows/inputs"].shape == (12, 17, 40) and max(s["rows/lengths"]) == 17
 PY
@@ -68,6 +74,7 @@ PY
 # --like: the same bytes for the same sounds; others are brought to its rate; sounds may be of no class.
 mkdir -p new/low && cp d/low/bo_1.wav new/low && cp fast.wav new/
 expect 0 "$bmtool" data audio new -o new.h5 --like d.h5
+expect 0 "$bmtool" data audio new -o level-new.h5 --like level.h5
 expect 0 "$bmtool" data audio d/low -o spelled.h5 --like t.h5 --cut
 "$python" - <<'PY'
 import h5py, json
@@ -75,6 +82,8 @@ a, b, c = h5py.File("d.h5"), h5py.File("new.h5"), h5py.File("spelled.h5")
 assert json.loads(bytes(a["encoding/json"])) == json.loads(bytes(b["encoding/json"]))
 assert list(b["rows/targets"]) == [-1, 1] and list(b["rows/lengths"]) == [16, 17] and "val" not in b["splits"]
 assert (a["rows/inputs"][10] == b["rows/inputs"][1]).all()
+v, w = h5py.File("level.h5"), h5py.File("level-new.h5")
+assert (v["rows/inputs"][10] == w["rows/inputs"][1]).all() and bytes(v["encoding/json"][()]) == bytes(w["encoding/json"][()])
 assert c["rows/targets"].shape == (6, 3) and (c["rows/targets"][()] == -1).all()
 PY
 
@@ -116,7 +125,7 @@ told 2 'd/high/bo_1.wav: the text has the character "!"' "$bmtool" data audio d 
 told 2 'has a column of parts' "$bmtool" data audio d -o no.h5 --labels t.csv --val-fraction 0.5
 rm u.csv
 for words in "--features chroma" "--coefficients 5" "--mels 0x" "--transcripts" "--cut" "--hop-ms 0" "--val-fraction 1" "--like d.h5 --mels 5" \
-             "--val-voices bo --val-fraction 0.2" "--rate -5" "--window-ms 1e9" "--seconds 1000"; do
+             "--top-db -1" "--trim-db -1" "--like d.h5 --centre" "--val-voices bo --val-fraction 0.2" "--rate -5" "--window-ms 1e9" "--seconds 1000"; do
   read -ra more <<<"$words"
   expect 2 "$bmtool" data audio d -o no.h5 "${more[@]}"
 done

@@ -8,7 +8,7 @@
 #include "tests/lib/fixture.h"
 #include "tests/lib/test.h"
 
-static const char *const names[] = {"logmel", "mfcc", "torchaudio", "slaney", "odd"};
+static const char *const names[] = {"logmel", "mfcc", "torchaudio", "slaney", "odd", "levelled"};
 
 static bm_features_opts options(const char *name)
 {
@@ -16,7 +16,7 @@ static bm_features_opts options(const char *name)
     snprintf(group, sizeof group, "/features/%s", name);
 #define GET(key) fixture_attribute("media.h5", group, #key)
     return (bm_features_opts){(int)GET(rate), (int)GET(n_fft), (int)GET(window), (int)GET(hop), (int)GET(mels), (int)GET(mfcc),
-                              GET(low), GET(high), GET(scale) ? BM_MEL_SLANEY : BM_MEL_HTK, (int)GET(normalize)};
+                              GET(low), GET(high), GET(scale) ? BM_MEL_SLANEY : BM_MEL_HTK, (int)GET(normalize), GET(top_db), (int)GET(centre)};
 #undef GET
 }
 
@@ -64,7 +64,7 @@ END_TEST
 START_TEST(options_that_do_not_fit_are_refused)
 {
     bm_features *f;
-    for (int i = 0; i < 9; i++) {
+    for (int i = 0; i < 10; i++) {
         bm_features_opts o = bm_features_opts_default();
         switch (i) {
         case 0: o.n_fft = 511; break;
@@ -75,6 +75,7 @@ START_TEST(options_that_do_not_fit_are_refused)
         case 5: o.mfcc = 41; break;
         case 6: o.high = 8001; break;
         case 7: o.low = 8000; break;
+        case 8: o.top_db = -1; break;
         default: o.low = NAN;
         }
         ck_assert_int_eq(bm_features_create(&f, &o), BM_ERR_USAGE);

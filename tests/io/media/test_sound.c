@@ -139,6 +139,28 @@ static bm_status read_sound(void *path)
     return status;
 }
 
+/* Blocks of 4: noise, noise, 20 dB below the loudest, the loudest, 20 dB below, noise and half a block of it. */
+START_TEST(quiet_ends_are_cut)
+{
+    static const float level[] = {0.001f, 0.002f, 0.05f, -0.5f, 0.05f, 0.001f, 0.001f};
+    float x[26];
+    for (int i = 0; i < 26; i++) x[i] = level[i / 4];
+    for (int i = 0; i < 3; i++) {
+        const double db[] = {30, 10, 60};
+        const int64_t first[] = {8, 12, 0}, count[] = {12, 4, 26};
+        float own[26];
+        memcpy(own, x, sizeof x);
+        bm_sound s = {own, 26, 8000};
+        bm_sound_trim(&s, 4, db[i]);
+        ck_assert_int_eq(s.count, count[i]);
+        ck_assert(!memcmp(own, x + first[i], (size_t)count[i] * sizeof *own));
+    }
+    bm_sound silent = {(float[5]){0}, 5, 8000};
+    bm_sound_trim(&silent, 2, 30);
+    ck_assert_int_eq(silent.count, 5);
+}
+END_TEST
+
 START_TEST(failing_memory_is_reported_and_nothing_leaks)
 {
     test_fail_allocations(read_sound, (void *)file_of("memory.wav", wav, sizeof wav));
@@ -155,6 +177,7 @@ int main(void)
     tcase_add_loop_test(t, formats_are_read_and_resampled, 0, sizeof formats / sizeof *formats);
     tcase_add_test(t, a_stream_that_ends_early_is_refused);
     tcase_add_test(t, what_is_beyond_the_new_band_goes);
+    tcase_add_test(t, quiet_ends_are_cut);
     tcase_add_test(t, failing_memory_is_reported_and_nothing_leaks);
     suite_add_tcase(s, t);
     return test_run(s);
