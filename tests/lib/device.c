@@ -1,6 +1,7 @@
 #include "tests/lib/device.h"
 
 #include <check.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,4 +102,18 @@ void test_copy_kernel(const char *folder, const char *name, const char *from, co
     test_ok(bm_file_replace(path, bm_str_text(&s), strlen(bm_str_text(&s))));
     bm_str_finish(&s);
     bm_free(text);
+}
+
+void test_copy_headers(const char *folder)
+{
+    char path[600];
+    glob_t headers;
+    snprintf(path, sizeof path, "%s/lib", folder);
+    test_ok(bm_folder_create(path));
+    ck_assert_int_eq(glob(test_source("cl/lib/*.clh"), 0, NULL, &headers), 0);
+    for (size_t i = 0; i < headers.gl_pathc; i++) {
+        snprintf(path, sizeof path, "lib/%s", strrchr(headers.gl_pathv[i], '/') + 1);
+        test_copy_kernel(folder, path, "", "");
+    }
+    globfree(&headers);
 }

@@ -26,5 +26,7 @@ bm_engine *test_engine_shared(void);
 
 /* Copies the kernel source cl/NAME into a folder for opts.cl_dir, the first `from` in it replaced by `to` ("": nothing). */
 void test_copy_kernel(const char *folder, const char *name, const char *from, const char *to);
+/* All that sources include, cl/lib, into the same folder. */
+void test_copy_headers(const char *folder);
 
 #endif

@@ -224,12 +224,7 @@ START_TEST(a_faulty_form_is_left_and_said_once)
     char folder[500];
     snprintf(folder, sizeof folder, "%s", test_path("cl"));
     test_ok(bm_folder_create(test_path("cl/gemm")));
-    test_ok(bm_folder_create(test_path("cl/lib")));
-    test_copy_kernel(folder, "lib/types.clh", "", "");
-    test_copy_kernel(folder, "lib/math.clh", "", "");
-    test_copy_kernel(folder, "lib/act.clh", "", "");
-    test_copy_kernel(folder, "lib/registers.clh", "", "");
-    test_copy_kernel(folder, "lib/pairs.clh", "", "");
+    test_copy_headers(folder);
     test_copy_kernel(folder, "gemm/packed.cl", "", "");
     test_copy_kernel(folder, faults[_i][0], faults[_i][1], faults[_i][2]);
     bm_engine *faulty = open_with(0, folder);

@@ -205,11 +205,7 @@ START_TEST(a_broken_backend_is_set_aside_and_said_once)
     char folder[500];
     snprintf(folder, sizeof folder, "%s", test_path("cl"));
     test_ok(bm_folder_create(test_path("cl/gemm")));
-    test_ok(bm_folder_create(test_path("cl/lib")));
-    test_copy_kernel(folder, "lib/types.clh", "", "");
-    test_copy_kernel(folder, "lib/math.clh", "", "");
-    test_copy_kernel(folder, "lib/act.clh", "", "");
-    test_copy_kernel(folder, "lib/registers.clh", "", "");
+    test_copy_headers(folder);
     test_copy_kernel(folder, "gemm/packed.cl", "(F)(t->alpha)", to[_i]);
     bm_engine_opts opts = test_engine_opts();
     opts.cl_dir = folder;
