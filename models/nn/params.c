@@ -1,5 +1,6 @@
 #include "models/nn/params.h"
 
+#include "cl/optim/optim.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/graph/scalars.h"
@@ -13,6 +14,7 @@ struct bm_params {
     bm_nn_tie *ties;
     int n_ties;
     bm_dtype stored;        /* of tensors of rank 2 and more */
+    int averages;           /* there is a bank of them */
     bm_dtype half;          /* the type of the layers' copies; BM_F32: there are none */
     bm_bank *banks[BM_PLACE_COUNT];
     int n_banks;
@@ -25,6 +27,7 @@ bm_status bm_params_create(bm_params **out, bm_engine *e, const bm_nn *nn, const
     bm_params *p = bm_calloc(1, sizeof *p);
     if (!p) return BM_ERR_MEMORY;
     p->engine = e;
+    p->averages = opts->average;
     BM_GO(bm_layout_create(&p->layout, g, BM_PLACE_WEIGHT, bm_engine_limits(e)));
     size_t n = (size_t)bm_layout_count(p->layout);
     status = BM_ERR_MEMORY;
@@ -52,7 +55,7 @@ bm_status bm_params_create(bm_params **out, bm_engine *e, const bm_nn *nn, const
     p->n_ties = bm_nn_ties(nn);
     for (int place = BM_PLACE_WEIGHT; place <= BM_PLACE_HALF; place++) {
         int wanted = place == BM_PLACE_WEIGHT || (place == BM_PLACE_GRAD && opts->gradients) ||
-                     (place == BM_PLACE_HALF && p->half != BM_F32) || (place == BM_PLACE_AVERAGE && opts->average) ||
+                     (place == BM_PLACE_HALF && p->half != BM_F32) || (place == BM_PLACE_AVERAGE && p->averages) ||
                      (place >= BM_PLACE_STATE0 && place <= BM_PLACE_STATE2 && place - BM_PLACE_STATE0 < opts->states);
         if (!wanted) continue;
         status = bm_bank_create(&p->banks[p->n_banks], e, p->layout, (bm_place)place);
@@ -120,7 +123,7 @@ bm_status bm_params_written(bm_params *p)
     return p->half == BM_F32 ? BM_OK : run_over(p, build_halves, 0);
 }
 
-/* One op for each tensor, whose draws are addressed by element. */
+/* One op for each tensor, whose draws are addressed by element. Averages begin with them. */
 static bm_status build_init(bm_graph *g, const bm_params *p)
 {
     for (int i = 0; i < bm_layout_count(p->layout); i++) {
@@ -130,6 +133,7 @@ static bm_status build_init(bm_graph *g, const bm_params *p)
         bm_value *v = bm_graph_param(g, t->name, t->dtype, t->shape, t->group);
         bm_normal(g, v, drawn ? 0 : init->value, drawn ? init->value : 0, bm_rng_stream(t->name));
     }
+    for (int group = 0; p->averages && group <= BM_NN_BUFFERS; group++) bm_optim_average(g, group, 0);
     return bm_graph_status(g);
 }
 

@@ -176,7 +176,7 @@ bm_status bm_params_load(bm_params *p, const bm_checkpoint *from, const bm_optim
         const bm_ckpt_tensor which = {at, -1, -1};
         BM_TRY(read_weight(from, &which, &l));
         l.bank = bm_params_bank(p, BM_PLACE_AVERAGE);
-        if (averaged && l.bank) BM_TRY(read_weight(from, &which, &l));
+        if (l.bank) BM_TRY(read_weight(from, &which, &l));
         if (!optimizer || t->group == BM_NN_BUFFERS) continue;
         for (int s = 0; s < optimizer->slots; s++)
             BM_TRY(read_state(&l, (bm_place)(BM_PLACE_STATE0 + s), from, at, optim, optimizer->slot[s]));

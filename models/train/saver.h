@@ -13,8 +13,9 @@ extern "C" {
 /* Checkpoints of a training that keeps averages of its weights have these as their parameters: they are the model. The weights that
  * the training goes on with lie among the optimizer's states, as "raw". */
 
-/* Fills the weights (and, with an optimizer, its states and the averages) from a checkpoint whose parameters must be the model's, but that f32
- * is narrowed to matrices kept in 16 bits and to i8 with scaled rows (bm_row_to_i8): BM_ERR_SHAPE names the first that differs. Blocks. */
+/* Fills the weights and, where they are kept, averages (with an optimizer, its states and the raw weights, too) from a checkpoint
+ * whose parameters must be the model's, but that f32 is narrowed to matrices kept in 16 bits and to i8 with scaled rows
+ * (bm_row_to_i8): BM_ERR_SHAPE names the first that differs. Blocks. */
 BM_API bm_status bm_params_load(bm_params *p, const bm_checkpoint *from, const bm_optimizer *optimizer);
 
 typedef struct bm_saver bm_saver;
