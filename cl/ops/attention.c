@@ -112,13 +112,13 @@ static bm_cost cost_cached(const bm_node *n)
 
 /* ---- launches ---- */
 
-/* BLOCK and PITCH of attention.cl. */
+/* BLOCK and PITCH of attention_cpu.cl. */
 static int64_t block_rows(const bm_launcher *l, int64_t head)
 {
     return bm_launcher_form(l) == BM_FORM_PLAIN ? 64 : head > 128 ? 32 : 64;
 }
 
-/* PAIRS of attention.cl. */
+/* PAIRS of attention_cpu.cl. */
 static bm_status in_pairs(int *out, bm_launcher *l, const bm_node *n)
 {
     *out = 0;
@@ -134,7 +134,7 @@ static void launch_blocks(bm_launcher *l, const bm_node *n, bm_kernel_launch *k,
     int pairs = 0;
     const bm_status status = in_pairs(&pairs, l, n);
     if (status) bm_launcher_fail(l, status);
-    k->source = "ops/attention";
+    if (!k->source) k->source = bm_launcher_form(l) == BM_FORM_CPU ? "ops/attention_cpu" : "ops/attention";
     k->options = bm_ops_options_with(options, l, n->inputs[0]->dtype, " -DHEAD=%d -DPAIRS=%d", (int)s.head, pairs);
     k->dims = 3;
     k->local[0] = bm_launcher_form(l) == BM_FORM_CPU ? 1 : 64;
@@ -196,7 +196,7 @@ static void launch_append(bm_launcher *l, const bm_node *n)
                            bm_arg_i32((int32_t)s.T),
                            bm_arg_i32((int32_t)s.C),
                            bm_arg_i32((int32_t)n->inputs[1]->shape.dim[1])};
-    bm_kernel_launch k = {.kernel = "append", .args = args, .n_args = 7};
+    bm_kernel_launch k = {.source = "ops/attention", .kernel = "append", .args = args, .n_args = 7};
     launch_blocks(l, n, &k, s.T, 1);
 }
 
