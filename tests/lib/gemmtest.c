@@ -214,6 +214,14 @@ static int check(bm_engine *e, const char *backend, const bm_gemm_desc *given, c
     return agrees;
 }
 
+bm_gemm_desc gemmtest_desc(int64_t m, int64_t n, int64_t k, int trans)
+{
+    bm_gemm_desc d = bm_gemm_desc_default(m, n, k);
+    d.trans_a = trans & 1;
+    d.trans_b = trans >> 1;
+    return d;
+}
+
 void gemmtest_check(bm_engine *e, const char *backend, const bm_gemm_desc *d)
 {
     char text[200] = "", name[BM_GEMM_TEXT];

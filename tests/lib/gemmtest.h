@@ -13,6 +13,19 @@
 #include "cl/gemm/gemm.h"
 #include "core/device/engine.h"
 
+/* A product with trans_a and trans_b from the bits of `trans`. */
+bm_gemm_desc gemmtest_desc(int64_t m, int64_t n, int64_t k, int trans);
+
+/* A test that runs for each pair of transposes. */
+#define EACH_TRANSPOSE(name)                                                                                           \
+    static void name##_of(int trans);                                                                                  \
+    START_TEST(name)                                                                                                   \
+    {                                                                                                                  \
+        for (int t = 0; t < 4; t++) name##_of(t);                                                                      \
+    }                                                                                                                  \
+    END_TEST                                                                                                           \
+    static void name##_of(int trans)
+
 /* Backend by name on `d`; fails the test where a result is off. What lies between the rows of A and B, and around them, is NaN, or
  * 127 in i8. D starts with random values, or with NaN when beta is 0. Gaps between its rows and around it must stay as they were. */
 void gemmtest_check(bm_engine *e, const char *backend, const bm_gemm_desc *d);

@@ -44,30 +44,12 @@ static void check_all(const bm_gemm_desc *d)
     }
 }
 
-static bm_gemm_desc with_trans(int64_t m, int64_t n, int64_t k, int trans)
-{
-    bm_gemm_desc d = bm_gemm_desc_default(m, n, k);
-    d.trans_a = trans & 1;
-    d.trans_b = trans >> 1;
-    return d;
-}
-
-/* A test that runs for each pair of transposes. */
-#define EACH_TRANSPOSE(name)                                                                                                \
-    static void name##_of(int trans);                                                                                      \
-    START_TEST(name)                                                                                                       \
-    {                                                                                                                      \
-        for (int t = 0; t < 4; t++) name##_of(t);                                                                          \
-    }                                                                                                                      \
-    END_TEST                                                                                                               \
-    static void name##_of(int trans)
-
 EACH_TRANSPOSE(all_transposes_at_odd_sizes)
 {
     static const int64_t sizes[][3] = {{1, 1, 1}, {2, 3, 5}, {7, 31, 13}, {13, 17, 19}, {37, 41, 43}, {67, 71, 73}};
     const int n = scarce() ? 3 : small() ? 4 : 6;
     for (int i = scarce() ? 2 : 0; i < n; i++) {
-        bm_gemm_desc d = with_trans(sizes[i][0], sizes[i][1], sizes[i][2], trans);
+        bm_gemm_desc d = gemmtest_desc(sizes[i][0], sizes[i][1], sizes[i][2], trans);
         check_all(&d);
     }
 }
@@ -78,14 +60,14 @@ EACH_TRANSPOSE(sizes_around_every_block)
     static const int64_t edges[] = {5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65};
     const int step = small() ? 5 : 1;
     if (scarce()) {
-        bm_gemm_desc d = with_trans(33, 33, 1, trans);
+        bm_gemm_desc d = gemmtest_desc(33, 33, 1, trans);
         check_all(&d);
-        d = with_trans(5, 6, 17, trans);
+        d = gemmtest_desc(5, 6, 17, trans);
         check_all(&d);
         return;
     }
     for (int i = 0; i < 14; i += step) {
-        bm_gemm_desc d = with_trans(edges[i], edges[13 - i], edges[(i * 5 + 3) % 14], trans);
+        bm_gemm_desc d = gemmtest_desc(edges[i], edges[13 - i], edges[(i * 5 + 3) % 14], trans);
         check_all(&d);
     }
 }
@@ -96,7 +78,7 @@ EACH_TRANSPOSE(long_sums)
     static const int64_t lengths[] = {257, 383, 385, 384, 769, 1030, 4095, 4097, 8200};
     if (scarce()) return; /* tiled knows no such border */
     for (int i = small() ? 2 : 0; i < (small() ? 3 : 9); i++) {
-        bm_gemm_desc d = with_trans(11, 35, lengths[i], trans);
+        bm_gemm_desc d = gemmtest_desc(11, 35, lengths[i], trans);
         d.beta = 0.5f;
         check_all(&d);
     }
@@ -107,7 +89,7 @@ EACH_TRANSPOSE(few_rows)
     static const int64_t rows[] = {1, 2, 5, 8, 9};
     if (scarce()) return; /* and has one kernel for any number of rows */
     for (int i = 0; i < 5; i += small() ? 3 : 1) {
-        bm_gemm_desc d = with_trans(rows[i], small() ? 35 : 70, small() ? 37 : 83, trans);
+        bm_gemm_desc d = gemmtest_desc(rows[i], small() ? 35 : 70, small() ? 37 : 83, trans);
         check_all(&d);
     }
 }
@@ -116,25 +98,25 @@ EACH_TRANSPOSE(few_rows)
 EACH_TRANSPOSE(many_rows_are_packed_in_groups)
 {
     if (small()) return;
-    bm_gemm_desc d = with_trans(3300, 9, 700, 1);
+    bm_gemm_desc d = gemmtest_desc(3300, 9, 700, 1);
     d.beta = 1.0f;
     check_all(&d);
-    d = with_trans(9, 2500, 300, trans);
+    d = gemmtest_desc(9, 2500, 300, trans);
     check_all(&d);
-    d = with_trans(1500, 9, 1100, trans); /* sums of a 16-bit D across groups of k */
+    d = gemmtest_desc(1500, 9, 1100, trans); /* sums of a 16-bit D across groups of k */
     d.type_a = d.type_b = d.type_d = BM_BF16;
     check_all(&d);
 }
 
 EACH_TRANSPOSE(sizes_of_zero)
 {
-    bm_gemm_desc none = with_trans(0, 5, 5, trans);
+    bm_gemm_desc none = gemmtest_desc(0, 5, 5, trans);
     test_ok(bm_gemm_desc_check(&none));
     int64_t bytes = -1;
     test_ok(bm_gemm_scratch(&bytes, NULL, &none, bm_engine_limits(engine)));
     ck_assert_int_eq(bytes, 0);
     /* A sum over nothing is 0; what is left is beta D, the bias and the activation. */
-    bm_gemm_desc d = with_trans(5, 37, 0, trans);
+    bm_gemm_desc d = gemmtest_desc(5, 37, 0, trans);
     d.has_bias = 1;
     d.act = BM_ACT_TANH;
     d.beta = 2.0f;
@@ -149,7 +131,7 @@ EACH_TRANSPOSE(sizes_of_zero)
 
 EACH_TRANSPOSE(rows_apart_and_offsets)
 {
-    bm_gemm_desc d = scarce() ? with_trans(9, 8, 7, trans) : with_trans(21, 39, 27, trans);
+    bm_gemm_desc d = scarce() ? gemmtest_desc(9, 8, 7, trans) : gemmtest_desc(21, 39, 27, trans);
     d.lda = 53;
     d.ldb = 61;
     d.ldd = 71;
@@ -169,7 +151,7 @@ EACH_TRANSPOSE(rows_apart_and_offsets)
 
 EACH_TRANSPOSE(batches)
 {
-    bm_gemm_desc d = scarce() ? with_trans(10, 11, 12, trans) : with_trans(10, 33, 19, trans);
+    bm_gemm_desc d = scarce() ? gemmtest_desc(10, 11, 12, trans) : gemmtest_desc(10, 33, 19, trans);
     d.batch = small() ? 2 : 5;
     d.stride_a = 300;
     d.stride_b = 700;
@@ -180,7 +162,7 @@ EACH_TRANSPOSE(batches)
     d.beta = 1.0f;
     check_all(&d);
     if (scarce()) return;
-    d = with_trans(3, 33, 19, trans); /* few rows */
+    d = gemmtest_desc(3, 33, 19, trans); /* few rows */
     d.batch = small() ? 2 : 3;
     d.stride_a = 64;
     d.stride_b = 640;
@@ -193,7 +175,7 @@ EACH_TRANSPOSE(scaling)
     static const float factors[][2] = {{1, 0}, {1, 1}, {-0.75f, 0}, {0, 0.5f}, {3, -2}};
     if (scarce() && trans) return;
     for (int i = 0; i < 5; i++) {
-        bm_gemm_desc d = scarce() ? with_trans(9, 10, 11, trans) : with_trans(19, 45, small() ? 30 : 300, trans);
+        bm_gemm_desc d = scarce() ? gemmtest_desc(9, 10, 11, trans) : gemmtest_desc(19, 45, small() ? 30 : 300, trans);
         d.alpha = factors[i][0];
         d.beta = factors[i][1];
         check_all(&d);
@@ -206,8 +188,8 @@ START_TEST(epilogues)
     for (int i = 0; i < 4; i++) {
         if (small() && i != 3) continue;
         if (!(i & 1) && _i != BM_ACT_GELU_TANH) continue;
-        bm_gemm_desc d = with_trans(i & 1 ? 20 : 5, 50, i & 2 ? (small() ? 45 : 270) : 40, 2);
-        if (scarce()) d = with_trans(8, 9, 10, 2);
+        bm_gemm_desc d = gemmtest_desc(i & 1 ? 20 : 5, 50, i & 2 ? (small() ? 45 : 270) : 40, 2);
+        if (scarce()) d = gemmtest_desc(8, 9, 10, 2);
         d.act = (bm_activation)_i;
         d.has_bias = _i != 5;
         d.has_pre = _i != 3;
@@ -222,8 +204,8 @@ START_TEST(storage_types)
                                         {BM_F16, BM_F32, BM_BF16}, {BM_BF16, BM_F16, BM_F16}};
     for (int i = 0; i < 6; i++) { /* a run of k, a D of several, and more than a 16-bit D sums without a buffer */
         if ((small() && i > (scarce() ? 0 : 1)) || i == 2 || i == 4) continue;
-        bm_gemm_desc d = with_trans(i % 2 ? 18 : 4, 37, i < 2 ? 41 : i < 4 ? 700 : 3000, _i % 4);
-        if (scarce()) d = with_trans(4, 5, 6, _i % 4);
+        bm_gemm_desc d = gemmtest_desc(i % 2 ? 18 : 4, 37, i < 2 ? 41 : i < 4 ? 700 : 3000, _i % 4);
+        if (scarce()) d = gemmtest_desc(4, 5, 6, _i % 4);
         d.type_a = types[_i][0];
         d.type_b = types[_i][1];
         d.type_d = types[_i][2];
@@ -242,8 +224,8 @@ EACH_TRANSPOSE(scaled_whole_numbers)
     static const int64_t rows[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 20}, lengths[] = {1, 15, 16, 17, 41, 64, 83, 130, 700, 4200};
     static const bm_dtype types[][2] = {{BM_F32, BM_F32}, {BM_BF16, BM_BF16}, {BM_F32, BM_F16}};
     for (int i = (small() ? 6 : 0) + trans % 3; i < 10; i += 3) {
-        bm_gemm_desc d = with_trans(rows[i], i % 2 ? 70 : 37, small() ? 45 : lengths[(3 * i) % 10], trans);
-        if (scarce()) d = with_trans(4, 5, 6, trans);
+        bm_gemm_desc d = gemmtest_desc(rows[i], i % 2 ? 70 : 37, small() ? 45 : lengths[(3 * i) % 10], trans);
+        if (scarce()) d = gemmtest_desc(4, 5, 6, trans);
         d.type_b = BM_I8;
         d.type_a = types[trans % 3][0];
         d.type_d = types[trans % 3][1];
@@ -261,7 +243,7 @@ EACH_TRANSPOSE(scaled_whole_numbers)
 
 START_TEST(whole_numbers_of_several_products)
 {
-    bm_gemm_desc d = with_trans(_i / 2 ? 3 : 10, 33, 19, _i % 2 ? 2 : 0);
+    bm_gemm_desc d = gemmtest_desc(_i / 2 ? 3 : 10, 33, 19, _i % 2 ? 2 : 0);
     d.type_b = BM_I8;
     d.has_scale = 1;
     d.batch = 2;
@@ -280,7 +262,7 @@ EACH_TRANSPOSE(large_products_by_a_vector)
     const int64_t m = 517, n = 1030, k = 777;
     if (small()) return;
     for (const char *const *name = bm_gemm_backends(); *name; name++) {
-        bm_gemm_desc d = with_trans(m, n, k, trans);
+        bm_gemm_desc d = gemmtest_desc(m, n, k, trans);
         const char *why = NULL;
         if (bm_gemm_backend_takes(*name, engine, &d, &why)) gemmtest_check_by_vector(engine, *name, &d);
     }

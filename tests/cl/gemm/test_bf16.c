@@ -50,9 +50,7 @@ static int has_pairs(const bm_engine *e)
 
 static bm_gemm_desc product(int64_t m, int64_t n, int64_t k, int trans)
 {
-    bm_gemm_desc d = bm_gemm_desc_default(m, n, k);
-    d.trans_a = trans & 1;
-    d.trans_b = trans >> 1;
+    bm_gemm_desc d = gemmtest_desc(m, n, k, trans);
     d.type_a = d.type_b = BM_BF16;
     return d;
 }

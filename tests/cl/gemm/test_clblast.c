@@ -19,30 +19,12 @@ static void setup(void)
     ck_assert_msg(bm_gemm_backend_takes("clblast", engine, &d, &why), "%s", why);
 }
 
-static bm_gemm_desc product(int64_t m, int64_t n, int64_t k, int trans)
-{
-    bm_gemm_desc d = bm_gemm_desc_default(m, n, k);
-    d.trans_a = trans & 1;
-    d.trans_b = trans >> 1;
-    return d;
-}
-
-/* A test that runs for each pair of transposes. */
-#define EACH_TRANSPOSE(name)                                                                                           \
-    static void name##_of(int trans);                                                                                  \
-    START_TEST(name)                                                                                                   \
-    {                                                                                                                  \
-        for (int t = 0; t < 4; t++) name##_of(t);                                                                      \
-    }                                                                                                                  \
-    END_TEST                                                                                                           \
-    static void name##_of(int trans)
-
 /* Rows by 384, columns by 2 MiB of B but 256 at least, k by 384: the last slice of each is a short one. */
 EACH_TRANSPOSE(slices_of_rows_keep_their_epilogue)
 {
     static const int64_t cols[] = {64, 21}; /* the sums go into D at once, or through scratch */
     for (int i = 0; i < 2; i++) {
-        bm_gemm_desc d = product(1100, cols[i], 50, trans);
+        bm_gemm_desc d = gemmtest_desc(1100, cols[i], 50, trans);
         d.beta = 0.5f;
         d.has_bias = d.has_pre = 1;
         d.act = BM_ACT_SILU;
@@ -52,7 +34,7 @@ EACH_TRANSPOSE(slices_of_rows_keep_their_epilogue)
 
 EACH_TRANSPOSE(slices_of_columns_keep_their_epilogue)
 {
-    bm_gemm_desc d = product(33, 600, 4100, trans);
+    bm_gemm_desc d = gemmtest_desc(33, 600, 4100, trans);
     d.offset_b = 1; /* so that B never lies as it should */
     d.ldd = 610;
     d.offset_d = 32;
@@ -64,13 +46,13 @@ EACH_TRANSPOSE(slices_of_columns_keep_their_epilogue)
 
 EACH_TRANSPOSE(slices_of_both_make_one_product)
 {
-    bm_gemm_desc d = product(1000, 530, 4100, trans);
+    bm_gemm_desc d = gemmtest_desc(1000, 530, 4100, trans);
     gemmtest_check_by_vector(engine, "clblast", &d);
 }
 
 EACH_TRANSPOSE(batches_share_the_scratch)
 {
-    bm_gemm_desc d = product(70, 40, 65, trans);
+    bm_gemm_desc d = gemmtest_desc(70, 40, 65, trans);
     d.batch = 3;
     d.stride_a = 4608;
     d.stride_b = 2624;
@@ -87,7 +69,7 @@ EACH_TRANSPOSE(no_run_makes_a_buffer)
     const layer_api *layer = test_layer();
     for (int i = 0; i < 5; i++)
         for (int offset = 0; offset <= 1024; offset += offset < 5 ? 5 : 1019) {
-            bm_gemm_desc d = product(sizes[i][0], sizes[i][1], sizes[i][2], trans);
+            bm_gemm_desc d = gemmtest_desc(sizes[i][0], sizes[i][1], sizes[i][2], trans);
             d = bm_gemm_desc_full(&d);
             d.offset_a = d.offset_b = d.offset_d = offset;
             bm_gemm_trial *t = NULL;
@@ -112,7 +94,7 @@ EACH_TRANSPOSE(scratch_is_known_without_a_device)
     const bm_limits *limits = bm_engine_limits(engine);
     const bm_gemm_backend *clblast = bm_gemm_backend_find("clblast");
     if (limits->type != BM_DEVICE_CPU) return;
-    bm_gemm_desc d = product(257, 600, 1000, trans);
+    bm_gemm_desc d = gemmtest_desc(257, 600, 1000, trans);
     d = bm_gemm_desc_full(&d);
     int64_t with = 0, without = 0;
     test_ok(clblast->scratch(&with, &d, engine, limits));
