@@ -280,9 +280,14 @@ bm_status bm_queue_read(bm_queue *q, cl_mem m, int64_t offset, void *data, int64
     return settle_profile(q);
 }
 
+int bm_queue_flush_waits(const bm_queue *q)
+{
+    return !strcmp(q->engine->platform, "rusticl") && !strncmp(q->engine->driver, "22.", 3);
+}
+
 bm_status bm_queue_flush(bm_queue *q)
 {
-    cl_int err = bm_cl.Flush(q->cl);
+    cl_int err = bm_queue_flush_waits(q) ? bm_cl.Finish(q->cl) : bm_cl.Flush(q->cl);
     return err ? fail_late(q, err, "a flush") : BM_OK;
 }
 
