@@ -144,11 +144,11 @@ static bm_status build(bm_model_io *io, bm_nn *nn, const bm_config *c, const bm_
 
 #define EMBEDDING_HINT "the embedding is the one .weight without a .bias beside it"
 #define HEAD_HINT "the head is the one .weight with a .bias beside it"
-#define TORCH(direction, suffix)                                                                    \
-    {"layer%d/" direction "/input/weight", "rnn.weight_ih_l%d" suffix, 0, NULL},                    \
-        {"layer%d/" direction "/hidden/weight", "rnn.weight_hh_l%d" suffix, 0, NULL},               \
-        {"layer%d/" direction "/input/bias", "rnn.bias_ih_l%d" suffix, BM_NAME_OPTIONAL, NULL},     \
-        {"layer%d/" direction "/hidden/bias", "rnn.bias_hh_l%d" suffix, BM_NAME_OPTIONAL, NULL}
+#define TORCH(way, suffix)                                                            \
+    {"layer%d/" way "/input/weight", "rnn.weight_ih_l%d" suffix, 0, NULL},            \
+    {"layer%d/" way "/hidden/weight", "rnn.weight_hh_l%d" suffix, 0, NULL},           \
+    {"layer%d/" way "/input/bias", "rnn.bias_ih_l%d" suffix, BM_NAME_OPTIONAL, NULL}, \
+    {"layer%d/" way "/hidden/bias", "rnn.bias_hh_l%d" suffix, BM_NAME_OPTIONAL, NULL}
 static const bm_name_map torch[] = {
     {"token/weight", "embedding.weight", BM_NAME_ALONE, EMBEDDING_HINT},
     TORCH("forward", ""),
@@ -158,33 +158,30 @@ static const bm_name_map torch[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* Keras 3 names layers by their classes and order. RNN and LSTM have one bias; a GRU's, [2, 3 H], and its order z, r, h are as
- * cl/ops/recurrent.c has it. A GRU without biases may be one of reset_after=False: nothing tells. */
-#define RESET_HINT \
-    "bias [2, 3 H] of GRU(reset_after=True) is wanted; reset_after=False has one of [3 H] and r inside the product: there is no such cell here"
-#define KERAS_WEIGHTS(direction, layer, how)                                                                 \
-    {"layer%d/" direction "/input/weight", layer "/cell/vars/0", BM_NAME_TRANSPOSED | (how), NULL},          \
-        {"layer%d/" direction "/hidden/weight", layer "/cell/vars/1", BM_NAME_TRANSPOSED | (how), NULL}
-#define KERAS_ONE(direction, layer)                                                                          \
-    KERAS_WEIGHTS(direction, layer, 0), {"layer%d/" direction "/input/bias", layer "/cell/vars/2", BM_NAME_OPTIONAL, NULL}, \
-        {"layer%d/" direction "/hidden/bias", NULL, 0, NULL}
-#define KERAS_TWO(direction, layer)                                                                          \
-    KERAS_WEIGHTS(direction, layer, BM_NAME_SWAPPED),                                                        \
-        {"layer%d/" direction "/input/bias", layer "/cell/vars/2", BM_NAME_FIRST | BM_NAME_SWAPPED, RESET_HINT}, \
-        {"layer%d/" direction "/hidden/bias", layer "/cell/vars/2", BM_NAME_SECOND | BM_NAME_SWAPPED, RESET_HINT}
-#define KERAS(cell, biases)                                                          \
-    {"token/weight", "layers/embedding/vars/0", 0, NULL},                            \
-        biases("forward", "layers/" cell "%k"),                                      \
-        biases("forward", "layers/bidirectional%k/forward_layer"),                   \
-        biases("backward", "layers/bidirectional%k/backward_layer"),                 \
-        {"head/weight", "layers/dense/vars/0", BM_NAME_TRANSPOSED, NULL},            \
-        {"head/weight", "layers/time_distributed/layer/vars/0", BM_NAME_TRANSPOSED, NULL}, \
-        {"head/bias", "layers/dense/vars/1", BM_NAME_OPTIONAL, NULL},                \
-        {"head/bias", "layers/time_distributed/layer/vars/1", BM_NAME_OPTIONAL, NULL}, \
-        {NULL, NULL, 0, NULL}
-static const bm_name_map keras_rnn[] = {KERAS("simple_rnn", KERAS_ONE)};
-static const bm_name_map keras_lstm[] = {KERAS("lstm", KERAS_ONE)};
-static const bm_name_map keras_gru[] = {KERAS("gru", KERAS_TWO)};
+/* Keras 3 names layers by their classes and order. `order` is how gates lie, `input` and `hidden` what its one tensor
+ * of biases is to ours. A GRU must have it: without, nothing tells what reset_after was. */
+#define RESET_HINT                                                                                                     \
+    "bias [2, 3 H] of GRU(reset_after=True) is wanted; reset_after=False has one of [3 H] and r inside the product: "  \
+    "there is no such cell here"
+#define KERAS_LAYER(way, layer, order, input, hidden, hint)                                      \
+    {"layer%d/" way "/input/weight", layer "/cell/vars/0", BM_NAME_TRANSPOSED | (order), NULL},  \
+    {"layer%d/" way "/hidden/weight", layer "/cell/vars/1", BM_NAME_TRANSPOSED | (order), NULL}, \
+    {"layer%d/" way "/input/bias", layer "/cell/vars/2", (order) | (input), hint},               \
+    {"layer%d/" way "/hidden/bias", layer "/cell/vars/2", (order) | (hidden), hint}
+#define KERAS_HEAD(layer)                                       \
+    {"head/weight", layer "/vars/0", BM_NAME_TRANSPOSED, NULL}, \
+    {"head/bias", layer "/vars/1", BM_NAME_OPTIONAL, NULL}
+#define KERAS(layer, order, input, hidden, hint)                                                  \
+    {"token/weight", "layers/embedding/vars/0", 0, NULL},                                         \
+    KERAS_LAYER("forward", "layers/" layer "%k", order, input, hidden, hint),                     \
+    KERAS_LAYER("forward", "layers/bidirectional%k/forward_layer", order, input, hidden, hint),   \
+    KERAS_LAYER("backward", "layers/bidirectional%k/backward_layer", order, input, hidden, hint), \
+    KERAS_HEAD("layers/dense"),                                                                   \
+    KERAS_HEAD("layers/time_distributed/layer"),                                                  \
+    {NULL, NULL, 0, NULL}
+static const bm_name_map keras_rnn[] = {KERAS("simple_rnn", 0, BM_NAME_OPTIONAL, BM_NAME_ABSENT, NULL)};
+static const bm_name_map keras_lstm[] = {KERAS("lstm", 0, BM_NAME_OPTIONAL, BM_NAME_ABSENT, NULL)};
+static const bm_name_map keras_gru[] = {KERAS("gru", BM_NAME_SWAPPED, BM_NAME_FIRST, BM_NAME_SECOND, RESET_HINT)};
 static const char *const optimizer[] = {"optimizer/*", NULL};
 
 static const bm_names names[] = {

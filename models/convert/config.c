@@ -16,9 +16,13 @@ static const bm_model *transformers(void)
     return bm_model_at(i);
 }
 
-static bm_status choose_transformers(bm_config *c) { return bm_config_set_string(c, "model.family", transformers()->family.name); }
+static bm_status choose_transformers(bm_config *c)
+{
+    return bm_config_set_string(c, "model.family", transformers()->family.name);
+}
 
-/* Theirs is JSON without a section model; what has one is ours, and so is a file (NULL: the text is from none) that is no JSON. */
+/* Theirs is JSON without a section model; what has one is ours, and so is a file (NULL: the text is from none) that is
+ * no JSON. */
 static bm_status read_text(bm_config *c, const char *text, size_t bytes, const char *name, const char *file)
 {
     json_error_t e;
@@ -57,11 +61,14 @@ static bm_status read_shapes(bm_config *c, const bm_foreign *s)
     char name[64];
     bm_shape token, position, fc, norm;
     if (s->file == BM_NAMES_KERAS)
-        return bm_fail(BM_ERR_CONFIG, "%s: Keras' weights do not say what model they are of: give bm's configuration of it by --config", s->path);
-    if (!find(&token, s, "wte.weight") || !find(&position, s, "wpe.weight") || !find(&fc, s, "h.0.mlp.c_fc.weight") || token.rank != 2 ||
-        position.rank != 2 || fc.rank != 2)
+        return bm_fail(
+            BM_ERR_CONFIG,
+            "%s: Keras' weights do not say what model they are of: give bm's configuration of it by --config", s->path);
+    if (!find(&token, s, "wte.weight") || !find(&position, s, "wpe.weight") || !find(&fc, s, "h.0.mlp.c_fc.weight") ||
+        token.rank != 2 || position.rank != 2 || fc.rank != 2)
         return bm_fail(BM_ERR_CONFIG,
-                       "%s does not look like GPT-2 (no wte.weight, wpe.weight or h.0): give its config.json, or bm's configuration of "
+                       "%s does not look like GPT-2 (no wte.weight, wpe.weight or h.0): give its config.json, or bm's "
+                       "configuration of "
                        "the model, by --config",
                        s->path);
     const int64_t width = token.dim[1];
@@ -75,8 +82,8 @@ static bm_status read_shapes(bm_config *c, const bm_foreign *s)
     BM_TRY(bm_config_set_i64(c, "model.vocab", token.dim[0]));
     BM_TRY(bm_config_set_i64(c, "model.context", position.dim[0]));
     if (fc.dim[1] != 4 * width) BM_TRY(bm_config_set_i64(c, "model.ffn", fc.dim[1]));
-    bm_log(BM_LOG_WARN, "%s: no config.json: %lld heads, gelu_tanh and eps 1e-5 are assumed (--config gives it)", s->path,
-           (long long)bm_config_i64(c, "model.heads"));
+    bm_log(BM_LOG_WARN, "%s: no config.json: %lld heads, gelu_tanh and eps 1e-5 are assumed (--config gives it)",
+           s->path, (long long)bm_config_i64(c, "model.heads"));
     return BM_OK;
 }
 

@@ -33,7 +33,8 @@ static bm_status open_source(source *s, const char *path)
     s->model = bm_model_find(bm_config_get_family(s->config)->name);
     s->names = bm_names_of(s->model, s->config, BM_NAMES_SAFETENSORS);
     if (!s->names)
-        status = bm_fail(BM_ERR_UNSUPPORTED, "%s: the family %s has no form in safetensors of other projects", path, s->model->family.name);
+        status = bm_fail(BM_ERR_UNSUPPORTED, "%s: the family %s has no form in safetensors of other projects", path,
+                         s->model->family.name);
 done:
     if (status) close_source(s);
     return status;

@@ -68,8 +68,10 @@ static bm_status open_keras(bm_foreign *s)
     for (int64_t i = 0; i < n; i++, at += strlen(at) + 1) {
         s->name[i] = at;
         if (!strncmp(at, "model_weights/", 14))
-            return bm_fail(BM_ERR_REFUSED, "%s: a model in Keras' older form: load it in Keras 3 and model.save_weights(\"NAME.weights.h5\")",
-                           s->path);
+            return bm_fail(
+                BM_ERR_REFUSED,
+                "%s: a model in Keras' older form: load it in Keras 3 and model.save_weights(\"NAME.weights.h5\")",
+                s->path);
     }
     return BM_OK;
 }
@@ -79,7 +81,8 @@ bm_status bm_foreign_open(bm_foreign *s, const char *path)
     int keras = 0;
     *s = (bm_foreign){.path = path};
     if (is_zip(path))
-        return bm_fail(BM_ERR_REFUSED, "%s is a zip; of a .keras file `unzip %s model.weights.h5` takes the weights out", path, path);
+        return bm_fail(BM_ERR_REFUSED,
+                       "%s is a zip; of a .keras file `unzip %s model.weights.h5` takes the weights out", path, path);
     bm_status status = is_others_hdf5(&keras, path);
     if (!status) status = keras ? open_keras(s) : open_safetensors(s);
     if (status) bm_foreign_close(s);
@@ -109,7 +112,9 @@ bm_status bm_foreign_look(bm_shape *shape, const bm_foreign *s, int64_t i)
     if (s->safetensors) {
         const bm_safetensor *t = bm_safetensors_at(s->safetensors, i);
         *shape = t->shape;
-        return bm_dtype_is_float(t->dtype) ? BM_OK : bm_fail(BM_ERR_UNSUPPORTED, "%s: %s is of type %s", s->path, t->name, t->type);
+        return bm_dtype_is_float(t->dtype)
+                   ? BM_OK
+                   : bm_fail(BM_ERR_UNSUPPORTED, "%s: %s is of type %s", s->path, t->name, t->type);
     }
     BM_TRY(bm_hdf5_open(&h, s->path, &s->name[i], 1));
     const bm_hdf5_data *d = bm_hdf5_at(h, 0);

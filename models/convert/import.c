@@ -14,8 +14,8 @@
 
 /* What a parameter comes from. */
 typedef struct match {
-    int64_t from;  /* of the file's tensors; -1: none, it is 0 */
-    int how;       /* BM_NAME_... */
+    int64_t from;   /* of the file's tensors; -1: none, it is 0 */
+    int how;        /* BM_NAME_... */
     bm_shape shape; /* of theirs */
 } match;
 
@@ -29,7 +29,7 @@ typedef struct import {
     bm_ckpt_param *param; /* [n + ties] */
     match *match;         /* [n + ties] */
     int n, ties;
-    float *whole;         /* of the parameter in hand */
+    float *whole; /* of the parameter in hand */
     int64_t in_hand;
 } import;
 
@@ -56,7 +56,7 @@ static int has_bias(const bm_foreign *in, const char *name)
 /* Whether tensor t is what a row, with that name in it, means. */
 static int fits(const import *m, const bm_name_map *row, const char *theirs, int64_t t)
 {
-    if (!row->theirs || !bm_names_fit(m->names, theirs, m->in.name[t])) return 0;
+    if (row->how & BM_NAME_ABSENT || !bm_names_fit(m->names, theirs, m->in.name[t])) return 0;
     if (!(row->how & (BM_NAME_ALONE | BM_NAME_PAIRED))) return 1;
     return has_bias(&m->in, m->in.name[t]) == !!(row->how & BM_NAME_PAIRED);
 }
@@ -74,8 +74,8 @@ static bm_status is_ambiguous(const import *m, const char *ours)
         for (int64_t t = 0; t < m->in.n; t++)
             if (fits(m, row, theirs, t)) list_name(&list, &listed, m->in.name[t]);
     }
-    bm_status status = bm_fail(BM_ERR_UNSUPPORTED, "%s: several tensors could be our %s: %s%s%s", m->in.path, ours, bm_str_text(&list),
-                               hint ? "; " : "", hint ? hint : "");
+    bm_status status = bm_fail(BM_ERR_UNSUPPORTED, "%s: several tensors could be our %s: %s%s%s", m->in.path, ours,
+                               bm_str_text(&list), hint ? "; " : "", hint ? hint : "");
     bm_str_finish(&list);
     return status;
 }
@@ -86,8 +86,9 @@ static bm_status is_missing(const import *m, const char *theirs, const char *hin
     bm_str list;
     bm_str_init(&list);
     for (int64_t t = 0; t < m->in.n; t++) list_name(&list, &listed, m->in.name[t]);
-    bm_status status = bm_fail(BM_ERR_CONFIG, "%s has no tensor %s%s%s%s; it has %s", m->in.path, theirs, hint ? " (" : "", hint ? hint : "",
-                               hint ? ")" : "", listed ? bm_str_text(&list) : "none");
+    bm_status status =
+        bm_fail(BM_ERR_CONFIG, "%s has no tensor %s%s%s%s; it has %s", m->in.path, theirs, hint ? " (" : "",
+                hint ? hint : "", hint ? ")" : "", listed ? bm_str_text(&list) : "none");
     bm_str_finish(&list);
     return status;
 }
@@ -103,7 +104,7 @@ static bm_status choose(match *p, const char **hint, const import *m, const char
     while ((row = bm_names_next(theirs, m->names, ours, row))) {
         if (row->hint) *hint = row->hint;
         if (!named++) strcpy(first, theirs);
-        need |= row->theirs && !(row->how & BM_NAME_OPTIONAL);
+        need |= !(row->how & (BM_NAME_OPTIONAL | BM_NAME_ABSENT));
         for (int64_t t = 0; t < m->in.n; t++) {
             if (!fits(m, row, theirs, t)) continue;
             if (p->from >= 0) return is_ambiguous(m, ours);
@@ -134,8 +135,8 @@ static bm_status match_param(import *m, int i, int is_tie)
     BM_TRY(bm_foreign_look(&p->shape, &m->in, p->from));
     if (bm_shape_equal(&shape, &p->shape)) return BM_OK;
     return bm_fail(BM_ERR_SHAPE, "%s: %s is %s, the configuration wants %s%s%s", m->in.path, m->in.name[p->from],
-                   bm_shape_text(&p->shape, have, sizeof have), bm_shape_text(&shape, want, sizeof want), hint ? "; " : "",
-                   hint ? hint : "");
+                   bm_shape_text(&p->shape, have, sizeof have), bm_shape_text(&shape, want, sizeof want),
+                   hint ? "; " : "", hint ? hint : "");
 }
 
 /* Every tensor is a parameter's or known to hold no weights: else some would be lost without a word. */
@@ -152,8 +153,8 @@ static bm_status check_left_over(const import *m)
     for (int64_t t = 0; t < m->in.n; t++)
         if (!used[t] && !bm_names_is_extra(m->names, m->in.name[t])) list_name(&list, &listed, m->in.name[t]);
     if (listed)
-        status = bm_fail(BM_ERR_UNSUPPORTED, "%s: the model has no place for the tensor%s %s", m->in.path, listed > 1 ? "s" : "",
-                         bm_str_text(&list));
+        status = bm_fail(BM_ERR_UNSUPPORTED, "%s: the model has no place for the tensor%s %s", m->in.path,
+                         listed > 1 ? "s" : "", bm_str_text(&list));
     bm_str_finish(&list);
     bm_free(used);
     return status;
@@ -187,7 +188,8 @@ static bm_status match_all(import *m)
 /* Whether two tensors of one shape hold the same. */
 static bm_status compare(int *same, const import *m, const match *a, const match *b)
 {
-    const int64_t all = bm_shape_elements(&a->shape), row = all / a->shape.dim[0], piece = row < 1 << 16 ? (1 << 16) / row * row : row;
+    const int64_t all = bm_shape_elements(&a->shape), row = all / a->shape.dim[0],
+                  piece = row < 1 << 16 ? (1 << 16) / row * row : row;
     bm_status status = BM_OK;
     float *pieces = bm_calloc(2, (size_t)piece * sizeof *pieces);
     if (!pieces) return BM_ERR_MEMORY;
@@ -201,7 +203,8 @@ static bm_status compare(int *same, const import *m, const match *a, const match
     return status;
 }
 
-/* A tied parameter that the file holds once more must be the one that it is tied to: else weights would be lost without a word. */
+/* A tied parameter that the file holds once more must be the one that it is tied to: else weights would be lost without
+ * a word. */
 static bm_status check_ties(const import *m)
 {
     for (int i = m->n; i < m->n + m->ties; i++) {
@@ -212,7 +215,8 @@ static bm_status check_ties(const import *m)
         if (same) BM_TRY(compare(&same, m, tied, to));
         if (!same)
             return bm_fail(BM_ERR_CONFIG,
-                           "%s: %s is not %s, though the configuration ties them: say \"tie_word_embeddings\": false in its config.json",
+                           "%s: %s is not %s, though the configuration ties them: say \"tie_word_embeddings\": false "
+                           "in its config.json",
                            m->in.path, m->in.name[tied->from], m->in.name[to->from]);
     }
     return BM_OK;
@@ -274,8 +278,8 @@ static bm_status write_checkpoint(import *m, const char *out)
     char *json = NULL, *provenance = NULL;
     bm_status status;
     json_t *made = json_pack("{s:s, s:s, s:[], s:[s?], s:{s:s, s:{}}}", "bm", BM_VERSION, "converted_from",
-                             m->in.file == BM_NAMES_KERAS ? "keras" : "safetensors", "flags", "licence", m->opts->licence, "gemm",
-                             "backend", "auto", "choices");
+                             m->in.file == BM_NAMES_KERAS ? "keras" : "safetensors", "flags", "licence",
+                             m->opts->licence, "gemm", "backend", "auto", "choices");
     BM_GO(bm_json_text(&provenance, made, JSON_SORT_KEYS));
     BM_GO(bm_config_to_json(&json, m->config));
     bm_ckpt_desc d = bm_ckpt_desc_default();
@@ -301,14 +305,14 @@ static bm_status find_names(import *m)
     m->model = bm_model_find(bm_config_get_family(m->config)->name);
     m->names = bm_names_of(m->model, m->config, m->in.file);
     if (m->names) return BM_OK;
-    return bm_fail(BM_ERR_UNSUPPORTED, "%s: of the family %s nothing is read from %s", m->in.path, m->model->family.name,
-                   m->in.file == BM_NAMES_KERAS ? "Keras' weights" : "safetensors");
+    return bm_fail(BM_ERR_UNSUPPORTED, "%s: of the family %s nothing is read from %s", m->in.path,
+                   m->model->family.name, m->in.file == BM_NAMES_KERAS ? "Keras' weights" : "safetensors");
 }
 
 bm_status bm_convert_import(const char *in, const char *out, const bm_convert_opts *opts)
 {
     bm_status status;
-    import m = {.opts = opts, .in_hand = -1};
+import m = {.opts = opts, .in_hand = - 1 };
     bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1};
     BM_GO(bm_foreign_open(&m.in, in));
     BM_GO(bm_convert_read_config(&m.config, &m.in, opts->config));

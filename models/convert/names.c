@@ -16,7 +16,8 @@ const bm_names *bm_names_of(const bm_model *m, const bm_config *c, bm_names_file
     return NULL;
 }
 
-/* The layer that `name` stands for when it fits `pattern` ("h%d/norm1/bias"), -1 for a pattern without %d, -2 if it does not fit. */
+/* The layer that `name` stands for when it fits `pattern` ("h%d/norm1/bias"), -1 for a pattern without %d, -2 if it
+ * does not fit. */
 static long match(const char *pattern, const char *name)
 {
     const char *hole = strstr(pattern, "%d");
@@ -32,9 +33,12 @@ static void fill(char buf[BM_NAME_BYTES], const char *pattern, long layer)
 {
     char number[24] = "";
     const char *hole = strchr(pattern, '%');
-    if (!hole) hole = pattern + strlen(pattern);
-    else if (hole[1] == 'd') snprintf(number, sizeof number, "%ld", layer);
-    else if (layer) snprintf(number, sizeof number, "_%ld", layer);
+    if (!hole)
+        hole = pattern + strlen(pattern);
+    else if (hole[1] == 'd')
+        snprintf(number, sizeof number, "%ld", layer);
+    else if (layer)
+        snprintf(number, sizeof number, "_%ld", layer);
     snprintf(buf, BM_NAME_BYTES, "%.*s%s%s", (int)(hole - pattern), pattern, number, *hole ? hole + 2 : "");
 }
 
@@ -43,7 +47,7 @@ const bm_name_map *bm_names_next(char buf[BM_NAME_BYTES], const bm_names *f, con
     for (const bm_name_map *row = after ? after + 1 : f->map; row->ours; row++) {
         const long layer = match(row->ours, ours);
         if (layer == -2) continue;
-        fill(buf, row->theirs ? row->theirs : "", layer);
+        fill(buf, row->theirs, layer);
         return row;
     }
     return NULL;

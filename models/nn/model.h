@@ -59,14 +59,15 @@ enum {
     BM_NAME_FIRST = 1 << 2,      /* theirs is [2, n], and ours its first row, */
     BM_NAME_SECOND = 1 << 3,     /* or its second */
     BM_NAME_OPTIONAL = 1 << 4,   /* where there is none, ours is 0 */
-    BM_NAME_ALONE = 1 << 5,      /* there is no tensor of the same name but ".bias" for ".weight", */
-    BM_NAME_PAIRED = 1 << 6      /* or there is one */
+    BM_NAME_ABSENT = 1 << 5,     /* there is none ever: ours is 0 */
+    BM_NAME_ALONE = 1 << 6,      /* there is no tensor of the same name but ".bias" for ".weight", */
+    BM_NAME_PAIRED = 1 << 7      /* or there is one */
 };
 
 /* A parameter under another project's name. Several rows of one `ours` are several names that it may have; the first is written. */
 typedef struct bm_name_map {
     const char *ours;   /* "h%d/attn/qkv/weight": %d is the layer */
-    const char *theirs; /* "h.%d.attn.c_attn.weight"; of "lstm%k" %k is nothing, _1, _2, ...; NULL: they have none, it is 0 */
+    const char *theirs; /* "h.%d.attn.c_attn.weight"; of "lstm%k" %k is nothing, _1, _2, ... */
     int how;            /* BM_NAME_... */
     const char *hint;   /* said where it is missing or of another shape; may be NULL */
 } bm_name_map;

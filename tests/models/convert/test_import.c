@@ -32,7 +32,8 @@ static const char *at(const char *network, const char *path)
     return full[turn];
 }
 
-/* The network's file and bm's configuration of it, in the test's folder. `set` ("width: 6") replaces that key of it; NULL: nothing. */
+/* The network's file and bm's configuration of it, in the test's folder. `set` ("width: 6") replaces that key of it;
+ * NULL: nothing. */
 static void unpack(char file[300], char config[300], const char *network, const char *set)
 {
     int64_t n;
@@ -47,7 +48,8 @@ static void unpack(char file[300], char config[300], const char *network, const 
     snprintf(word, sizeof word, " %.*s", key, set ? set : "");
     char *old = set ? strstr(text, word) : text;
     ck_assert_ptr_nonnull(old);
-    snprintf(other, sizeof other, "%.*s%s%s%s", (int)(old - text), text, set ? " " : "", set ? set : "", old + (set ? strcspn(old, ",}") : 0));
+    snprintf(other, sizeof other, "%.*s%s%s%s", (int)(old - text), text, set ? " " : "", set ? set : "",
+             old + (set ? strcspn(old, ",}") : 0));
     snprintf(config, 300, "%s", test_path("model.yaml"));
     test_ok(bm_file_replace(config, other, strlen(other)));
     free(wide);
@@ -65,7 +67,7 @@ static bm_status import(const char *in, const char *out, const char *config)
 static float *forward(const char *network, const char *checkpoint, int64_t *n)
 {
     size_t families;
-    bm_engine *e = test_engine_open();
+    bm_engine *e = test_engine_shared();
     bm_checkpoint *c = NULL;
     bm_config *config = NULL;
     bm_params *params = NULL;
@@ -83,7 +85,8 @@ static float *forward(const char *network, const char *checkpoint, int64_t *n)
     test_ok(bm_params_load(params, c, NULL));
     const bm_plan_opts o = {.gemm = "tiled", .banks = bm_params_banks(params, &banks), .n_banks = banks};
     test_ok(bm_network_plan(&p, e, &o));
-    void *x = p.io.vocab ? (void *)h5fixture_i32(fixture, at(network, "x"), NULL) : h5fixture_f32(fixture, at(network, "x"), NULL);
+    void *x = p.io.vocab ? (void *)h5fixture_i32(fixture, at(network, "x"), NULL)
+                         : h5fixture_f32(fixture, at(network, "x"), NULL);
     void *none = calloc(1, (size_t)bm_shape_elements(bm_value_shape(p.io.targets)) * 4);
     test_ok(bm_plan_write(p.plan, p.io.inputs, x));
     test_ok(bm_plan_write(p.plan, p.io.targets, none));
@@ -97,7 +100,6 @@ static float *forward(const char *network, const char *checkpoint, int64_t *n)
     bm_params_destroy(params);
     bm_config_destroy(config);
     bm_checkpoint_close(c);
-    bm_engine_close(e);
     return y;
 }
 
@@ -116,7 +118,8 @@ START_TEST(a_network_tells_what_it_told_there)
     ck_assert_int_eq(n, wanted);
     for (int64_t i = 0; i < n; i++) {
         most = fmaxf(most, fabsf(want[i]));
-        test_that(fabsf(got[i] - want[i]) <= 1e-5f, "%s: number %d is %.9g, not %.9g", cases[_i], (int)i, (double)got[i], (double)want[i]);
+        test_that(fabsf(got[i] - want[i]) <= 1e-5f, "%s: number %d is %.9g, not %.9g", cases[_i], (int)i,
+                  (double)got[i], (double)want[i]);
     }
     ck_assert(most > 0.1f);
     free(got);
@@ -152,7 +155,8 @@ static float *weights(const char *checkpoint, int64_t *n)
 
 START_TEST(what_is_written_is_read_again_without_a_configuration)
 {
-    static const char *const names[] = {"embedding.weight", "rnn.weight_ih_l0", "rnn.bias_hh_l1_reverse", "head.weight", "head.bias"};
+    static const char *const names[] = {"embedding.weight", "rnn.weight_ih_l0", "rnn.bias_hh_l1_reverse", "head.weight",
+                                        "head.bias"};
     char file[300], config[300];
     int64_t n, m;
     bm_safetensors *s = NULL;
@@ -161,7 +165,8 @@ START_TEST(what_is_written_is_read_again_without_a_configuration)
     const bm_convert_opts o = {.replace = 1};
     test_ok(bm_convert_export(test_path("first.h5"), test_path("out.safetensors"), &o));
     test_ok(bm_safetensors_open(&s, test_path("out.safetensors")));
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) ck_assert_msg(bm_safetensors_find(s, names[i]) != NULL, "no %s", names[i]);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        ck_assert_msg(bm_safetensors_find(s, names[i]) != NULL, "no %s", names[i]);
     ck_assert_ptr_null(strstr(bm_safetensors_meta(s, "config"), test_folder())); /* nothing of this machine */
     bm_safetensors_close(s);
     test_ok(import(test_path("out.safetensors"), "second.h5", NULL));
@@ -180,15 +185,20 @@ static const struct {
     bm_status status;
     const char *words;
 } bad[] = {
-    {"reset_before", NULL, BM_ERR_SHAPE, "layers/gru/cell/vars/2 is [12], the configuration wants [2, 12]; bias [2, 3 H] of GRU(reset_after=True)"},
+    {"reset_before", NULL, BM_ERR_SHAPE,
+     "layers/gru/cell/vars/2 is [12], the configuration wants [2, 12]; bias [2, 3 H] of GRU(reset_after=True)"},
     {"legacy", NULL, BM_ERR_REFUSED, "save_weights(\"NAME.weights.h5\")"},
-    {"lstm", "layers: 3", BM_ERR_CONFIG, "has no tensor layers/lstm_2/cell/vars/0; it has layers/dense/vars/0, layers/dense/vars/1, layers/emb"},
-    {"lstm", "layers: 1", BM_ERR_UNSUPPORTED, "no place for the tensors layers/lstm_1/cell/vars/0, layers/lstm_1/cell/vars/1, layers/lstm_1/"},
+    {"lstm", "layers: 3", BM_ERR_CONFIG,
+     "has no tensor layers/lstm_2/cell/vars/0; it has layers/dense/vars/0, layers/dense/vars/1, layers/emb"},
+    {"lstm", "layers: 1", BM_ERR_UNSUPPORTED,
+     "no place for the tensors layers/lstm_1/cell/vars/0, layers/lstm_1/cell/vars/1, layers/lstm_1/"},
     {"lstm", "width: 7", BM_ERR_SHAPE, "layers/lstm/cell/vars/0 is [5, 24], the configuration wants [5, 28]"},
     {"lstm", "cell: gru", BM_ERR_CONFIG, "has no tensor layers/gru/cell/vars/0"},
     {"lstm", "vocab: null", BM_ERR_CONFIG, "model.vocab is null"},
-    {"gru", "cell: lstm", BM_ERR_SHAPE, "layers/bidirectional/forward_layer/cell/vars/0 is [4, 18], the configuration wants [4, 24]"},
-    {"gru", "bidirectional: false", BM_ERR_SHAPE, "layers/bidirectional_1/forward_layer/cell/vars/0 is [12, 18], the configuration wants [6, 18]"},
+    {"gru", "cell: lstm", BM_ERR_SHAPE,
+     "layers/bidirectional/forward_layer/cell/vars/0 is [4, 18], the configuration wants [4, 24]"},
+    {"gru", "bidirectional: false", BM_ERR_SHAPE,
+     "layers/bidirectional_1/forward_layer/cell/vars/0 is [12, 18], the configuration wants [6, 18]"},
     {"rnn", "outputs: 3", BM_ERR_SHAPE, "layers/dense/vars/0 is [5, 2], the configuration wants [5, 3]"},
     {"torch", "layers: 3", BM_ERR_CONFIG, "has no tensor rnn.weight_ih_l2"},
     {"torch", "layers: 1", BM_ERR_UNSUPPORTED, "no place for the tensors encoder.net."},
@@ -215,9 +225,11 @@ START_TEST(what_is_no_weights_file_is_told_apart)
     test_ok(bm_file_replace(config, "data: {path: x.h5}\n", 19));
     test_fails(import(file, "bad.h5", config), BM_ERR_CONFIG, "model.family is missing");
     test_ok(bm_file_replace(config, "model: {family: mlp, task: classes, input: [4], outputs: 2}\n", 60));
-    test_fails(import(file, "bad.h5", config), BM_ERR_UNSUPPORTED, "of the family mlp nothing is read from Keras' weights");
+    test_fails(import(file, "bad.h5", config), BM_ERR_UNSUPPORTED,
+               "of the family mlp nothing is read from Keras' weights");
     test_ok(bm_file_replace(test_path("model.keras"), "PK\3\4....", 8));
-    test_fails(import(test_path("model.keras"), "bad.h5", config), BM_ERR_REFUSED, "model.keras model.weights.h5` takes the weights out");
+    test_fails(import(test_path("model.keras"), "bad.h5", config), BM_ERR_REFUSED,
+               "model.keras model.weights.h5` takes the weights out");
 }
 END_TEST
 
@@ -227,7 +239,8 @@ static const char *make_torch(const char *const *others)
     static const struct {
         const char *name;
         int64_t rows, columns; /* 0: none */
-    } own[] = {{"l.weight_ih_l0", 2, 3}, {"l.weight_hh_l0", 2, 2}, {"e.weight", 4, 3}, {"h.weight", 5, 2}, {"h.bias", 5, 0}};
+    } own[] = {
+        {"l.weight_ih_l0", 2, 3}, {"l.weight_hh_l0", 2, 2}, {"e.weight", 4, 3}, {"h.weight", 5, 2}, {"h.bias", 5, 0}};
     const float zeros[12] = {0};
     bm_safetensors_writer *w = NULL;
     test_ok(bm_safetensors_writer_create(&w, test_path("made.safetensors"), 1));
@@ -235,13 +248,17 @@ static const char *make_torch(const char *const *others)
         int64_t index = 0;
         for (size_t i = 0; i < sizeof own / sizeof *own; i++, index++) {
             const bm_shape s = own[i].columns ? BM_SHAPE(own[i].rows, own[i].columns) : BM_SHAPE(own[i].rows);
-            if (put) test_ok(bm_safetensors_writer_put(w, index, zeros, 0, bm_shape_elements(&s)));
-            else test_ok(bm_safetensors_writer_add(w, &index, own[i].name, BM_F32, &s));
+            if (put)
+                test_ok(bm_safetensors_writer_put(w, index, zeros, 0, bm_shape_elements(&s)));
+            else
+                test_ok(bm_safetensors_writer_add(w, &index, own[i].name, BM_F32, &s));
         }
         for (const char *const *o = others; *o; o++, index++) {
             const bm_shape s = BM_SHAPE(2);
-            if (put) test_ok(bm_safetensors_writer_put(w, index, zeros, 0, 2));
-            else test_ok(bm_safetensors_writer_add(w, &index, *o, BM_F32, &s));
+            if (put)
+                test_ok(bm_safetensors_writer_put(w, index, zeros, 0, 2));
+            else
+                test_ok(bm_safetensors_writer_add(w, &index, *o, BM_F32, &s));
         }
     }
     test_ok(bm_safetensors_writer_commit(w));
@@ -251,11 +268,13 @@ static const char *make_torch(const char *const *others)
 
 START_TEST(which_module_is_what_must_be_plain)
 {
-    static const char yaml[] = "model: {family: rnn, task: classes, cell: rnn, layers: 1, width: 2, embedding: 3, vocab: 4, outputs: 5}\n";
+    static const char yaml[] =
+        "model: {family: rnn, task: classes, cell: rnn, layers: 1, width: 2, embedding: 3, vocab: 4, outputs: 5}\n";
     static const struct {
         const char *others[3], *words;
     } tries[] = {
-        {{"g.weight", "g.bias", NULL}, "several tensors could be our head/weight: h.weight, g.weight; the head is the one"},
+        {{"g.weight", "g.bias", NULL},
+         "several tensors could be our head/weight: h.weight, g.weight; the head is the one"},
         {{"g.weight", NULL}, "several tensors could be our token/weight: e.weight, g.weight; the embedding is the one"},
         {{"g.bias", NULL}, "several tensors could be our head/bias: "},
         {{"m.weight_hh_l0", NULL}, "several tensors could be our layer0/forward/hidden/weight: "},
@@ -286,7 +305,8 @@ static void fail_allocations(const job *j)
         const int failed = bm_mem_failed();
         bm_mem_fail_nth(0, 0);
         ck_assert_msg(bm_mem_get_stats().live == live, "allocation %lld failed: blocks leaked", (long long)n);
-        ck_assert_msg(status == (failed || status ? BM_ERR_MEMORY : BM_OK), "allocation %lld failed: %s", (long long)n, bm_error_text(status));
+        ck_assert_msg(status == (failed || status ? BM_ERR_MEMORY : BM_OK), "allocation %lld failed: %s", (long long)n,
+                      bm_error_text(status));
     }
 }
 
@@ -302,14 +322,17 @@ END_TEST
 int main(void)
 {
     Suite *s = suite_create("models/convert/import");
-    TCase *t = tcase_create("import");
+    TCase *t = tcase_create("networks"), *f = tcase_create("files");
+    test_share_engine(t);
     tcase_add_checked_fixture(t, open_fixture, close_fixture);
     tcase_add_loop_test(t, a_network_tells_what_it_told_there, 0, CASES);
-    tcase_add_test(t, what_is_written_is_read_again_without_a_configuration);
-    tcase_add_loop_test(t, what_does_not_fit_is_named, 0, sizeof bad / sizeof *bad);
-    tcase_add_test(t, what_is_no_weights_file_is_told_apart);
-    tcase_add_test(t, which_module_is_what_must_be_plain);
-    tcase_add_loop_test(t, every_failed_allocation_is_told, 0, 2);
     suite_add_tcase(s, t);
+    tcase_add_checked_fixture(f, open_fixture, close_fixture);
+    tcase_add_test(f, what_is_written_is_read_again_without_a_configuration);
+    tcase_add_loop_test(f, what_does_not_fit_is_named, 0, sizeof bad / sizeof *bad);
+    tcase_add_test(f, what_is_no_weights_file_is_told_apart);
+    tcase_add_test(f, which_module_is_what_must_be_plain);
+    tcase_add_loop_test(f, every_failed_allocation_is_told, 0, 2);
+    suite_add_tcase(s, f);
     return test_run(s);
 }
