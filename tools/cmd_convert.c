@@ -88,6 +88,7 @@ const bm_cmd bm_cmd_convert = {
             "  -c, --config FILE    what model IN is: the config.json of the transformers library, or a configuration of bm's:\n"
             "                       model: {family: rnn, cell: gru, layers: 2, width: 64, bidirectional: true, task: classes,\n"
             "                               vocab: 5000, embedding: 32, outputs: 4}   (features: N instead of vocab for numbers)\n"
+            "                       data: {window: 100}                               (places of a sample, for eval and predict)\n"
             "      --print-config   print the config.json that belongs to the checkpoint (OUT may be left out); for rnn bm's\n"
             "      --licence L      the weights' licence, in words or as SPDX has it, for a checkpoint made of them\n"
             "  -f, --force          replace OUT when it exists\n"
