@@ -201,25 +201,30 @@ static bm_status build(bm_model_io *io, bm_nn *nn, const bm_config *c, const bm_
 }
 
 /* GPT-2 in the transformers library; its Conv1D stores [in, out]. */
-static const bm_name_map names[] = {
-    {"token/weight", "wte.weight", 0},
-    {"position/weight", "wpe.weight", 0},
-    {"h%d/norm1/weight", "h.%d.ln_1.weight", 0},
-    {"h%d/norm1/bias", "h.%d.ln_1.bias", 0},
-    {"h%d/attn/qkv/weight", "h.%d.attn.c_attn.weight", 1},
-    {"h%d/attn/qkv/bias", "h.%d.attn.c_attn.bias", 0},
-    {"h%d/attn/proj/weight", "h.%d.attn.c_proj.weight", 1},
-    {"h%d/attn/proj/bias", "h.%d.attn.c_proj.bias", 0},
-    {"h%d/norm2/weight", "h.%d.ln_2.weight", 0},
-    {"h%d/norm2/bias", "h.%d.ln_2.bias", 0},
-    {"h%d/mlp/fc/weight", "h.%d.mlp.c_fc.weight", 1},
-    {"h%d/mlp/fc/bias", "h.%d.mlp.c_fc.bias", 0},
-    {"h%d/mlp/proj/weight", "h.%d.mlp.c_proj.weight", 1},
-    {"h%d/mlp/proj/bias", "h.%d.mlp.c_proj.bias", 0},
-    {"norm/weight", "ln_f.weight", 0},
-    {"norm/bias", "ln_f.bias", 0},
-    {"head/weight", "lm_head.weight", 0},
-    {NULL, NULL, 0},
+static const bm_name_map map[] = {
+    {"token/weight", "transformer.wte.weight", 0, NULL},
+    {"position/weight", "transformer.wpe.weight", 0, NULL},
+    {"h%d/norm1/weight", "transformer.h.%d.ln_1.weight", 0, NULL},
+    {"h%d/norm1/bias", "transformer.h.%d.ln_1.bias", 0, NULL},
+    {"h%d/attn/qkv/weight", "transformer.h.%d.attn.c_attn.weight", BM_NAME_TRANSPOSED, NULL},
+    {"h%d/attn/qkv/bias", "transformer.h.%d.attn.c_attn.bias", 0, NULL},
+    {"h%d/attn/proj/weight", "transformer.h.%d.attn.c_proj.weight", BM_NAME_TRANSPOSED, NULL},
+    {"h%d/attn/proj/bias", "transformer.h.%d.attn.c_proj.bias", 0, NULL},
+    {"h%d/norm2/weight", "transformer.h.%d.ln_2.weight", 0, NULL},
+    {"h%d/norm2/bias", "transformer.h.%d.ln_2.bias", 0, NULL},
+    {"h%d/mlp/fc/weight", "transformer.h.%d.mlp.c_fc.weight", BM_NAME_TRANSPOSED, NULL},
+    {"h%d/mlp/fc/bias", "transformer.h.%d.mlp.c_fc.bias", 0, NULL},
+    {"h%d/mlp/proj/weight", "transformer.h.%d.mlp.c_proj.weight", BM_NAME_TRANSPOSED, NULL},
+    {"h%d/mlp/proj/bias", "transformer.h.%d.mlp.c_proj.bias", 0, NULL},
+    {"norm/weight", "transformer.ln_f.weight", 0, NULL},
+    {"norm/bias", "transformer.ln_f.bias", 0, NULL},
+    {"head/weight", "lm_head.weight", 0, NULL},
+    {NULL, NULL, 0, NULL},
+};
+static const char *const masks[] = {"transformer.h.%d.attn.bias", "transformer.h.%d.attn.masked_bias", NULL};
+static const bm_names names[] = {
+    {.project = "transformers", .file = BM_NAMES_SAFETENSORS, .map = map, .prefix = "transformer.", .extras = masks},
+    {.project = NULL},
 };
 
 /* ---- config.json of the transformers library, model_type gpt2 ---- */

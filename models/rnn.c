@@ -5,8 +5,8 @@
  *     y       = head(x_L)                                  at each place (tags, lm), or head of the last states (others)
  *
  * A layer is of cell rnn (Elman 1990), lstm (Hochreiter & Schmidhuber 1997) or gru (Cho et al. 2014), with the gates and biases of
- * cl/ops/recurrent.c; there is what Keras' weights become. Sequences of unequal length end where their length says. States begin
- * at 0 in each window.
+ * cl/ops/recurrent.c. PyTorch's and Keras' weights become its own by the tables below (models/convert). Sequences of unequal length
+ * end where their length says. States begin at 0 in each window.
  *
  * Parameters (row-major, f32); H = width, E = embedding or H, G = 1, 4, 3 for rnn, lstm, gru; PyTorch's weight_ih, weight_hh, bias_ih, bias_hh
  *     token/weight                         [V, E]    N(0, 1 / sqrt(E)); of ids
@@ -140,9 +140,62 @@ static bm_status build(bm_model_io *io, bm_nn *nn, const bm_config *c, const bm_
     return bm_graph_status(g);
 }
 
+/* ---- others' names ---- */
+
+#define EMBEDDING_HINT "the embedding is the one .weight without a .bias beside it"
+#define HEAD_HINT "the head is the one .weight with a .bias beside it"
+#define TORCH(way, suffix)                                                            \
+    {"layer%d/" way "/input/weight", "rnn.weight_ih_l%d" suffix, 0, NULL},            \
+    {"layer%d/" way "/hidden/weight", "rnn.weight_hh_l%d" suffix, 0, NULL},           \
+    {"layer%d/" way "/input/bias", "rnn.bias_ih_l%d" suffix, BM_NAME_OPTIONAL, NULL}, \
+    {"layer%d/" way "/hidden/bias", "rnn.bias_hh_l%d" suffix, BM_NAME_OPTIONAL, NULL}
+static const bm_name_map torch[] = {
+    {"token/weight", "embedding.weight", BM_NAME_ALONE, EMBEDDING_HINT},
+    TORCH("forward", ""),
+    TORCH("backward", "_reverse"),
+    {"head/weight", "head.weight", BM_NAME_PAIRED, HEAD_HINT},
+    {"head/bias", "head.bias", 0, HEAD_HINT},
+    {NULL, NULL, 0, NULL},
+};
+
+/* Keras 3 names layers by their classes and order. `order` is how gates lie, `input` and `hidden` what its one tensor
+ * of biases is to ours. A GRU must have it: without, nothing tells what reset_after was. */
+#define RESET_HINT                                                                                                     \
+    "bias [2, 3 H] of GRU(reset_after=True) is wanted; reset_after=False has one of [3 H] and r inside the product: "  \
+    "there is no such cell here"
+#define KERAS_LAYER(way, layer, order, input, hidden, hint)                                      \
+    {"layer%d/" way "/input/weight", layer "/cell/vars/0", BM_NAME_TRANSPOSED | (order), NULL},  \
+    {"layer%d/" way "/hidden/weight", layer "/cell/vars/1", BM_NAME_TRANSPOSED | (order), NULL}, \
+    {"layer%d/" way "/input/bias", layer "/cell/vars/2", (order) | (input), hint},               \
+    {"layer%d/" way "/hidden/bias", layer "/cell/vars/2", (order) | (hidden), hint}
+#define KERAS_HEAD(layer)                                       \
+    {"head/weight", layer "/vars/0", BM_NAME_TRANSPOSED, NULL}, \
+    {"head/bias", layer "/vars/1", BM_NAME_OPTIONAL, NULL}
+#define KERAS(layer, order, input, hidden, hint)                                                  \
+    {"token/weight", "layers/embedding/vars/0", 0, NULL},                                         \
+    KERAS_LAYER("forward", "layers/" layer "%k", order, input, hidden, hint),                     \
+    KERAS_LAYER("forward", "layers/bidirectional%k/forward_layer", order, input, hidden, hint),   \
+    KERAS_LAYER("backward", "layers/bidirectional%k/backward_layer", order, input, hidden, hint), \
+    KERAS_HEAD("layers/dense"),                                                                   \
+    KERAS_HEAD("layers/time_distributed/layer"),                                                  \
+    {NULL, NULL, 0, NULL}
+static const bm_name_map keras_rnn[] = {KERAS("simple_rnn", 0, BM_NAME_OPTIONAL, BM_NAME_ABSENT, NULL)};
+static const bm_name_map keras_lstm[] = {KERAS("lstm", 0, BM_NAME_OPTIONAL, BM_NAME_ABSENT, NULL)};
+static const bm_name_map keras_gru[] = {KERAS("gru", BM_NAME_SWAPPED, BM_NAME_FIRST, BM_NAME_SECOND, RESET_HINT)};
+static const char *const optimizer[] = {"optimizer/*", NULL};
+
+static const bm_names names[] = {
+    {.project = "PyTorch", .file = BM_NAMES_SAFETENSORS, .map = torch, .any_module = 1},
+    {.project = "Keras", .file = BM_NAMES_KERAS, .when = "cell=rnn", .map = keras_rnn, .extras = optimizer},
+    {.project = "Keras", .file = BM_NAMES_KERAS, .when = "cell=lstm", .map = keras_lstm, .extras = optimizer},
+    {.project = "Keras", .file = BM_NAMES_KERAS, .when = "cell=gru", .map = keras_gru, .extras = optimizer},
+    {.project = NULL},
+};
+
 const bm_model bm_model_rnn = {
     .family = {"rnn", keys, sizeof keys / sizeof keys[0], defaults},
     .check = check,
     .fit = fit,
     .build = build,
+    .names = names,
 };

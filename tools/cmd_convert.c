@@ -1,9 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/base/file.h"
 #include "core/base/mem.h"
-#include "io/formats/safetensors.h"
 #include "io/text/utf8.h"
 #include "models/convert/convert.h"
 #include "tools/cmd.h"
@@ -31,7 +29,7 @@ static bm_status check_output(const char *out, int import)
 {
     int safetensors = is_named_safetensors(out);
     if (import && safetensors)
-        return bm_fail(BM_ERR_USAGE, "%s: the input is safetensors already; a checkpoint's name ends in .h5", out);
+        return bm_fail(BM_ERR_USAGE, "%s: the input is another project's already; a checkpoint's name ends in .h5", out);
     if (!import && !safetensors && strcmp(out, "-"))
         return bm_fail(BM_ERR_USAGE, "%s: a checkpoint becomes a safetensors file, whose name ends in .safetensors",
                        out);
@@ -56,12 +54,13 @@ static int run_convert(int argc, char **argv)
     const char *in = argv[0], *out = argc == 2 ? argv[1] : NULL;
     char *json = NULL;
     bm_status s = BM_OK;
-    bm_convert_opts o = {.config_json = config, .licence = licence, .replace = force, .progress = show_progress};
+    bm_convert_opts o = {.config = config, .licence = licence, .replace = force, .progress = show_progress};
     bm_signals_watch("\nbmtool: stopping\n");
-    int import =
-        bm_safetensors_is(in) || is_named_safetensors(in); /* of one that only has the name, what is wrong is told */
-    if (licence && !import) return bm_out_usage(&bm_cmd_convert, "--licence is for a checkpoint made of a safetensors file");
-    if (out) s = check_output(out, import);
+    int import = 0;
+    s = bm_convert_is_foreign(&import, in);
+    import |= is_named_safetensors(in); /* of one that only has the name, what is wrong is told */
+    if (!s && licence && !import) return bm_out_usage(&bm_cmd_convert, "--licence is for a checkpoint made of another project's weights");
+    if (!s && out) s = check_output(out, import);
     if (!s && out) s = bm_output_check(out, force, &in, 1);
     if (!s && out) s = import ? bm_convert_import(in, out, &o) : bm_convert_export(in, out, &o);
     bm_out_progress("");
@@ -78,18 +77,28 @@ static int run_convert(int argc, char **argv)
 const bm_cmd bm_cmd_convert = {
     .name = "convert",
     .group = "change checkpoints",
-    .summary = "checkpoints from and to safetensors",
+    .summary = "checkpoints from and to safetensors; from Keras' weights",
     .help = "Examples:\n"
             "  bmtool convert model.safetensors gpt2.h5 --config config.json\n"
+            "  bmtool convert lstm.safetensors lstm.h5 --config lstm.yaml     # an nn.LSTM of PyTorch\n"
+            "  bmtool convert tagger.weights.h5 tagger.h5 --config gru.yaml   # model.save_weights(...) of Keras 3\n"
             "  bmtool convert runs/gpt model.safetensors --print-config > config.json\n"
             "\n"
-            "usage: bmtool convert IN OUT [options]   IN: a .safetensors file, a checkpoint or a run folder\n"
-            "  -c, --config FILE    the config.json of the transformers library that belongs to IN\n"
-            "      --print-config   print the config.json that belongs to the checkpoint (OUT may be left out)\n"
+            "usage: bmtool convert IN OUT [options]   IN: weights of another project, a checkpoint or a run folder\n"
+            "  -c, --config FILE    what model IN is: the config.json of the transformers library, or a configuration of bm's:\n"
+            "                       model: {family: rnn, cell: gru, layers: 2, width: 64, bidirectional: true, task: classes,\n"
+            "                               vocab: 5000, embedding: 32, outputs: 4}   (features: N instead of vocab for numbers)\n"
+            "                       data: {window: 100}                               (places of a sample, for eval and predict)\n"
+            "      --print-config   print the config.json that belongs to the checkpoint (OUT may be left out); for rnn bm's\n"
             "      --licence L      the weights' licence, in words or as SPDX has it, for a checkpoint made of them\n"
             "  -f, --force          replace OUT when it exists\n"
             "\n"
-            "What IN is, its content says. Names and layouts are those of the transformers library: GPT-2's are read with or\n"
-            "without \"transformer.\" and written with it; there is no lm_head when it is tied. Only OUT is written.\n",
+            "What IN is, its content says. Families:\n"
+            "  gpt   names and layouts of GPT-2 in the transformers library, read with or without \"transformer.\" and written\n"
+            "        with it; there is no lm_head when it is tied\n"
+            "  rnn   PyTorch: weight_ih_l0, ... in any module; the embedding is the one .weight without a .bias beside it, the\n"
+            "        head the one with. Keras 3: Embedding, SimpleRNN, LSTM, GRU (reset_after=True), Bidirectional, Dense.\n"
+            "        Activations are taken to be the defaults of both. Written are PyTorch's names\n"
+            "What a file written here is, its metadata say: it needs no --config. Only OUT is written.\n",
     .run = run_convert,
 };

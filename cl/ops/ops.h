@@ -121,10 +121,10 @@ BM_API bm_value *bm_attention_cached(bm_graph *g, bm_value *qkv, bm_value *k_cac
  *     GRU    r = s(a_r + u_r), z = s(a_z + u_z), n = tanh(a_n + r u_n), h = (1 - z) n + z h'    Cho et al. 2014, u_n with its
  *                                                                                               bias as cuDNN has it
  *
- * Keras: transpose kernel and recurrent_kernel. LSTM: its one bias is b_ih, b_hh is NULL (or the other way round); its order is
- * i, f, c, o, which is i, f, g, o. GRU(reset_after=True): bias[0] is b_ih, bias[1] is b_hh; its order z, r, h becomes r, z, n by
- * swapping the first two blocks of weights and biases. GRU(reset_after=False) puts r inside the product and cannot be
- * expressed. ---- */
+ * Keras has kernel and recurrent_kernel transposed and, of LSTM, one bias, which is b_ih (b_hh is NULL or 0); its order i, f, c, o is
+ * i, f, g, o. Of GRU(reset_after=True) bias[0] is b_ih and bias[1] b_hh; its order z, r, h becomes r, z, n by swapping the first two
+ * blocks of weights and biases. GRU(reset_after=False) puts r inside the product and cannot be expressed. models/rnn.c has this as
+ * a table, by which models/convert reads weights of PyTorch and Keras. ---- */
 typedef enum bm_cell { BM_CELL_RNN, BM_CELL_LSTM, BM_CELL_GRU } bm_cell;
 /* x [B, T, G H] is a, T >= 1, G = 1, 4, 3 by the cell; w [G H, H] is W_hh, b [G H] b_hh or NULL; types as bm_linear takes them
  * -> h of all steps, [B, T, H]. lengths [B] i32 or NULL: a sequence ends after so many steps (at most T); those beyond give 0 and

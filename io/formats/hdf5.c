@@ -72,18 +72,26 @@ static bm_status is_gone(bm_hdf5 *h)
     return bm_fail(BM_ERR_DAMAGED, "%s: the process that read it with libhdf5 ended", h->file);
 }
 
-/* The next answer, of so many bytes. */
-static bm_status receive(bm_hdf5 *h, void *to, int64_t bytes)
+/* The head of the next answer: how many bytes follow, which are `least` to `most`. */
+static bm_status receive_head(int64_t *bytes, bm_hdf5 *h, int64_t least, int64_t most)
 {
     char text[sizeof bm_last_error()->text];
     bm_hdf5_answer a;
     if (!h->child) return bm_fail(BM_ERR_DAMAGED, "%s: it could not be read before", h->file);
     if (bm_hdf5_receive(h->fd, &a, sizeof a)) return is_gone(h);
-    if (!a.status && a.bytes == bytes) return bm_hdf5_receive(h->fd, to, (size_t)bytes) ? is_gone(h) : BM_OK;
+    *bytes = a.bytes;
+    if (!a.status && a.bytes >= least && a.bytes <= most) return BM_OK;
     if (!a.status || a.bytes < 0 || a.bytes >= (int64_t)sizeof text || bm_hdf5_receive(h->fd, text, (size_t)a.bytes))
         return is_gone(h);
     text[a.bytes] = 0;
     return bm_fail(a.status, "%s: %s", h->file, text);
+}
+
+/* The next answer, of so many bytes. */
+static bm_status receive(bm_hdf5 *h, void *to, int64_t bytes)
+{
+    BM_TRY(receive_head(&bytes, h, bytes, bytes));
+    return bm_hdf5_receive(h->fd, to, (size_t)bytes) ? is_gone(h) : BM_OK;
 }
 
 static bm_status check(const bm_hdf5 *h, const char *const *paths)
@@ -117,28 +125,51 @@ static bm_status start(bm_hdf5 *h, const char *const *paths)
     return bm_fail_errno(errno, h->file, "make a process to read it");
 }
 
-static bm_status open_all(bm_hdf5 *h, const char *file, const char *const *paths, int n)
+/* A child for the file, which has no answer from it yet. */
+static bm_status create(bm_hdf5 **out, const char *file, const char *const *paths, int n)
 {
+    bm_hdf5 *h = *out = bm_calloc(1, sizeof *h);
+    if (!h) return BM_ERR_MEMORY;
     h->n = n;
     h->fd = -1;
-    if (n < 1 || n > BM_HDF5_MOST_PATHS)
-        return bm_fail(BM_ERR_USAGE, "%s: %d paths; 1 to %d are read", file, n, BM_HDF5_MOST_PATHS);
-    if (!(h->file = bm_strdup(file))) return BM_ERR_MEMORY;
-    BM_TRY(start(h, paths));
-    BM_TRY(receive(h, h->data, n * (int64_t)sizeof *h->data));
-    return check(h, paths);
+    return (h->file = bm_strdup(file)) ? start(h, paths) : BM_ERR_MEMORY;
 }
 
 bm_status bm_hdf5_open(bm_hdf5 **out, const char *file, const char *const *paths, int n)
 {
-    bm_hdf5 *h = bm_calloc(1, sizeof *h);
+    bm_hdf5 *h = NULL;
+    bm_status status;
     *out = NULL;
-    if (!h) return BM_ERR_MEMORY;
-    bm_status status = open_all(h, file, paths, n);
-    if (status)
-        bm_hdf5_close(h);
-    else
-        *out = h;
+    if (n < 1 || n > BM_HDF5_MOST_PATHS)
+        return bm_fail(BM_ERR_USAGE, "%s: %d paths; 1 to %d are read", file, n, BM_HDF5_MOST_PATHS);
+    BM_GO(create(&h, file, paths, n));
+    BM_GO(receive(h, h->data, n * (int64_t)sizeof *h->data));
+    BM_GO(check(h, paths));
+    *out = h;
+    return BM_OK;
+done:
+    bm_hdf5_close(h);
+    return status;
+}
+
+bm_status bm_hdf5_list(char **paths, size_t *bytes, const char *file)
+{
+    bm_hdf5 *h = NULL;
+    char *text = NULL;
+    int64_t n = 0;
+    bm_status status;
+    *paths = NULL;
+    *bytes = 0;
+    BM_GO(create(&h, file, NULL, 0));
+    BM_GO(receive_head(&n, h, 0, BM_HDF5_MOST_LISTED));
+    if (!(text = bm_calloc((size_t)n + 1, 1))) BM_GO(BM_ERR_MEMORY);
+    if (bm_hdf5_receive(h->fd, text, (size_t)n) || (n && text[n - 1])) BM_GO(is_gone(h));
+    *paths = text;
+    *bytes = (size_t)n;
+    text = NULL;
+done:
+    bm_free(text);
+    bm_hdf5_close(h);
     return status;
 }
 

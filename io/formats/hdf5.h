@@ -34,6 +34,9 @@ enum { BM_HDF5_MOST_PATHS = 8 };
 /* The data sets at n paths in a file. Blocks. */
 BM_API bm_status bm_hdf5_open(bm_hdf5 **out, const char *file, const char *const *paths, int n);
 BM_API void bm_hdf5_close(bm_hdf5 *h);
+/* The paths of all data sets in a file, "layers/dense/vars/0", in order of names, each ended by a 0: *bytes of them; bm_free. One
+ * without data sets has 0 bytes. BM_ERR_REFUSED: more than 4096. Blocks. */
+BM_API bm_status bm_hdf5_list(char **paths, size_t *bytes, const char *file);
 BM_API const bm_hdf5_data *bm_hdf5_at(const bm_hdf5 *h, int i); /* borrowed */
 /* Elements of one entry of the first dimension. */
 BM_API int64_t bm_hdf5_row(const bm_hdf5 *h, int i);

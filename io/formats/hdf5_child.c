@@ -18,7 +18,7 @@
 #define DEFLATE_RATIO 1032           /* no byte can stand for more of them */
 #define OPEN_S 60                    /* of processor time to open, and to read */
 #define BYTES_PER_S 1000000          /* that are read at least */
-enum { MOST_LINKS = 16, MOST_NAMES = 4096, SHOWN_NAMES = 8 };
+enum { MOST_LINKS = 16, MOST_NAMES = 4097, SHOWN_NAMES = 8 };
 
 typedef struct child {
     hid_t file;
@@ -51,6 +51,7 @@ static bm_status h5_fails(const char *what, const char *name)
 typedef struct names {
     char *name[MOST_NAMES];
     size_t n;
+    bm_status status;
 } names;
 
 static herr_t collect(hid_t object, const char *name, const H5O_info_t *info, void *to)
@@ -62,7 +63,20 @@ static herr_t collect(hid_t object, const char *name, const H5O_info_t *info, vo
     bm_str_init(&s);
     bm_str_addf(&s, "/%s", name);
     all->name[all->n] = bm_str_take(&s);
-    return !all->name[all->n] || ++all->n == MOST_NAMES;
+    if (!all->name[all->n]) all->status = BM_ERR_MEMORY;
+    return all->status || ++all->n == MOST_NAMES;
+}
+
+/* The paths of all data sets, each ended by a 0. */
+static bm_status list_all(bm_str *list, const child *c)
+{
+    static names all;
+    if (H5Ovisit2(c->file, H5_INDEX_NAME, H5_ITER_INC, collect, &all, H5O_INFO_BASIC) < 0) return h5_fails("list", "its data sets");
+    BM_TRY(all.status);
+    if (all.n == MOST_NAMES) return bm_fail(BM_ERR_REFUSED, "it has more than %d data sets", MOST_NAMES - 1);
+    for (size_t i = 0; i < all.n; i++) bm_str_add_bytes(list, all.name[i] + 1, strlen(all.name[i]));
+    if (bm_str_status(list)) return BM_ERR_MEMORY;
+    return (int64_t)list->length <= BM_HDF5_MOST_LISTED ? BM_OK : bm_fail(BM_ERR_REFUSED, "the names of its data sets are too long");
 }
 
 static bm_status is_missing(const child *c, const char *path)
@@ -341,6 +355,16 @@ static int answer(int fd, bm_status status, const void *data, int64_t bytes)
     return bm_hdf5_send(fd, &a, sizeof a) || bm_hdf5_send(fd, status ? text : data, (size_t)a.bytes);
 }
 
+/* The first answer: the paths, or what lies at those that were given. */
+static int answer_first(int fd, bm_status status, const child *c)
+{
+    bm_str list;
+    bm_str_init(&list);
+    if (c->n) return answer(fd, status, c->about, c->n * (int64_t)sizeof *c->about) || status;
+    if (!status) status = list_all(&list, c);
+    return answer(fd, status, bm_str_text(&list), (int64_t)list.length) || status;
+}
+
 _Noreturn void bm_hdf5_serve(int fd, const char *file, int64_t file_bytes, const char *const *paths, int n)
 {
     bm_hdf5_ask ask;
@@ -348,7 +372,7 @@ _Noreturn void bm_hdf5_serve(int fd, const char *file, int64_t file_bytes, const
     child c = {.file_bytes = file_bytes, .n = n};
     bm_sandbox_enter(fd, MEMORY, OPEN_S);
     bm_status status = open_file(&c, file, paths);
-    int gone = answer(fd, status, c.about, n * (int64_t)sizeof *c.about) || status;
+    int gone = answer_first(fd, status, &c);
     while (!gone && !bm_hdf5_receive(fd, &ask, sizeof ask)) {
         status = read_rows(&bytes, &c, &ask);
         gone = answer(fd, status, c.buffer, bytes);

@@ -12,11 +12,13 @@ typedef struct bm_hdf5_ask {
 } bm_hdf5_ask;
 
 /* In front of each answer: `bytes` of it follow, after a failure those of its text. The first answer, which nobody asks
- * for, is a bm_hdf5_data for each path. */
+ * for, is a bm_hdf5_data for each path; without paths, those that there are, each ended by a 0. */
 typedef struct bm_hdf5_answer {
     int32_t status;
     int64_t bytes;
 } bm_hdf5_answer;
+
+#define BM_HDF5_MOST_LISTED ((int64_t)8 << 20) /* bytes of paths */
 
 /* All of it, whatever interrupts: 0, or -1 where the other end is gone. */
 int bm_hdf5_send(int fd, const void *data, size_t bytes);

@@ -1,9 +1,9 @@
-#include <stdio.h>
 #include <string.h>
 
 #include "core/base/mem.h"
 #include "io/formats/safetensors.h"
 #include "io/store/checkpoint.h"
+#include "models/convert/config_priv.h"
 #include "models/convert/convert.h"
 #include "models/convert/names_priv.h"
 
@@ -11,6 +11,7 @@ typedef struct source {
     bm_checkpoint *checkpoint;
     bm_config *config;
     const bm_model *model;
+    const bm_names *names;
 } source;
 
 static void close_source(source *s)
@@ -30,8 +31,10 @@ static bm_status open_source(source *s, const char *path)
     BM_GO(bm_config_create(&s->config, families, n));
     BM_GO(bm_config_from_json(s->config, json, strlen(json), bm_checkpoint_path(s->checkpoint)));
     s->model = bm_model_find(bm_config_get_family(s->config)->name);
-    if (!s->model->export_config)
-        status = bm_fail(BM_ERR_UNSUPPORTED, "%s: the family %s has no form in the transformers library", path, s->model->family.name);
+    s->names = bm_names_of(s->model, s->config, BM_NAMES_SAFETENSORS);
+    if (!s->names)
+        status = bm_fail(BM_ERR_UNSUPPORTED, "%s: the family %s has no form in safetensors of other projects", path,
+                         s->model->family.name);
 done:
     if (status) close_source(s);
     return status;
@@ -42,7 +45,7 @@ bm_status bm_convert_config(char **json, const char *in)
     source s;
     *json = NULL;
     BM_TRY(open_source(&s, in));
-    bm_status status = s.model->export_config(json, s.config);
+    bm_status status = bm_convert_write_config(json, s.model, s.config);
     close_source(&s);
     return status;
 }
@@ -84,18 +87,18 @@ static bm_status pass(const source *s, passage *p, int64_t i, int transposed)
 
 static bm_status declare(const source *s, bm_safetensors_writer *w, int64_t *index, int *transposed, int64_t i)
 {
-    char theirs[BM_NAME_BYTES], full[BM_NAME_BYTES + 16];
+    char theirs[BM_NAME_BYTES];
     const bm_ckpt_param *q = &bm_checkpoint_desc(s->checkpoint)->param[i];
     if (q->dtype != BM_F32) return bm_fail(BM_ERR_UNSUPPORTED, "%s is %s, not f32", q->name, bm_dtype_name(q->dtype));
-    if (bm_names_theirs(theirs, transposed, s->model, q->name))
-        return bm_fail(BM_ERR_UNSUPPORTED, "%s has no name in the transformers library", q->name);
+    const bm_name_map *row = bm_names_next(theirs, s->names, q->name, NULL);
+    if (!row) return bm_fail(BM_ERR_UNSUPPORTED, "%s has no name in %s", q->name, s->names->project);
     bm_shape shape = q->shape;
+    *transposed = !!(row->how & BM_NAME_TRANSPOSED);
     if (*transposed) {
         shape.dim[0] = q->shape.dim[1];
         shape.dim[1] = q->shape.dim[0];
     }
-    snprintf(full, sizeof full, "%s%s", strncmp(theirs, "lm_head.", 8) ? "transformer." : "", theirs);
-    return bm_safetensors_writer_add(w, index, full, BM_F32, &shape);
+    return bm_safetensors_writer_add(w, index, theirs, BM_F32, &shape);
 }
 
 static bm_status write_tensors(const source *s, bm_safetensors_writer *w, const bm_convert_opts *opts)
@@ -127,7 +130,7 @@ bm_status bm_convert_export(const char *in, const char *out, const bm_convert_op
     char *json = NULL;
     bm_safetensors_writer *w = NULL;
     BM_TRY(open_source(&s, in));
-    BM_GO(s.model->export_config(&json, s.config));
+    BM_GO(bm_convert_write_config(&json, s.model, s.config));
     BM_GO(bm_safetensors_writer_create(&w, out, opts->replace));
     BM_GO(bm_safetensors_writer_meta(w, "format", "pt"));
     BM_GO(bm_safetensors_writer_meta(w, "config", json));

@@ -1,4 +1,4 @@
-/* Parameter names of the transformers library. */
+/* Other projects' names of parameters (models/nn/model.h). */
 #ifndef BM_MODELS_CONVERT_NAMES_PRIV_H
 #define BM_MODELS_CONVERT_NAMES_PRIV_H
 
@@ -8,10 +8,15 @@
 
 #define BM_NAME_BYTES 256
 
-/* Their name of our parameter into buf, without "transformer."; 0 on success, -1 when the model has no such name. */
-int bm_names_theirs(char buf[BM_NAME_BYTES], int *transposed, const bm_model *m, const char *ours);
-/* The layer that `name` stands for when it fits `pattern` ("h.%d.ln_1.bias"), -1 for a pattern without %d, -2 if it does not fit. */
-long bm_names_match(const char *pattern, const char *name);
+/* The names in files of a kind for a model of this configuration; NULL: there are none. */
+const bm_names *bm_names_of(const bm_model *m, const bm_config *c, bm_names_file file);
+/* The row for our parameter, after `after` (NULL: the first), and its name in it into buf; NULL: no more. */
+const bm_name_map *bm_names_next(char buf[BM_NAME_BYTES], const bm_names *f, const char *ours,
+                                 const bm_name_map *after);
+/* Whether a tensor's name is that one, which a row gave. */
+int bm_names_fit(const bm_names *f, const char *theirs, const char *name);
+int bm_names_is_extra(const bm_names *f, const char *name);
+
 /* y [cols, rows] = x [rows, cols] transposed. */
 void bm_names_transpose(float *y, const float *x, long rows, long cols);
 

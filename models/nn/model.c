@@ -38,5 +38,5 @@ const bm_config_family *const *bm_model_families(size_t *n)
 bm_status bm_model_need(const bm_config *c, const char *key)
 {
     if (!bm_config_is_null(c, key)) return BM_OK;
-    return bm_fail(BM_ERR_CONFIG, "%s is null and there is no data set to take it from: --set %s=...", key, key);
+    return bm_fail(BM_ERR_CONFIG, "%s is null and there is no data set to take it from: set it", key);
 }

@@ -52,12 +52,38 @@ typedef struct bm_model_io {
     bm_value *hidden;  /* EVAL: what the head reads, [B, C] or [B, T, C] */
 } bm_model_io;
 
-/* A parameter under another project's name. */
+/* How a tensor of another project becomes a parameter of ours. */
+enum {
+    BM_NAME_TRANSPOSED = 1 << 0, /* theirs is [in, out] */
+    BM_NAME_SWAPPED = 1 << 1,    /* of three blocks of our rows the first two have changed places */
+    BM_NAME_FIRST = 1 << 2,      /* theirs is [2, n], and ours its first row, */
+    BM_NAME_SECOND = 1 << 3,     /* or its second */
+    BM_NAME_OPTIONAL = 1 << 4,   /* where there is none, ours is 0 */
+    BM_NAME_ABSENT = 1 << 5,     /* there is none ever: ours is 0 */
+    BM_NAME_ALONE = 1 << 6,      /* there is no tensor of the same name but ".bias" for ".weight", */
+    BM_NAME_PAIRED = 1 << 7      /* or there is one */
+};
+
+/* A parameter under another project's name. Several rows of one `ours` are several names that it may have; the first is written. */
 typedef struct bm_name_map {
     const char *ours;   /* "h%d/attn/qkv/weight": %d is the layer */
-    const char *theirs; /* "h.%d.attn.c_attn.weight" */
-    int transposed;     /* they store [in, out] */
+    const char *theirs; /* "h.%d.attn.c_attn.weight"; of "lstm%k" %k is nothing, _1, _2, ... */
+    int how;            /* BM_NAME_... */
+    const char *hint;   /* said where it is missing or of another shape; may be NULL */
 } bm_name_map;
+
+typedef enum bm_names_file { BM_NAMES_SAFETENSORS, BM_NAMES_KERAS } bm_names_file;
+
+/* A project's names for the parameters of a model, in files of one kind. */
+typedef struct bm_names {
+    bm_names_file file;
+    const char *project;        /* "PyTorch" */
+    const char *when;           /* "cell=gru": the names where this key of the section model has this value; NULL: always */
+    const bm_name_map *map;     /* ends with a NULL `ours` */
+    const char *prefix;         /* of theirs, which a file may leave out; NULL: none */
+    int any_module;             /* of a name only what follows the last dot counts: modules are named as their user likes */
+    const char *const *extras;  /* tensors that hold no weights: patterns as in theirs, or with a * at the end; NULL: none */
+} bm_names;
 
 typedef struct bm_model {
     bm_config_family family;
@@ -68,9 +94,9 @@ typedef struct bm_model {
     bm_status (*fit)(bm_config *c, const bm_sample_form *form);
     /* Appends the model to nn's graph. No key that `fit` sets is null. */
     bm_status (*build)(bm_model_io *io, bm_nn *nn, const bm_config *c, const bm_model_request *r);
-    const bm_name_map *names; /* the transformers library's; ends with a NULL `ours`; NULL: it has no such model */
-    /* Its config.json: from ours (*json by bm_free; BM_ERR_UNSUPPORTED names a key that it cannot say), and into ours. NULL without
-     * names. */
+    const bm_names *names; /* ends with a NULL `project`; NULL: no other project has such a model */
+    /* The config.json of the transformers library: from ours (*json by bm_free; BM_ERR_UNSUPPORTED names a key that it cannot say),
+     * and into ours. NULL: it has no such model. */
     bm_status (*export_config)(char **json, const bm_config *c);
     bm_status (*import_config)(bm_config *c, const char *json, size_t bytes, const char *name);
 } bm_model;

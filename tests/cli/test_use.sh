@@ -57,6 +57,7 @@ printf 'model: {family: rnn, task: lm, layers: 1, width: 24}\ndata: {path: data.
 expect 0 "$bmtool" train rnn.yaml --run recurrent
 expect 0 "$bmtool" eval recurrent --data some.h5 --split train --json
 cp out f32.json
+cp out recurrent.json
 for type in f16 bf16 int8; do
   expect 0 "$bmtool" eval recurrent --data some.h5 --split train --json --weights $type
   mv out narrow.json
@@ -75,6 +76,16 @@ expect 3 "$bmtool" convert run out.safetensors
 says 'exists'
 expect 0 "$bmtool" eval back.h5 --data some.h5 --split train --batch 4 --json
 cmp out eval.json || fail "the converted model has another loss"
+
+# A recurrent network under PyTorch's names, which say in the file what they are of.
+expect 0 "$bmtool" convert recurrent rnn.safetensors --print-config
+grep -q '"cell": "lstm"' out || fail "this is no configuration of a recurrent network"
+expect 0 "$bmtool" convert rnn.safetensors rnn.h5
+expect 0 "$bmtool" eval rnn.h5 --data some.h5 --split train --json
+cmp out recurrent.json || fail "the converted recurrent network has another loss"
+printf 'model: {family: mlp, widths: [4], task: classes, input: [2], outputs: 2}\n' >mlp.yaml
+expect 2 "$bmtool" convert rnn.safetensors mlp.h5 --config mlp.yaml
+says 'of the family mlp nothing is read from safetensors'
 
 # The tables of the machine, small.
 expect 0 "$bmtool" bench c.yaml --set model.vocab=257 --steps 1 --json

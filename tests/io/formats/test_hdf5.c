@@ -131,6 +131,35 @@ START_TEST(links_within_the_file_are_followed)
 }
 END_TEST
 
+/* Each once, whatever the links to it. */
+START_TEST(the_data_sets_of_a_file_are_listed)
+{
+    static const char want[] = "a/b/u16\0a/i8\0f32\0f64\0i32\0u64\0u8";
+    char file[300], *paths = NULL;
+    size_t bytes = 1;
+    snprintf(file, sizeof file, "%s", make_kinds());
+    test_ok(bm_hdf5_list(&paths, &bytes, file));
+    ck_assert_uint_eq(bytes, sizeof want);
+    ck_assert_int_eq(memcmp(paths, want, bytes), 0);
+    bm_free(paths);
+    H5Fclose(make("empty.h5"));
+    test_ok(bm_hdf5_list(&paths, &bytes, test_path("empty.h5")));
+    ck_assert_uint_eq(bytes, 0);
+    bm_free(paths);
+    hid_t many = make("many.h5");
+    for (int i = 0; i < 4097; i++) {
+        char name[16];
+        hsize_t n = 1;
+        snprintf(name, sizeof name, "/%d", i);
+        put_empty(many, name, H5T_STD_U8LE, H5Screate_simple(1, &n, NULL), H5P_DEFAULT);
+    }
+    H5Fclose(many);
+    test_fails(bm_hdf5_list(&paths, &bytes, test_path("many.h5")), BM_ERR_REFUSED, "many.h5: it has more than 4096 data sets");
+    ck_assert_ptr_null(paths);
+    test_fails(bm_hdf5_list(&paths, &bytes, test_path("nowhere.h5")), BM_ERR_NOT_FOUND, "nowhere.h5: open");
+}
+END_TEST
+
 static const char *make_bad(void)
 {
     hsize_t n = 3, far = (hsize_t)1 << 46;
@@ -335,6 +364,7 @@ int main(void)
     TCase *t = tcase_create("hdf5");
     tcase_add_loop_test(t, numbers_come_as_they_were_written, 0, KINDS);
     tcase_add_test(t, links_within_the_file_are_followed);
+    tcase_add_test(t, the_data_sets_of_a_file_are_listed);
     tcase_add_loop_test(t, what_is_no_plain_data_set_is_refused, 0, sizeof bad / sizeof *bad);
     tcase_add_test(t, what_is_too_much_for_memory_is_refused);
     tcase_add_test(t, what_is_no_hdf5_is_an_error);
