@@ -108,6 +108,13 @@ bm_status bm_class_list_parse(bm_class_list *c, const json_t *names, const char 
     return check_names(c, from);
 }
 
+bm_status bm_class_list_of_folder(bm_class_list *c, const bm_folder *f, const char *from)
+{
+    BM_TRY(start(c, bm_folder_classes(f)));
+    for (int64_t i = 0; i < bm_folder_classes(f); i++) BM_TRY(add(c, bm_folder_class_at(f, i), from));
+    return check_names(c, from);
+}
+
 bm_status bm_class_list_count(bm_class_list *c, int64_t label, const char *file, int64_t item)
 {
     if (label < 0 || label >= c->n)

@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
-#include "core/base/status.h"
+#include "io/media/folder.h"
 
 typedef struct bm_class_list {
     char **name;
@@ -20,6 +20,8 @@ bm_status bm_class_list_read(bm_class_list *c, const char *list);
 bm_status bm_class_list_number(bm_class_list *c, int64_t n);
 /* The names that JSON has, a list of texts; `from`, for messages, is what has them. */
 bm_status bm_class_list_parse(bm_class_list *c, const json_t *names, const char *from);
+/* Those of a folder; `from` as above. */
+bm_status bm_class_list_of_folder(bm_class_list *c, const bm_folder *f, const char *from);
 void bm_class_list_finish(bm_class_list *c);
 
 /* Counts an item: BM_ERR_CONFIG where there is no such class, naming the item as `file` and its number. */

@@ -342,7 +342,6 @@ static int do_bench(const bench_args *a)
     else BM_GO(print_table(b));
 done:
     if (status) code = bm_out_error(status);
-    if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
     bm_session_close(&b->session);
     bm_task_close(&b->task);
     bm_config_destroy(c);

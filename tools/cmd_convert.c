@@ -13,9 +13,7 @@
 static bm_status show_progress(void *user, const char *tensor)
 {
     (void)user;
-    if (bm_signals_stopped()) return bm_fail(BM_ERR_STOPPED, "stopped; nothing was written");
-    bm_out_progress(tensor);
-    return BM_OK;
+    return bm_out_step("%s", tensor);
 }
 
 static int is_named_safetensors(const char *path)
@@ -68,7 +66,6 @@ static int run_convert(int argc, char **argv)
     if (!s && print) s = bm_convert_config(&json, out && import ? out : in);
     if (json) printf("%s\n", json);
     bm_free(json);
-    if (s == BM_ERR_STOPPED) return bm_out_error(s), bm_signals_exit_code();
     if (s) return bm_out_error(s);
     if (out) bm_out_note("wrote %s", out);
     return 0;

@@ -1,13 +1,10 @@
 #include <jansson.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/json_priv.h"
 #include "core/base/mem.h"
 #include "io/media/columns.h"
-#include "io/store/samples.h"
 #include "tools/cmd.h"
 #include "tools/opt.h"
 #include "tools/out.h"
@@ -19,10 +16,9 @@
 #define ROWS 256 /* encoded together */
 
 typedef struct job {
-    const char *input, *output, *target, *features, *categories, *type, *missing, *like, *licence, *delimiter, *header;
-    double val_fraction;
-    int64_t split_seed;
-    int standardize, force, json;
+    const char *input, *target, *features, *categories, *type, *missing, *delimiter, *header;
+    int standardize;
+    bm_samples_out to;
     bm_csv_opts csv;
     char *names, *category_names; /* the lists, cut into pieces */
     const char *feature[MOST_FEATURES], *category[MOST_FEATURES];
@@ -30,7 +26,6 @@ typedef struct job {
     int64_t rows; /* of the file */
     bm_columns *columns;
     char *encoding;
-    bm_content_id id;
 } job;
 
 /* Cuts "A,B" into names; how many, or -1 when they are too many. */
@@ -50,7 +45,7 @@ static int64_t cut(char **copy, const char **name, const char *list)
 static int counts(void *user, int64_t row)
 {
     const job *j = user;
-    return !bm_samples_is_validation(j->rows, j->val_fraction, (uint64_t)j->split_seed, row);
+    return !bm_samples_is_validation(j->rows, j->to.val_fraction, (uint64_t)j->to.split_seed, row);
 }
 
 static bm_columns_opts options(job *j, bm_column_kind kind)
@@ -139,9 +134,9 @@ static bm_status fit(job *j)
 
 static bm_status take_encoding(job *j)
 {
-    BM_TRY(bm_samples_encoding_of(&j->encoding, j->like));
-    BM_TRY(bm_columns_from_json(&j->columns, j->encoding, j->like));
-    return bm_columns_target(j->columns) ? BM_OK : bm_fail(BM_ERR_REFUSED, "%s has no target column", j->like);
+    BM_TRY(bm_samples_encoding_of(&j->encoding, j->to.like));
+    BM_TRY(bm_columns_from_json(&j->columns, j->encoding, j->to.like));
+    return bm_columns_target(j->columns) ? BM_OK : bm_fail(BM_ERR_REFUSED, "%s has no target column", j->to.like);
 }
 
 /* Whether the file has the target: one that predictions are made for need not. */
@@ -155,29 +150,21 @@ static bm_status has_target(int *out, const job *j)
     return BM_OK;
 }
 
-static bm_status open_writer(bm_samples_writer **out, const job *j)
+static bm_status open_writer(job *j)
 {
-    char *about;
     const bm_column *target = bm_columns_target(j->columns);
     const int classes = target->kind == BM_COLUMN_CATEGORY;
-    BM_TRY(bm_samples_about(&about, (char *const *)&j->input, 1, j->licence));
-    const bm_samples_opts o = {.kind = "rows",
-                               .input = BM_F32,
-                               .input_shape = BM_SHAPE(bm_columns_width(j->columns)),
-                               .target = classes ? BM_I32 : BM_F32,
-                               .target_shape = classes ? (bm_shape){0} : BM_SHAPE(1),
-                               .classes = target->n_categories,
-                               .val_fraction = j->val_fraction,
-                               .split_seed = (uint64_t)j->split_seed,
-                               .meta_json = about,
-                               .encoding_json = j->encoding,
-                               .replace = j->force};
-    bm_status status = bm_samples_writer_create(out, j->output, &o);
-    bm_free(about);
-    return status;
+    const bm_samples_opts form = {.kind = "rows",
+                                  .input = BM_F32,
+                                  .input_shape = BM_SHAPE(bm_columns_width(j->columns)),
+                                  .target = classes ? BM_I32 : BM_F32,
+                                  .target_shape = classes ? (bm_shape){0} : BM_SHAPE(1),
+                                  .classes = target->n_categories,
+                                  .encoding_json = j->encoding};
+    return bm_samples_out_open(&j->to, &form, &j->input, 1);
 }
 
-static bm_status write_rows(job *j, bm_samples_writer *w, bm_rows *r, int targets)
+static bm_status write_rows(job *j, bm_rows *r, int targets)
 {
     int64_t n, width = bm_columns_width(j->columns);
     float numbers[ROWS];
@@ -191,17 +178,13 @@ static bm_status write_rows(job *j, bm_samples_writer *w, bm_rows *r, int target
         classes[i] = -1;
     }
     do {
-        if (bm_signals_stopped()) BM_GO(bm_fail(BM_ERR_STOPPED, "stopped; nothing was written"));
         BM_GO(bm_rows_next(r, &n, x, !targets ? NULL : of_classes ? (void *)classes : numbers, ROWS));
         for (int64_t i = 0; i < n; i++)
-            BM_GO(bm_samples_writer_add(w, x + i * width, of_classes ? (void *)(classes + i) : numbers + i, 0));
-        char line[80];
-        snprintf(line, sizeof line, "%lld rows", (long long)bm_samples_writer_count(w));
-        bm_out_progress(line);
+            BM_GO(bm_samples_writer_add(j->to.writer, x + i * width, of_classes ? (void *)(classes + i) : numbers + i, 0));
+        BM_GO(bm_out_step("%lld rows", (long long)bm_samples_writer_count(j->to.writer)));
     } while (n);
-    BM_GO(bm_samples_writer_commit(&j->id, w));
+    BM_GO(bm_samples_out_commit(&j->to));
 done:
-    bm_out_progress("");
     bm_free(x);
     return status;
 }
@@ -211,16 +194,13 @@ static bm_status write_all(job *j)
     int targets;
     bm_status status;
     bm_rows *r = NULL;
-    bm_samples_writer *w = NULL;
     BM_GO(has_target(&targets, j));
     if (!targets) bm_out_note("%s has no column \"%s\": its rows are for predictions", j->input, bm_columns_target(j->columns)->name);
     BM_GO(bm_rows_open(&r, j->columns, j->input, &j->csv, targets));
-    BM_GO(open_writer(&w, j));
-    BM_GO(write_rows(j, w, r, targets));
-    BM_GO(bm_samples_report(j->output, &j->id, j->json));
+    BM_GO(open_writer(j));
+    BM_GO(write_rows(j, r, targets));
 done:
     bm_rows_close(r);
-    bm_samples_writer_destroy(w);
     return status;
 }
 
@@ -237,9 +217,9 @@ static int read_words(job *j)
     if (j->header && strcmp(j->header, "auto") && strcmp(j->header, "yes") && strcmp(j->header, "no"))
         return bm_out_usage(&bm_cmd_data_csv, "--header %s: there is auto, yes and no", j->header);
     if (j->header) j->csv.header = !strcmp(j->header, "yes") ? BM_CSV_HEADER_YES : !strcmp(j->header, "no") ? BM_CSV_HEADER_NO : BM_CSV_HEADER_AUTO;
-    if (!(j->val_fraction >= 0 && j->val_fraction < 1)) return bm_out_usage(&bm_cmd_data_csv, "--val-fraction is at least 0 and below 1");
-    if (!j->like == !j->target) return bm_out_usage(&bm_cmd_data_csv, "one of --target COLUMN and --like DATA is needed");
-    if (j->like && (j->features || j->categories || j->type || j->standardize))
+    if (!(j->to.val_fraction >= 0 && j->to.val_fraction < 1)) return bm_out_usage(&bm_cmd_data_csv, "--val-fraction is at least 0 and below 1");
+    if (!j->to.like == !j->target) return bm_out_usage(&bm_cmd_data_csv, "one of --target COLUMN and --like DATA is needed");
+    if (j->to.like && (j->features || j->categories || j->type || j->standardize))
         return bm_out_usage(&bm_cmd_data_csv, "--like says how the columns are encoded: no --features, --categories, --target-type, --standardize");
     j->n_features = cut(&j->names, j->feature, j->features);
     j->n_categories = cut(&j->category_names, j->category, j->categories);
@@ -251,35 +231,36 @@ static int run(int argc, char **argv)
 {
     job *j = bm_calloc(1, sizeof *j);
     if (!j) return bm_out_error(BM_ERR_MEMORY);
-    j->val_fraction = NAN;
-    j->split_seed = 1;
+    j->to = (bm_samples_out)BM_SAMPLES_OUT_NONE;
     j->missing = "auto";
     j->csv = bm_csv_opts_default();
     const bm_opt opts[] = {
-        {"output", 'o', BM_OPT_STRING, &j->output, 1},       {"target", 't', BM_OPT_STRING, &j->target, 0},
-        {"features", 0, BM_OPT_STRING, &j->features, 0},     {"categories", 0, BM_OPT_STRING, &j->categories, 0},
-        {"target-type", 0, BM_OPT_STRING, &j->type, 0},      {"missing", 0, BM_OPT_STRING, &j->missing, 0},
+        {"output", 'o', BM_OPT_STRING, &j->to.path, 1},
+        {"target", 't', BM_OPT_STRING, &j->target, 0},
+        {"features", 0, BM_OPT_STRING, &j->features, 0},
+        {"categories", 0, BM_OPT_STRING, &j->categories, 0},
+        {"target-type", 0, BM_OPT_STRING, &j->type, 0},
+        {"missing", 0, BM_OPT_STRING, &j->missing, 0},
         {"standardize", 0, BM_OPT_FLAG, &j->standardize, 0},
-        {"like", 0, BM_OPT_STRING, &j->like, 0},             {"val-fraction", 0, BM_OPT_F64, &j->val_fraction, 0},
-        {"split-seed", 0, BM_OPT_I64, &j->split_seed, 0},    {"delimiter", 0, BM_OPT_STRING, &j->delimiter, 0},
-        {"header", 0, BM_OPT_STRING, &j->header, 0},         {"licence", 0, BM_OPT_STRING, &j->licence, 0},
-        {"force", 'f', BM_OPT_FLAG, &j->force, 0},           {"json", 'j', BM_OPT_FLAG, &j->json, 0},
+        {"delimiter", 0, BM_OPT_STRING, &j->delimiter, 0},
+        {"header", 0, BM_OPT_STRING, &j->header, 0},
+        BM_SAMPLES_OUT_OPTS(&j->to),
         {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     bm_status status = BM_OK;
     int code = bm_opt_parse(&argc, argv, &bm_cmd_data_csv, opts, 1, 1);
     if (code >= 0) goto end;
-    if (isnan(j->val_fraction)) j->val_fraction = j->like ? 0 : 0.2;
+    if (isnan(j->to.val_fraction)) j->to.val_fraction = j->to.like ? 0 : 0.2;
     if ((code = read_words(j))) goto end;
     j->input = argv[0];
     bm_signals_watch("\nbmtool: stopping\n");
-    BM_GO(bm_output_check(j->output, j->force, (const char *const *)argv, argc));
-    BM_GO(j->like ? take_encoding(j) : fit(j));
+    BM_GO(bm_output_check(j->to.path, j->to.replace, (const char *const *)argv, argc));
+    BM_GO(j->to.like ? take_encoding(j) : fit(j));
     BM_GO(write_all(j));
 done:
     code = bm_out_error(status);
-    if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
 end:
+    bm_samples_out_finish(&j->to);
     bm_columns_destroy(j->columns);
     bm_free(j->encoding);
     bm_free(j->names);

@@ -12,7 +12,6 @@
 #include "tools/opt.h"
 #include "tools/out.h"
 #include "tools/output_file.h"
-#include "tools/samples_out.h"
 #include "tools/signals.h"
 
 enum { TOGETHER = 256, MOST_SIZE = 1 << 14 };
@@ -20,35 +19,16 @@ enum { TOGETHER = 256, MOST_SIZE = 1 << 14 };
 
 typedef struct job {
     const char *folder, *images, *labels, *val_images, *val_labels; /* as given; NULL: not */
-    const char *output, *size, *classes, *like, *licence;
-    double val_fraction;
-    int64_t split_seed, channels;
-    int crop, force, json;
-    bm_skipped skipped;
+    const char *size, *classes;
+    int64_t channels;
+    int crop;
+    bm_samples_out to;
     bm_images_out out;
-    bm_content_id id;
 } job;
 
 static bm_status show_progress(const job *j, int64_t all)
 {
-    char line[80];
-    if (bm_signals_stopped()) return bm_fail(BM_ERR_STOPPED, "stopped; nothing was written");
-    snprintf(line, sizeof line, "%lld of %lld images", (long long)bm_samples_writer_count(j->out.writer),
-             (long long)all);
-    bm_out_progress(line);
-    return BM_OK;
-}
-
-static bm_status open_writer(job *j, const char *const *sources, int n)
-{
-    const bm_images_opts o = {.path = j->output,
-                              .sources = (char *const *)sources,
-                              .n_sources = n,
-                              .licence = j->licence,
-                              .val_fraction = j->val_fraction,
-                              .split_seed = j->split_seed,
-                              .replace = j->force};
-    return bm_images_out_open(&j->out, &o);
+    return bm_out_step("%lld of %lld images", (long long)bm_samples_writer_count(j->to.writer), (long long)all);
 }
 
 /* ---- IDX ---- */
@@ -115,7 +95,7 @@ static bm_status find_classes(job *j)
         BM_TRY(bm_class_list_number(c, most + 1));
     }
     if (j->labels) BM_TRY(look_at_labels(NULL, c, j->labels));
-    if (!j->like) BM_TRY(bm_class_list_check(c, j->labels));
+    if (!j->to.like) BM_TRY(bm_class_list_check(c, j->labels));
     return j->val_labels ? look_at_labels(NULL, c, j->val_labels) : BM_OK;
 }
 
@@ -123,7 +103,7 @@ static bm_status add_part(job *j, idx_part *p)
 {
     bm_status status = BM_OK;
     const int64_t bytes = bm_idx_item_bytes(p->images),
-                  all = bm_samples_writer_count(j->out.writer) + bm_idx_shape(p->images)->dim[0];
+                  all = bm_samples_writer_count(j->to.writer) + bm_idx_shape(p->images)->dim[0];
     const int64_t most = bytes * TOGETHER <= BLOCK_BYTES ? TOGETHER : BLOCK_BYTES / bytes + (bytes > BLOCK_BYTES);
     int64_t got, labels = 0;
     uint8_t label[TOGETHER], *pixels = bm_calloc((size_t)most, (size_t)bytes);
@@ -156,10 +136,10 @@ static bm_status write_idx(job *j)
     BM_GO(size_of_part(j, &train));
     if (val.images_path) BM_GO(size_of_part(j, &val));
     BM_GO(find_classes(j));
-    BM_GO(open_writer(j, sources, 1 + (val.images_path != NULL)));
+    BM_GO(bm_images_out_open(&j->out, &j->to, sources, 1 + (val.images_path != NULL)));
     BM_GO(add_part(j, &train));
     if (!val.images_path) goto done;
-    bm_samples_writer_validation(j->out.writer);
+    bm_samples_writer_validation(j->to.writer);
     BM_GO(add_part(j, &val));
 done:
     close_part(&train);
@@ -174,7 +154,7 @@ static bm_status add_picture(job *j, const bm_folder_file *file)
     bm_picture whole, fitted = {0};
     bm_picture_opts opts = bm_picture_opts_default();
     opts.channels = (int)j->out.channels;
-    BM_TRY(bm_skipped_take(&j->skipped, bm_picture_read(&whole, file->path, &opts)));
+    BM_TRY(bm_samples_out_skip(&j->to, bm_picture_read(&whole, file->path, &opts)));
     if (!whole.pixels) return BM_OK;
     bm_status status = bm_picture_resize(&fitted, &whole, j->out.height, j->out.width, j->out.crop);
     bm_picture_finish(&whole);
@@ -188,25 +168,14 @@ static bm_status add_pictures(job *j, const bm_folder *f)
 {
     const int64_t n = bm_folder_count(f);
     for (int validation = 0; validation < 2; validation++) {
-        if (validation && bm_folder_has_parts(f)) bm_samples_writer_validation(j->out.writer);
+        if (validation && bm_folder_has_parts(f)) bm_samples_writer_validation(j->to.writer);
         for (int64_t i = 0; i < n; i++) {
             if (bm_folder_at(f, i)->validation != validation) continue;
             BM_TRY(show_progress(j, n));
             BM_TRY(add_picture(j, bm_folder_at(f, i)));
         }
     }
-    return j->like ? BM_OK : bm_class_list_check(&j->out.classes, j->folder);
-}
-
-static bm_status name_classes(bm_class_list *c, const bm_folder *f)
-{
-    json_t *names = json_array();
-    int bad = 0;
-    for (int64_t i = 0; i < bm_folder_classes(f); i++)
-        bad |= json_array_append_new(names, json_string(bm_folder_class_at(f, i)));
-    bm_status status = bad ? BM_ERR_MEMORY : bm_class_list_parse(c, names, "the folder");
-    json_decref(names);
-    return status;
+    return j->to.like ? BM_OK : bm_class_list_check(&j->out.classes, j->folder);
 }
 
 static bm_status write_folder(job *j)
@@ -220,8 +189,8 @@ static bm_status write_folder(job *j)
                                  .classes = c->n ? (const char *const *)c->name : NULL,
                                  .n_classes = c->n};
     BM_TRY(bm_folder_open(&f, j->folder, &opts));
-    if (!c->n) BM_GO(name_classes(c, f));
-    BM_GO(open_writer(j, &j->folder, 1));
+    if (!c->n) BM_GO(bm_class_list_of_folder(c, f, "the folder"));
+    BM_GO(bm_images_out_open(&j->out, &j->to, &j->folder, 1));
     BM_GO(add_pictures(j, f));
 done:
     bm_folder_close(f);
@@ -249,15 +218,15 @@ static int read_size(job *j)
 static int check_idx_words(const job *j)
 {
     if (!j->images) return bm_out_usage(&bm_cmd_data_images, "a folder is needed, or --images FILE");
-    if (j->size || j->crop || j->channels || j->skipped.skip)
+    if (j->size || j->crop || j->channels || j->to.skip_bad)
         return bm_out_usage(
             &bm_cmd_data_images,
             "--size, --crop, --channels and --skip-bad are for folders: IDX images are taken as they are");
-    if (!j->labels && !j->like)
+    if (!j->labels && !j->to.like)
         return bm_out_usage(&bm_cmd_data_images, "--labels FILE is needed (or --like, to predict)");
     if (!j->val_images != !j->val_labels)
         return bm_out_usage(&bm_cmd_data_images, "--val-images and --val-labels go together");
-    if (j->val_images && !isnan(j->val_fraction))
+    if (j->val_images && !isnan(j->to.val_fraction))
         return bm_out_usage(&bm_cmd_data_images, "--val-images says what is for validation: no --val-fraction");
     return 0;
 }
@@ -266,9 +235,9 @@ static int check_folder_words(job *j)
 {
     if (j->images || j->val_images || j->val_labels)
         return bm_out_usage(&bm_cmd_data_images, "a folder or IDX files (--images), not both");
-    if (j->like && (j->size || j->channels || j->crop))
+    if (j->to.like && (j->size || j->channels || j->crop))
         return bm_out_usage(&bm_cmd_data_images, "--like says how images are made: no --size, --channels, --crop");
-    if (!j->like && !j->size) return bm_out_usage(&bm_cmd_data_images, "--size WIDTHxHEIGHT is needed");
+    if (!j->to.like && !j->size) return bm_out_usage(&bm_cmd_data_images, "--size WIDTHxHEIGHT is needed");
     if (j->channels && j->channels != 1 && j->channels != 3)
         return bm_out_usage(&bm_cmd_data_images, "--channels %lld: is 1 or 3", (long long)j->channels);
     j->out.channels = j->channels ? j->channels : 3;
@@ -280,37 +249,31 @@ static int check_words(job *j)
 {
     int code = j->folder ? check_folder_words(j) : check_idx_words(j);
     if (code) return code;
-    if (j->like && j->classes)
+    if (j->to.like && j->classes)
         return bm_out_usage(&bm_cmd_data_images, "--like says which classes there are: no --classes");
-    if (isnan(j->val_fraction)) j->val_fraction = j->like ? 0 : 0.2;
-    if (!(j->val_fraction >= 0 && j->val_fraction < 1))
+    if (isnan(j->to.val_fraction)) j->to.val_fraction = j->to.like ? 0 : 0.2;
+    if (!(j->to.val_fraction >= 0 && j->to.val_fraction < 1))
         return bm_out_usage(&bm_cmd_data_images, "--val-fraction is at least 0 and below 1");
     return 0;
 }
 
 static bm_status make(job *j)
 {
-    bm_status status;
-    const char *const inputs[] = {j->folder ? j->folder : j->images, j->labels, j->val_images, j->val_labels, j->like};
+    const char *const inputs[] = {j->folder ? j->folder : j->images, j->labels, j->val_images, j->val_labels,
+                                  j->to.like};
     for (int i = 0; i < 5; i++)
-        if (inputs[i]) BM_TRY(bm_output_check(j->output, j->force, &inputs[i], 1));
-    if (j->like) BM_TRY(bm_images_out_like(&j->out, j->like));
+        if (inputs[i]) BM_TRY(bm_output_check(j->to.path, j->to.replace, &inputs[i], 1));
+    if (j->to.like) BM_TRY(bm_images_out_like(&j->out, j->to.like));
     if (j->classes) BM_TRY(bm_class_list_read(&j->out.classes, j->classes));
-    BM_GO(j->folder ? write_folder(j) : write_idx(j));
-    BM_GO(bm_samples_writer_commit(&j->id, j->out.writer));
-    bm_out_progress("");
-    bm_skipped_say(&j->skipped);
-    BM_GO(bm_samples_report(j->output, &j->id, j->json));
-done:
-    bm_out_progress("");
-    return status;
+    BM_TRY(j->folder ? write_folder(j) : write_idx(j));
+    return bm_samples_out_commit(&j->to);
 }
 
 static int run(int argc, char **argv)
 {
-    job j = {.val_fraction = NAN, .split_seed = 1};
+    job j = {.to = BM_SAMPLES_OUT_NONE};
     const bm_opt opts[] = {
-        {"output", 'o', BM_OPT_STRING, &j.output, 1},
+        {"output", 'o', BM_OPT_STRING, &j.to.path, 1},
         {"images", 0, BM_OPT_STRING, &j.images, 0},
         {"labels", 0, BM_OPT_STRING, &j.labels, 0},
         {"val-images", 0, BM_OPT_STRING, &j.val_images, 0},
@@ -319,13 +282,8 @@ static int run(int argc, char **argv)
         {"channels", 0, BM_OPT_I64, &j.channels, 0},
         {"crop", 0, BM_OPT_FLAG, &j.crop, 0},
         {"classes", 0, BM_OPT_STRING, &j.classes, 0},
-        {"like", 0, BM_OPT_STRING, &j.like, 0},
-        {"val-fraction", 0, BM_OPT_F64, &j.val_fraction, 0},
-        {"split-seed", 0, BM_OPT_I64, &j.split_seed, 0},
-        {"skip-bad", 0, BM_OPT_FLAG, &j.skipped.skip, 0},
-        {"licence", 0, BM_OPT_STRING, &j.licence, 0},
-        {"force", 'f', BM_OPT_FLAG, &j.force, 0},
-        {"json", 'j', BM_OPT_FLAG, &j.json, 0},
+        BM_SAMPLES_OUT_OPTS(&j.to),
+        {"skip-bad", 0, BM_OPT_FLAG, &j.to.skip_bad, 0},
         {NULL, 0, BM_OPT_FLAG, NULL, 0},
     };
     int code = bm_opt_parse(&argc, argv, &bm_cmd_data_images, opts, 0, 1);
@@ -333,9 +291,8 @@ static int run(int argc, char **argv)
     j.folder = argc ? argv[0] : NULL;
     if ((code = check_words(&j))) return code;
     bm_signals_watch("\nbmtool: stopping\n");
-    bm_status status = make(&j);
-    code = bm_out_error(status);
-    if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
+    code = bm_out_error(make(&j));
+    bm_samples_out_finish(&j.to);
     bm_images_out_finish(&j.out);
     return code;
 }

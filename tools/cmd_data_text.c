@@ -42,31 +42,28 @@ static bm_status make_tokenizer(job *j)
     return bm_tokenizer_arg_train(&j->tokenizer, j->in, vocab);
 }
 
+/* Text as it may be shown to a terminal; NULL: no memory. */
+static json_t *shown(const char *text)
+{
+    bm_str s;
+    bm_str_init(&s);
+    bm_str_add_shown(&s, text, strlen(text));
+    json_t *json = bm_str_status(&s) ? NULL : json_string(bm_str_text(&s));
+    bm_str_finish(&s);
+    return json;
+}
+
 /* {"source": [names], "licence": text or null, "tokenizer": spec}: what the data set says about where it is from; freed by bm_free. */
 static bm_status make_meta(char **out, const job *j)
 {
-    bm_str name;
-    json_t *meta = json_object(), *sources = json_array();
-    bm_status status = json_object_set_new(meta, "source", sources) ? BM_ERR_MEMORY : BM_OK;
-    json_t *licence = j->licence ? json_string(j->licence) : json_null();
-    *out = NULL;
-    if (json_object_set_new(meta, "licence", licence)) status = BM_ERR_MEMORY;
-    bm_str_init(&name);
-    for (int i = 0; i < bm_text_inputs_count(j->in) && !status; i++) {
-        const char *path = bm_text_inputs_name(j->in, i);
-        bm_str_clear(&name);
-        bm_str_add_shown(&name, path, strlen(path));
-        status = bm_str_status(&name);
-        if (!status && json_array_append_new(sources, json_string(bm_str_text(&name)))) status = BM_ERR_MEMORY;
-    }
-    bm_str_clear(&name);
-    bm_str_add_shown(&name, j->spec, strlen(j->spec));
-    if (!status) status = bm_str_status(&name);
-    if (!status && json_object_set_new(meta, "tokenizer", json_string(bm_str_text(&name)))) status = BM_ERR_MEMORY;
-    if (!status) status = bm_json_text(out, meta, 0);
-    bm_str_finish(&name);
+    int bad = 0;
+    json_t *sources = json_array();
+    for (int i = 0; i < bm_text_inputs_count(j->in); i++)
+        bad |= json_array_append_new(sources, shown(bm_text_inputs_name(j->in, i)));
+    json_t *meta = json_pack("{s:o, s:s?, s:o}", "source", sources, "licence", j->licence, "tokenizer", shown(j->spec));
+    bm_status status = bm_json_text(out, bad ? NULL : meta, 0);
     json_decref(meta);
-    return *out ? BM_OK : status ? status : BM_ERR_MEMORY;
+    return status;
 }
 
 static bm_status open_writer(job *j)
@@ -169,7 +166,6 @@ static int run(int argc, char **argv)
     BM_GO(report(&j));
 done:
     code = bm_out_error(status);
-    if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
     bm_tokens_writer_destroy(j.writer);
     bm_encoder_destroy(j.encoder);
     bm_tokenizer_destroy(j.tokenizer);

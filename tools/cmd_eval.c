@@ -161,7 +161,6 @@ static int do_eval(const eval_args *a)
                     bm_checkpoint_path(u.checkpoint), v.loss);
 done:
     if (status) code = bm_out_error(status);
-    if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
     bm_evaluator_destroy(evaluator);
     bm_free(bytes);
     bm_data_close(data);

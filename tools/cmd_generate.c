@@ -102,7 +102,6 @@ static int do_generate(const generate_args *a)
         bm_out_note("%lld tokens, %.1f a second", (long long)made, (double)made / (bm_now_s() - start));
 done:
     if (status) code = bm_out_error(status);
-    if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
     bm_sampler_destroy(sampler);
     bm_generator_destroy(generator);
     bm_tokenizer_destroy(tokenizer);

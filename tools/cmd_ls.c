@@ -25,7 +25,7 @@ static const char help[] =
 static json_t *attr_json(const bm_attr *a)
 {
     if (a->is_text) return json_string(a->data);
-    if (a->shape.rank) return bm_view_shape(&a->shape); /* arrays by their shape */
+    if (a->shape.rank) return bm_json_shape(&a->shape); /* arrays by their shape */
     double x;
     if (bm_dtype_is_float(a->dtype))
         return bm_convert_floats(&x, BM_F64, a->data, a->dtype, 1) ? NULL : bm_json_real(x);
@@ -56,7 +56,7 @@ static json_t *list_json(const bm_store *s, const bm_entry *const *list, int64_t
         char hex[33];
         bm_hash_hex(hex, &h);
         json_array_append_new(datasets, json_pack("{s:s, s:s, s:o, s:I, s:I, s:o, s:o}", "path", e->path, "dtype",
-                                                  bm_dtype_name(e->dtype), "shape", bm_view_shape(&e->shape), "bytes",
+                                                  bm_dtype_name(e->dtype), "shape", bm_json_shape(&e->shape), "bytes",
                                                   (json_int_t)e->bytes, "offset", (json_int_t)e->offset, "hash",
                                                   json_string(hex), "attributes", attrs_json(s, e->path)));
     }

@@ -13,12 +13,8 @@
 
 static bm_status show_progress(void *user, int64_t done, int64_t all)
 {
-    char line[80];
     (void)user;
-    if (bm_signals_stopped()) return bm_fail(BM_ERR_STOPPED, "stopped; nothing was written");
-    snprintf(line, sizeof line, "%lld of %lld samples", (long long)done, (long long)all);
-    bm_out_progress(line);
-    return BM_OK;
+    return bm_out_step("%lld of %lld samples", (long long)done, (long long)all);
 }
 
 /* "logits,hidden" -> flags; 0, or prints the mistake and returns 2. */
@@ -74,8 +70,7 @@ static int do_predict(const predict_args *a, bm_predict_opts *o)
 done:
     bm_out_progress("");
     bm_data_close(data);
-    int code = status ? bm_out_error(status) : 0;
-    if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
+    int code = bm_out_error(status);
     bm_use_close(&u);
     return code;
 }

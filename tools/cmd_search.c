@@ -88,7 +88,6 @@ static int do_search(const bm_study_opts *o, int json)
     int code = bm_out_error(status);
     if (status == BM_ERR_STOPPED) {
         bm_out_note("go on with: bmtool search --study %s", o->folder);
-        code = bm_signals_exit_code() ? bm_signals_exit_code() : code;
     } else if (!status) {
         code = bm_study_print(s, json);
         if (!code) code = bm_out_error(bm_study_conclude(s));

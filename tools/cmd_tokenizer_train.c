@@ -34,7 +34,6 @@ static int run(int argc, char **argv)
                 bm_tokenizer_vocab_size(t) - 257);
 done:
     code = bm_out_error(status);
-    if (status == BM_ERR_STOPPED) code = bm_signals_exit_code();
     bm_tokenizer_destroy(t);
     bm_text_inputs_destroy(in);
     return code;

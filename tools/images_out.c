@@ -4,7 +4,6 @@
 
 #include "core/base/json_priv.h"
 #include "core/base/mem.h"
-#include "tools/samples_out.h"
 
 static int64_t number(const json_t *object, const char *name)
 {
@@ -46,45 +45,36 @@ static bm_status make_encoding(bm_images_out *o)
     return o->encoding ? BM_OK : BM_ERR_MEMORY;
 }
 
-bm_status bm_images_out_open(bm_images_out *o, const bm_images_opts *opts)
+bm_status bm_images_out_open(bm_images_out *o, bm_samples_out *to, const char *const *sources, int n)
 {
-    char *about = NULL, *encoding = NULL;
-    bm_status status;
+    char *encoding;
     if (!o->encoding) BM_TRY(make_encoding(o));
-    BM_GO(bm_samples_about(&about, opts->sources, opts->n_sources, opts->licence));
-    BM_GO(bm_json_text(&encoding, o->encoding, JSON_REAL_PRECISION(9)));
-    const bm_samples_opts w = {.kind = "images",
-                               .input = BM_U8,
-                               .target = BM_I32,
-                               .input_shape = BM_SHAPE(o->channels, o->height, o->width),
-                               .classes = o->classes.n,
-                               .val_fraction = opts->val_fraction,
-                               .split_seed = (uint64_t)opts->split_seed,
-                               .meta_json = about,
-                               .encoding_json = encoding,
-                               .replace = opts->replace};
-    BM_GO(bm_samples_writer_create(&o->writer, opts->path, &w));
-    o->planes = bm_alloc((size_t)(o->channels * o->height * o->width));
-    if (!o->planes) status = BM_ERR_MEMORY;
-done:
-    bm_free(about);
+    BM_TRY(bm_json_text(&encoding, o->encoding, JSON_REAL_PRECISION(9)));
+    const bm_samples_opts form = {.kind = "images",
+                                  .input = BM_U8,
+                                  .target = BM_I32,
+                                  .input_shape = BM_SHAPE(o->channels, o->height, o->width),
+                                  .classes = o->classes.n,
+                                  .encoding_json = encoding};
+    bm_status status = bm_samples_out_open(to, &form, sources, n);
     bm_free(encoding);
-    return status;
+    o->to = to;
+    o->planes = bm_alloc((size_t)(o->channels * o->height * o->width));
+    return status ? status : o->planes ? BM_OK : BM_ERR_MEMORY;
 }
 
 bm_status bm_images_out_add(bm_images_out *o, const uint8_t *pixels, int channels_first, int64_t label)
 {
     const int64_t plane = o->height * o->width, c = o->channels;
     const int32_t target = (int32_t)label;
-    if (channels_first || c == 1) return bm_samples_writer_add(o->writer, pixels, &target, 0);
+    if (channels_first || c == 1) return bm_samples_writer_add(o->to->writer, pixels, &target, 0);
     for (int64_t i = 0; i < plane; i++)
         for (int64_t k = 0; k < c; k++) o->planes[k * plane + i] = pixels[i * c + k];
-    return bm_samples_writer_add(o->writer, o->planes, &target, 0);
+    return bm_samples_writer_add(o->to->writer, o->planes, &target, 0);
 }
 
 void bm_images_out_finish(bm_images_out *o)
 {
-    bm_samples_writer_destroy(o->writer);
     bm_class_list_finish(&o->classes);
     json_decref(o->encoding);
     bm_free(o->planes);

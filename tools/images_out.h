@@ -4,16 +4,16 @@
 
 #include <jansson.h>
 
-#include "io/store/samples.h"
 #include "tools/class_list.h"
+#include "tools/samples_out.h"
 
 typedef struct bm_images_out {
     int64_t height, width, channels; /* 0: not known yet */
     int crop;                        /* pictures were cut to their new shape, not stretched */
     bm_class_list classes;
-    bm_samples_writer *writer;
-    json_t *encoding; /* of --like, or what was made */
-    uint8_t *planes;  /* room for an image */
+    bm_samples_out *to; /* borrowed */
+    json_t *encoding;   /* of --like, or what was made */
+    uint8_t *planes;    /* room for an image */
 } bm_images_out;
 
 /* What a data set, checkpoint or run has learned from: the sizes, the classes and what pixels are normalised by. */
@@ -21,18 +21,8 @@ bm_status bm_images_out_like(bm_images_out *o, const char *like);
 /* BM_ERR_CONFIG where the images are of another size than those of --like; else takes theirs. */
 bm_status bm_images_out_size(bm_images_out *o, const char *file, int64_t height, int64_t width, int64_t channels);
 
-typedef struct bm_images_opts {
-    const char *path;     /* of the data set */
-    char *const *sources; /* what the images were read from */
-    int n_sources;
-    const char *licence;
-    double val_fraction;
-    int64_t split_seed;
-    int replace;
-} bm_images_opts;
-
-/* Begins to write; sizes and classes are known. */
-bm_status bm_images_out_open(bm_images_out *o, const bm_images_opts *opts);
+/* Begins to write, from n sources; sizes and classes are known. */
+bm_status bm_images_out_open(bm_images_out *o, bm_samples_out *to, const char *const *sources, int n);
 /* An image u8 [H, W, C], or [C, H, W], and its class, -1 for none. */
 bm_status bm_images_out_add(bm_images_out *o, const uint8_t *pixels, int channels_first, int64_t label);
 /* Zeros are fine. */

@@ -10,6 +10,7 @@
 
 #include "core/base/file.h"
 #include "io/text/utf8.h"
+#include "tools/signals.h"
 
 static int progress_shown;
 
@@ -33,7 +34,8 @@ int bm_out_error(bm_status s)
 {
     if (s == BM_OK) return 0;
     print_line("", bm_error_text(s), "");
-    return bm_status_exit_code(s);
+    const int code = s == BM_ERR_STOPPED ? bm_signals_exit_code() : 0;
+    return code ? code : bm_status_exit_code(s);
 }
 
 int bm_out_usage(const bm_cmd *cmd, const char *fmt, ...)
@@ -107,6 +109,18 @@ void bm_out_progress(const char *line)
     bm_str_finish(&s);
 }
 
+bm_status bm_out_step(const char *fmt, ...)
+{
+    char line[1000];
+    va_list args;
+    if (bm_signals_stopped()) return bm_fail(BM_ERR_STOPPED, "stopped; nothing was written");
+    va_start(args, fmt);
+    vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    bm_out_progress(line);
+    return BM_OK;
+}
+
 /* How much of a list "a, b, c" goes into a line of `room`: all, or as many of its parts as fit, but one at least. */
 static size_t fitting(const char *text, size_t room)
 {
@@ -160,6 +174,17 @@ json_t *bm_json_shown(const char *text)
     json = bm_str_status(&s) ? NULL : json_string(bm_str_text(&s));
     bm_str_finish(&s);
     return json;
+}
+
+json_t *bm_json_shape(const bm_shape *shape)
+{
+    json_t *list = json_array();
+    for (int i = 0; list && i < shape->rank; i++)
+        if (json_array_append_new(list, json_integer(shape->dim[i]))) {
+            json_decref(list);
+            list = NULL;
+        }
+    return list;
 }
 
 int bm_out_finish(int code)

@@ -8,11 +8,13 @@
 #include <stdio.h>
 
 #include "core/base/log.h"
+#include "core/base/shape.h"
 #include "core/base/status.h"
 #include "core/base/str.h"
 #include "tools/cmd.h"
 
-/* "bmtool: MESSAGE" of a failure on stderr; returns the exit code of `s` (0 for BM_OK, printing nothing). */
+/* "bmtool: MESSAGE" of a failure on stderr; returns the exit code of `s` (0 for BM_OK, printing nothing), or that of the
+ * signal which stopped the command. */
 int bm_out_error(bm_status s);
 /* "bmtool COMMAND: MESSAGE (bmtool COMMAND --help)" on stderr; returns 2. */
 int bm_out_usage(const bm_cmd *cmd, const char *fmt, ...) BM_PRINTF(2, 3);
@@ -26,6 +28,8 @@ void bm_out_log(void *user, bm_log_level level, const char *line);
 /* Shows a line in place on stderr when that is a terminal, as much of it as fits, and does nothing otherwise; "" takes it
  * away. */
 void bm_out_progress(const char *line);
+/* The same, formatted, between two pieces of work: BM_ERR_STOPPED when a signal has come. */
+bm_status bm_out_step(const char *fmt, ...) BM_PRINTF(1, 2);
 
 /* "  label       text" on stdout; a terminal gets lists "a, b, c" wrapped below their beginning. */
 void bm_out_field(const char *label, const char *text);
@@ -37,6 +41,8 @@ int bm_out_json(json_t *root);
 json_t *bm_json_real(double x);
 /* A name or a message, as it is shown where it is not UTF-8, which JSON must be. */
 json_t *bm_json_shown(const char *text);
+/* [12, 384] as a JSON array; NULL: no memory. */
+json_t *bm_json_shape(const bm_shape *shape);
 
 /* Ends every command: the exit code, or 4 with a message when stdout could not be written. */
 int bm_out_finish(int code);

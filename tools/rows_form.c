@@ -1,11 +1,6 @@
 #include "tools/rows_form.h"
 
-static json_t *shape_json(const bm_shape *s)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < s->rank; i++) json_array_append_new(list, json_integer(s->dim[i]));
-    return list;
-}
+#include "tools/out.h"
 
 static int read_shape(bm_shape *s, const json_t *list)
 {
@@ -26,6 +21,6 @@ bm_status bm_rows_form_parse(bm_rows_form *f, bm_class_list *classes, const json
 
 json_t *bm_rows_form_json(const bm_rows_form *f, const bm_class_list *classes)
 {
-    return json_pack("{s:s, s:o, s:o, s:o}", "kind", "rows", "input", shape_json(&f->input), "target", shape_json(&f->target), "classes",
+    return json_pack("{s:s, s:o, s:o, s:o}", "kind", "rows", "input", bm_json_shape(&f->input), "target", bm_json_shape(&f->target), "classes",
                      f->numbers ? json_null() : bm_class_list_json(classes));
 }

@@ -12,16 +12,17 @@
 
 enum { MOST_SKIPPED_SHOWN = 10 };
 
-bm_status bm_samples_about(char **out, char *const *sources, int n, const char *licence)
+/* {"source": [names], "licence": text or null}: where a data set is from; freed by bm_free. */
+static bm_status about(char **out, const char *const *sources, int n, const char *licence)
 {
     int bad = 0;
     *out = NULL;
     if (licence && !bm_utf8_valid(licence, strlen(licence))) return bm_fail(BM_ERR_USAGE, "--licence is not UTF-8");
     json_t *list = json_array();
     for (int i = 0; i < n; i++) bad |= json_array_append_new(list, bm_json_shown(sources[i]));
-    json_t *about = json_pack("{s:o, s:s?}", "source", list, "licence", licence);
-    bm_status status = bm_json_text(out, bad ? NULL : about, 0);
-    json_decref(about);
+    json_t *j = json_pack("{s:o, s:s?}", "source", list, "licence", licence);
+    bm_status status = bm_json_text(out, bad ? NULL : j, 0);
+    json_decref(j);
     return status;
 }
 
@@ -62,20 +63,6 @@ bm_status bm_samples_like(json_t **out, const char *path, const char *kind)
     return bm_fail(BM_ERR_REFUSED, "%s was made of something else than %s", path, kind);
 }
 
-bm_status bm_skipped_take(bm_skipped *s, bm_status status)
-{
-    const int bad = status == BM_ERR_DAMAGED || status == BM_ERR_REFUSED || status == BM_ERR_UNSUPPORTED || status == BM_ERR_IO ||
-                    status == BM_ERR_NOT_FOUND || status == BM_ERR_CONFIG;
-    if (!s->skip || !bad) return status;
-    if (++s->count <= MOST_SKIPPED_SHOWN) bm_out_note("left out: %s", bm_error_text(status));
-    return BM_OK;
-}
-
-void bm_skipped_say(const bm_skipped *s)
-{
-    if (s->count) bm_out_note("%lld file%s left out", (long long)s->count, s->count == 1 ? " was" : "s were");
-}
-
 static void say(const char *path, const bm_data *d, int64_t train, int64_t val)
 {
     char a[BM_OUT_NUMBER], b[BM_OUT_NUMBER], n[BM_OUT_NUMBER], text[BM_SAMPLE_TEXT];
@@ -84,14 +71,7 @@ static void say(const char *path, const bm_data *d, int64_t train, int64_t val)
                 bm_out_count(a, train), bm_out_count(b, val));
 }
 
-static json_t *shape_json(const bm_shape *s)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < s->rank; i++) json_array_append_new(list, json_integer(s->dim[i]));
-    return list;
-}
-
-bm_status bm_samples_report(const char *path, const bm_content_id *id, int json)
+static bm_status report(const char *path, const bm_content_id *id, int json)
 {
     bm_data *d;
     char hex[65];
@@ -104,11 +84,45 @@ bm_status bm_samples_report(const char *path, const bm_content_id *id, int json)
     const bm_sample_form f = bm_data_form(d, 0);
     if (json)
         bm_out_json(json_pack("{s:i, s:o, s:s, s:I, s:o, s:o, s:o, s:I, s:I, s:s}", "schema", 1, "output", bm_json_shown(path), "holds",
-                              bm_data_kind(d), "samples", (json_int_t)bm_data_count(d), "input", shape_json(&f.input_shape), "target",
-                              shape_json(&f.target_shape), "classes", f.classes ? json_integer(f.classes) : json_null(), "train_samples",
+                              bm_data_kind(d), "samples", (json_int_t)bm_data_count(d), "input", bm_json_shape(&f.input_shape), "target",
+                              bm_json_shape(&f.target_shape), "classes", f.classes ? json_integer(f.classes) : json_null(), "train_samples",
                               (json_int_t)train, "val_samples", (json_int_t)val, "content_id", hex));
     say(path, d, train, val);
 done:
     bm_data_close(d);
     return status;
 }
+
+bm_status bm_samples_out_open(bm_samples_out *o, const bm_samples_opts *form, const char *const *sources, int n)
+{
+    char *meta;
+    bm_samples_opts opts = *form;
+    BM_TRY(about(&meta, sources, n, o->licence));
+    opts.val_fraction = o->val_fraction;
+    opts.split_seed = (uint64_t)o->split_seed;
+    opts.meta_json = meta;
+    opts.replace = o->replace;
+    bm_status status = bm_samples_writer_create(&o->writer, o->path, &opts);
+    bm_free(meta);
+    return status;
+}
+
+bm_status bm_samples_out_skip(bm_samples_out *o, bm_status status)
+{
+    const int bad = status == BM_ERR_DAMAGED || status == BM_ERR_REFUSED || status == BM_ERR_UNSUPPORTED || status == BM_ERR_IO ||
+                    status == BM_ERR_NOT_FOUND || status == BM_ERR_CONFIG;
+    if (!o->skip_bad || !bad) return status;
+    if (++o->skipped <= MOST_SKIPPED_SHOWN) bm_out_note("left out: %s", bm_error_text(status));
+    return BM_OK;
+}
+
+bm_status bm_samples_out_commit(bm_samples_out *o)
+{
+    bm_content_id id;
+    BM_TRY(bm_samples_writer_commit(&id, o->writer));
+    bm_out_progress("");
+    if (o->skipped) bm_out_note("%lld file%s left out", (long long)o->skipped, o->skipped == 1 ? " was" : "s were");
+    return report(o->path, &id, o->json);
+}
+
+void bm_samples_out_finish(bm_samples_out *o) { bm_samples_writer_destroy(o->writer); }

@@ -52,11 +52,21 @@ bm_status bm_spelling_classes(bm_class_list *c, const bm_folder *texts)
     return status;
 }
 
-int64_t bm_spelling_letters(const char *text)
+static int64_t count_letters(const char *text)
 {
     int64_t n = 0;
     for (; *text; text++) n += (*text & 0xc0) != 0x80;
     return n;
+}
+
+int64_t bm_spelling_longest(const bm_folder *texts)
+{
+    int64_t longest = 0;
+    for (int64_t i = 0; i < bm_folder_classes(texts); i++) {
+        const int64_t n = count_letters(bm_folder_class_at(texts, i));
+        if (n > longest) longest = n;
+    }
+    return longest;
 }
 
 /* Classes but the blank are in the order of their bytes, which is that of their codes. */
@@ -73,7 +83,7 @@ static int32_t find(const bm_class_list *c, const char *letter)
     return low < c->n && !strcmp(c->name[low], letter) ? (int32_t)low : -1;
 }
 
-bm_status bm_spelling_encode(int32_t *out, const bm_class_list *c, const char *text)
+static bm_status encode(int32_t *out, const bm_class_list *c, const char *text)
 {
     char letter[5] = {0};
     int bytes;
@@ -89,9 +99,25 @@ bm_status bm_spelling_encode(int32_t *out, const bm_class_list *c, const char *t
     return BM_OK;
 }
 
-int64_t bm_spelling_steps(const int32_t *labels, int64_t n)
+/* Frames that CTC needs at least to align n labels: one for each, and a blank between two that are alike. */
+static int64_t count_steps(const int32_t *labels, int64_t n)
 {
     int64_t steps = n;
     for (int64_t i = 1; i < n; i++) steps += labels[i] == labels[i - 1];
     return steps;
+}
+
+bm_status bm_spelling_target(int32_t *letters, int64_t most, const bm_class_list *c, const char *text, int64_t frames)
+{
+    const int64_t n = count_letters(text);
+    if (n > most)
+        return bm_fail(BM_ERR_CONFIG, "a text of %lld characters, where %lld are known at most", (long long)n,
+                       (long long)most);
+    for (int64_t i = 0; i < most; i++) letters[i] = -1;
+    BM_TRY(encode(letters, c, text));
+    const int64_t steps = count_steps(letters, n);
+    if (steps <= frames) return BM_OK;
+    return bm_fail(BM_ERR_CONFIG,
+                   "%lld frames, but CTC needs %lld to align \"%.100s\": a shorter --hop-ms, or leave it out",
+                   (long long)frames, (long long)steps, text);
 }

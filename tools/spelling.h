@@ -10,12 +10,10 @@
 
 /* The classes that the texts of a folder's table need. */
 bm_status bm_spelling_classes(bm_class_list *c, const bm_folder *texts);
-/* Characters of a text. */
-int64_t bm_spelling_letters(const char *text);
-/* The classes of a text's characters into out [bm_spelling_letters]: BM_ERR_CONFIG naming a character that is not among
- * them. */
-bm_status bm_spelling_encode(int32_t *out, const bm_class_list *c, const char *text);
-/* Frames that CTC needs at least to align n labels: one for each, and a blank between two that are alike. */
-int64_t bm_spelling_steps(const int32_t *labels, int64_t n);
+/* Characters of the longest of them. */
+int64_t bm_spelling_longest(const bm_folder *texts);
+/* The classes of a text's characters into letters [most], -1 beyond its end, where CTC has `frames` frames to align them
+ * with: BM_ERR_CONFIG for a text that is too long for either, and naming a character that is not among the classes. */
+bm_status bm_spelling_target(int32_t *letters, int64_t most, const bm_class_list *c, const char *text, int64_t frames);
 
 #endif

@@ -260,14 +260,3 @@ void bm_view_print_about(const char *meta)
     bm_str_finish(&members);
     json_decref(object);
 }
-
-json_t *bm_view_shape(const bm_shape *shape)
-{
-    json_t *list = json_array();
-    for (int i = 0; list && i < shape->rank; i++)
-        if (json_array_append_new(list, json_integer(shape->dim[i]))) {
-            json_decref(list);
-            list = NULL;
-        }
-    return list;
-}

@@ -49,9 +49,6 @@ bm_status bm_view_verify(const bm_store *s, json_t *damage, int quiet);
  * nulls are left out. */
 void bm_view_add_members(bm_str *s, const json_t *object);
 
-/* [12, 384] as a JSON array; NULL: no memory. */
-json_t *bm_view_shape(const bm_shape *shape);
-
 /* What tells of a dataset file, for `inspect` and `data info`. `sound` is 1, 0, or -1: not verified. With `bigrams` every token is
  * read for their entropy. */
 int bm_view_dataset(const char *path, int sound, int bigrams, int as_json);

@@ -140,7 +140,7 @@ static json_t *arrays_json(const bm_store *s, int sound)
         const bm_entry *e = bm_store_at(s, i);
         json_array_append_new(arrays,
                               json_pack("{s:s, s:s, s:o, s:I}", "path", e->path, "dtype", bm_dtype_name(e->dtype),
-                                        "shape", bm_view_shape(&e->shape), "bytes", (json_int_t)e->bytes));
+                                        "shape", bm_json_shape(&e->shape), "bytes", (json_int_t)e->bytes));
     }
     holds(what, sizeof what, s);
     bm_content_id_hex(id, bm_store_content_id(s));

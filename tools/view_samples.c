@@ -52,8 +52,8 @@ static json_t *samples_json(const bm_data *d, int sound, const int64_t *counts)
     bm_content_id_hex(id, bm_store_content_id(s));
     json_t *o = json_pack("{s:i, s:s, s:o, s:s, s:n, s:n, s:n, s:n, s:I, s:o, s:o, s:o, s:b, s:o, s:o, s:o?, s:s, s:s, s:I, s:o}", "schema",
                           BM_VIEW_SCHEMA, "kind", "dataset", "path", bm_json_shown(bm_store_path(s)), "holds", bm_data_kind(d), "model", "step",
-                          "parameters", "gemm", "samples", (json_int_t)bm_data_count(d), "input", bm_view_shape(&f.input_shape), "target",
-                          bm_view_shape(&f.target_shape), "classes", f.classes ? json_integer(f.classes) : json_null(), "lengths", f.lengths,
+                          "parameters", "gemm", "samples", (json_int_t)bm_data_count(d), "input", bm_json_shape(&f.input_shape), "target",
+                          bm_json_shape(&f.target_shape), "classes", f.classes ? json_integer(f.classes) : json_null(), "lengths", f.lengths,
                           "class_counts", counts_json(encoding, counts, f.classes), "splits", bm_view_splits(s), "meta",
                           parsed(bm_data_meta(d)), "content_id", id, "uuid", bm_store_uuid(s), "bytes", (json_int_t)bm_store_bytes(s), "sound",
                           sound < 0 ? json_null() : json_boolean(sound));

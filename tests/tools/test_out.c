@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <math.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "core/base/mem.h"
 #include "tests/lib/test.h"
 #include "tools/out.h"
+#include "tools/signals.h"
 #include "tools/table.h"
 
 static const char *shown(const void *text, size_t bytes)
@@ -262,6 +264,20 @@ START_TEST(a_terminal_gets_lists_wrapped_between_their_parts)
 }
 END_TEST
 
+START_TEST(a_signal_ends_the_work_and_is_the_exit_code)
+{
+    test_ok(bm_out_step("%d of %d", 1, 2));
+    ck_assert_int_eq(bm_out_error(bm_fail(BM_ERR_STOPPED, "stopped")), bm_status_exit_code(BM_ERR_STOPPED));
+    bm_signals_watch("");
+    raise(SIGTERM);
+    const bm_status status = bm_out_step("%d of %d", 2, 2);
+    ck_assert_int_eq(status, BM_ERR_STOPPED);
+    ck_assert_str_eq(bm_error_text(status), "stopped; nothing was written");
+    ck_assert_int_eq(bm_out_error(status), 143);
+    ck_assert_int_eq(bm_out_error(bm_fail(BM_ERR_USAGE, "wrong")), bm_status_exit_code(BM_ERR_USAGE));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("tools/out");
@@ -276,6 +292,7 @@ int main(void)
     tcase_add_test(t, a_progress_line_stays_in_its_line_and_goes);
     tcase_add_test(t, a_terminal_that_can_only_write_gets_lines_alone);
     tcase_add_test(t, a_terminal_gets_lists_wrapped_between_their_parts);
+    tcase_add_test(t, a_signal_ends_the_work_and_is_the_exit_code);
     suite_add_tcase(s, t);
     return test_run(s);
 }
