@@ -112,7 +112,7 @@ __kernel void group_dw(__global const stored *dy, __global const stored *x, __gl
     const long n = C / groups;
     const size_t i = get_global_id(0);
     if (i >= (size_t)(O * kh * kw * n)) return;
-    const long c = i % n, s = i / n % kw, r = i / n / kw % kh, o = i / n / kw / kh, channel = o / (O / groups) * n + c;
+    const long c = i % n, s = i / n % kw, r = i / n / kw % kh, o = i / n / kw / kh, from = o / (O / groups) * n + c;
     float sum = add ? LOAD1(WSTORAGE, dw_, i) : 0.0f;
     for (long b = 0; b < B; b++) {
         float of_image = 0.0f;
@@ -120,7 +120,7 @@ __kernel void group_dw(__global const stored *dy, __global const stored *x, __gl
             for (long wo = 0; wo < Wo; wo++) {
                 const long h = ho * sh - ph + r * dh, v = wo * sw - pw + s * dw;
                 if (h < 0 || h >= H || v < 0 || v >= W) continue;
-                of_image = FMA(load1(dy, ((b * Ho + ho) * Wo + wo) * O + o), load1(x, ((b * H + h) * W + v) * C + channel), of_image);
+                of_image = FMA(load1(dy, ((b * Ho + ho) * Wo + wo) * O + o), load1(x, ((b * H + h) * W + v) * C + from), of_image);
             }
         sum += of_image;
     }

@@ -60,21 +60,22 @@ FN void fill_strip(__local float *strip, __global const stored *x, long H, long 
                    long every)
 {
     const long from = clamp(-left, 0l, Wp), to = clamp(W - left, from, Wp), n = (to - from) * C;
-    for (long y = 0; y < lines; y += every, strip += every * Wp * C) {
+    for (long y = 0; y < lines; y += every) {
         const long h = top + y;
+        __local float *const row = strip + y * Wp * C;
         if (h < 0 || h >= H) {
-            put_zeros(strip, Wp * C);
+            put_zeros(row, Wp * C);
             continue;
         }
         const size_t at = (h * W + left + from) * C;
-        __local float *const inner = strip + from * C;
+        __local float *const inner = row + from * C;
         long i = 0;
-        put_zeros(strip, from * C);
+        put_zeros(row, from * C);
         for (; i + WIDTH <= n; i += WIDTH) VSTORE(LOADV(x, at + i), 0, inner + i);
         for (; i < n; i++) inner[i] = load1(x, at + i);
         put_zeros(inner + n, (Wp - to) * C);
     }
-    put_zeros(strip, COLS);
+    put_zeros(strip + lines * Wp * C, COLS);
 }
 
 /* With one tap the rows between the positions are not looked at. */

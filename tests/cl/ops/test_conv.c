@@ -26,6 +26,7 @@ static const kind kinds[] = {
     {1, 1, 1, 1, 1, 1, 1, SAME, 0, BM_ACT_NONE},
     {2, 5, 4, 3, 2, 3, 3, SAME, 1, BM_ACT_RELU},
     {1, 6, 7, 1, 6, 5, 5, PLAIN, 1, BM_ACT_NONE},
+    {1, 6, 3, 2, 3, 1, 1, {.stride = {2, 2}, .pad = {0, 0}, .dilation = {1, 1}, .groups = 1}, 1, BM_ACT_NONE},
     {2, 5, 5, 2, 3, 2, 3, {.stride = {2, 1}, .pad = {0, 2}, .dilation = {1, 2}, .groups = 1}, 1, BM_ACT_NONE},
     {2, 4, 4, 4, 6, 3, 3, {.stride = {1, 1}, .pad = {1, 1}, .dilation = {1, 1}, .groups = 2}, 1, BM_ACT_RELU},
     {1, 3, 2, 16, 8, 3, 3, SAME, 1, BM_ACT_GELU},
@@ -42,7 +43,7 @@ static const kind kinds[] = {
     {3, 7, 10, 16, 48, 3, 3, SAME, 1, BM_ACT_GELU},
     {2, 6, 3, 32, 16, 3, 3, {.stride = {1, 1}, .pad = {0, 3}, .dilation = {1, 1}, .groups = 1}, 0, BM_ACT_NONE},
 };
-static int n_kinds(void) { return optest_small() ? 6 : (int)(sizeof kinds / sizeof *kinds); }
+static int n_kinds(void) { return optest_small() ? 7 : (int)(sizeof kinds / sizeof *kinds); }
 
 static int64_t places(int64_t size, int64_t kernel, const bm_conv_opts *o, int axis)
 {
