@@ -68,8 +68,7 @@ static bm_status read_shapes(bm_config *c, const bm_foreign *s)
         token.rank != 2 || position.rank != 2 || fc.rank != 2)
         return bm_fail(BM_ERR_CONFIG,
                        "%s does not look like GPT-2 (no wte.weight, wpe.weight or h.0): give its config.json, or bm's "
-                       "configuration of "
-                       "the model, by --config",
+                       "configuration of the model, by --config",
                        s->path);
     const int64_t width = token.dim[1];
     int64_t layers = 0;

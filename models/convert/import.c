@@ -312,7 +312,7 @@ static bm_status find_names(import *m)
 bm_status bm_convert_import(const char *in, const char *out, const bm_convert_opts *opts)
 {
     bm_status status;
-import m = {.opts = opts, .in_hand = - 1 };
+    import m = {.opts = opts, .in_hand = -1};
     bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1};
     BM_GO(bm_foreign_open(&m.in, in));
     BM_GO(bm_convert_read_config(&m.config, &m.in, opts->config));
