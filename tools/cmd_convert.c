@@ -59,7 +59,7 @@ static int run_convert(int argc, char **argv)
     import |= is_named_safetensors(in); /* of one that only has the name, what is wrong is told */
     if (!s && licence && !import) return bm_out_usage(&bm_cmd_convert, "--licence is for a checkpoint made of another project's weights");
     if (!s && out) s = check_output(out, import);
-    if (!s && out) s = bm_output_check(out, force, &in, 1);
+    if (!s && out) s = bm_output_check(out, force, (const char *const[]){in, config}, 2);
     if (!s && out) s = import ? bm_convert_import(in, out, &o) : bm_convert_export(in, out, &o);
     bm_out_progress("");
     /* The configuration is that of the checkpoint, whichever side it is on. */

@@ -128,17 +128,9 @@ static bm_status check_training(job *j)
 
 /* ---- the command ---- */
 
-static bm_status check_paths(const job *j)
-{
-    const char *const inputs[] = {j->folder, j->labels, j->to.like};
-    for (int i = 0; i < 3; i++)
-        if (inputs[i]) BM_TRY(bm_output_check(j->to.path, j->to.replace, &inputs[i], 1));
-    return BM_OK;
-}
-
 static bm_status make(job *j)
 {
-    BM_TRY(check_paths(j));
+    BM_TRY(bm_output_check(j->to.path, j->to.replace, (const char *const[]){j->folder, j->labels, j->to.like}, 3));
     if (j->to.like) BM_TRY(take_like(j));
     j->in.resample = j->rate || j->to.like;
     if (j->rate) BM_TRY(bm_audio_form_rate(&j->form, (int)j->rate, j->in.window_ms, j->in.hop_ms));

@@ -254,7 +254,7 @@ static int run(int argc, char **argv)
     if ((code = read_words(j))) goto end;
     j->input = argv[0];
     bm_signals_watch("\nbmtool: stopping\n");
-    BM_GO(bm_output_check(j->to.path, j->to.replace, (const char *const *)argv, argc));
+    BM_GO(bm_output_check(j->to.path, j->to.replace, (const char *const[]){j->input, j->to.like}, 2));
     BM_GO(j->to.like ? take_encoding(j) : fit(j));
     BM_GO(write_all(j));
 done:

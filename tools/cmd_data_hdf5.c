@@ -167,8 +167,7 @@ static bm_status write_all(job *j)
 
 static bm_status make(job *j)
 {
-    const char *const inputs[] = {j->in.file, j->to.like};
-    BM_TRY(bm_output_check(j->to.path, j->to.replace, inputs, 1 + (j->to.like != NULL)));
+    BM_TRY(bm_output_check(j->to.path, j->to.replace, (const char *const[]){j->in.file, j->to.like}, 2));
     BM_TRY(bm_hdf5_in_open(&j->in));
     BM_TRY(find_form(j));
     return write_all(j);

@@ -261,8 +261,7 @@ static bm_status make(job *j)
 {
     const char *const inputs[] = {j->folder ? j->folder : j->images, j->labels, j->val_images, j->val_labels,
                                   j->to.like};
-    for (int i = 0; i < 5; i++)
-        if (inputs[i]) BM_TRY(bm_output_check(j->to.path, j->to.replace, &inputs[i], 1));
+    BM_TRY(bm_output_check(j->to.path, j->to.replace, inputs, 5));
     if (j->to.like) BM_TRY(bm_images_out_like(&j->out, j->to.like));
     if (j->classes) BM_TRY(bm_class_list_read(&j->out.classes, j->classes));
     BM_TRY(j->folder ? write_folder(j) : write_idx(j));

@@ -130,6 +130,8 @@ for words in "--features chroma" "--coefficients 5" "--mels 0x" "--transcripts" 
   expect 2 "$bmtool" data audio d -o no.h5 "${more[@]}"
 done
 told 3 'd.h5: exists already' "$bmtool" data audio d -o d.h5
+told 2 'd.h5: is what is read' "$bmtool" data audio d -o d.h5 --like d.h5
+told 2 't.csv: is what is read' "$bmtool" data audio d -o t.csv --labels t.csv --force
 printf 'a,b\n1,x\n2,y\n' >c.csv
 expect 0 "$bmtool" data csv c.csv -o c.h5 --target b
 told 3 'c.h5 was made of something else than audio' "$bmtool" data audio d -o no.h5 --like c.h5
