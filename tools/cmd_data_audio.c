@@ -7,6 +7,7 @@
 #include "io/media/folder.h"
 #include "io/store/samples.h"
 #include "io/store/spool_priv.h"
+#include "models/infer/transcript.h"
 #include "tools/audio_in.h"
 #include "tools/cmd.h"
 #include "tools/opt.h"
@@ -156,7 +157,7 @@ static bm_status check_spelling(job *j, int64_t i)
     int64_t letters;
     if (!j->form.letters) return BM_OK;
     BM_TRY(spell(&letters, j, i));
-    const int64_t steps = bm_spelling_steps(j->target, letters);
+    const int64_t steps = bm_ctc_steps(j->target, letters);
     if (steps <= j->in.count) return BM_OK;
     const bm_folder_file *file = bm_folder_at(j->files, i);
     return bm_fail(BM_ERR_CONFIG,

@@ -207,6 +207,7 @@ static bm_status find_classes(job *j)
         BM_TRY(bm_class_list_number(c, most + 1));
     }
     BM_TRY(look_at_classes(NULL, j, t));
+    if (j->rows.target.rank) c->count[0]++; /* may be the blank of ctc, which stands in no target */
     if (!j->like) BM_TRY(bm_fail_prefix(bm_class_list_check(c, t->targets_path), "%s", j->file));
     return has_val(j) ? look_at_classes(NULL, j, v) : BM_OK;
 }
@@ -451,9 +452,9 @@ const bm_cmd bm_cmd_data_hdf5 = {
             "      --inputs PATH       [N, ...]; bytes (u8) [N, H, W], [N, H, W, C] or [N, C, H, W] with a class each "
             "become images,\n"
             "                          all other numbers rows of f32\n"
-            "      --targets PATH      [N] or [N, D]: integers are classes from 0 on (in [N, D] -1 does not count), "
-            "floating\n"
-            "                          numbers are numbers (NaN does not count)\n"
+            "      --targets PATH      [N] or [N, D]: integers are classes from 0 on (in [N, D] -1 does not count, "
+            "and 0 is\n"
+            "                          the blank for train.loss ctc), floating numbers are numbers (NaN does not count)\n"
             "      --target-type T     number or category, or auto (default)\n"
             "      --val-inputs PATH   what is for validation, with --val-targets PATH, in place of a fraction\n"
             "      --layout L          hwc or chw: where channels are, if neither one alone is 1 or 3\n"

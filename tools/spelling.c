@@ -88,10 +88,3 @@ bm_status bm_spelling_encode(int32_t *out, const bm_class_list *c, const char *t
     }
     return BM_OK;
 }
-
-int64_t bm_spelling_steps(const int32_t *labels, int64_t n)
-{
-    int64_t steps = n;
-    for (int64_t i = 1; i < n; i++) steps += labels[i] == labels[i - 1];
-    return steps;
-}

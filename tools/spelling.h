@@ -15,7 +15,5 @@ int64_t bm_spelling_letters(const char *text);
 /* The classes of a text's characters into out [bm_spelling_letters]: BM_ERR_CONFIG naming a character that is not among
  * them. */
 bm_status bm_spelling_encode(int32_t *out, const bm_class_list *c, const char *text);
-/* Frames that CTC needs at least to align n labels: one for each, and a blank between two that are alike. */
-int64_t bm_spelling_steps(const int32_t *labels, int64_t n);
 
 #endif

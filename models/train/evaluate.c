@@ -21,12 +21,11 @@ struct bm_evaluator {
 /* What the outputs are judged as. */
 static bm_scores_kind kind_of(const bm_model_io *io)
 {
-    const bm_shape *targets = bm_value_shape(io->targets), *logits = io->logits ? bm_value_shape(io->logits) : NULL;
     switch (io->objective) {
     case BM_OBJECTIVE_REGRESSION: return BM_SCORES_NUMBERS;
     case BM_OBJECTIVE_BINARY: return BM_SCORES_BINARY;
     case BM_OBJECTIVE_LM: return BM_SCORES_TOKENS;
-    case BM_OBJECTIVE_TAGS: return bm_shape_elements(targets) == bm_shape_rows(logits) ? BM_SCORES_CLASSES : BM_SCORES_SEQUENCES;
+    case BM_OBJECTIVE_TAGS: return io->aligned ? BM_SCORES_SEQUENCES : BM_SCORES_CLASSES;
     default: return BM_SCORES_CLASSES;
     }
 }
