@@ -109,7 +109,8 @@ bm_status bm_columns_find(int64_t *out, const bm_csv *c, const char *name)
     near = bm_nearest(name, names, (size_t)n);
     bm_free(names);
     if (*out >= 0) return BM_OK;
-    if (near) return bm_fail(BM_ERR_CONFIG, "%s: no column \"%.200s\"; is it \"%.200s\"?", bm_csv_path(c), name, near);
+    if (!n) return bm_fail(BM_ERR_CONFIG, "%s: no rows", bm_csv_path(c));
+    if (near && bm_csv_named(c)) return bm_fail(BM_ERR_CONFIG, "%s: no column \"%.200s\"; is it \"%.200s\"?", bm_csv_path(c), name, near);
     if (!bm_csv_named(c))
         return bm_fail(BM_ERR_CONFIG, "%s: no column \"%.200s\": the file has no header, its %lld columns are called by their "
                        "numbers, from 1", bm_csv_path(c), name, (long long)n);
