@@ -64,6 +64,9 @@ printf 'x,y\n1,2\n3,oops\n' >target.csv
 told 'target.csv:3: column "y": "oops" is not a number' "${csv[@]}" target.csv --target y --target-type number
 printf 'x,y\n1,2\nhello,3\n' >like.csv
 told 'like.csv:3: column "x": "hello" is not a number' "${csv[@]}" like.csv --like run
+printf 'a,"b,c",d,y\n1,2,3,4\n2,3,4,5\n' >comma.csv
+expect 0 "$bmtool" data csv comma.csv -o comma.h5 --target y --features 'a,"b,c"'
+grep -q 'samples numbers \[2\] -> numbers \[1\]' err || fail "a column with a comma in its name is not taken: $(cat err)"
 printf 'x,y\n' >none.csv
 told 'none.csv: no rows' "${csv[@]}" none.csv --target y
 told 'one of --target COLUMN and --like' "${csv[@]}" houses.csv
@@ -73,6 +76,8 @@ printf 'x,kind\n1,a\n3,a\n4,b\n1,b\n2,b\n' >two.csv
 expect 0 "$bmtool" data csv two.csv -o two.h5 --target kind
 expect 2 "$bmtool" train line.yaml --run bad --set data.path=two.h5
 says 'model.task: regression cannot be learned from samples'
+expect 4 "$bmtool" eval run --data new.h5
+says 'no part "val" \(it has: train\): --split'
 expect 2 "$bmtool" eval run --data two.h5
 says 'two.h5 was encoded otherwise'
 expect 2 "$bmtool" predict run --input two.h5 --output bad.h5
