@@ -98,6 +98,9 @@ bm_status bm_loss_check(const bm_config *c, bm_objective o)
     if (!bm_config_is_null(c, "train.class_weights") && loss_of(c, o)->build != cross_entropy)
         return bm_fail(BM_ERR_CONFIG, "%strain.class_weights: that is for cross_entropy: set it to null",
                        bm_config_where(c, "train.class_weights", where, sizeof where));
+    if (bm_config_f64(c, "train.label_smoothing") > 0 && loss_of(c, o)->build != cross_entropy)
+        return bm_fail(BM_ERR_CONFIG, "%strain.label_smoothing: that is for cross_entropy: set it to 0",
+                       bm_config_where(c, "train.label_smoothing", where, sizeof where));
     if (loss_of(c, o)->objectives & 1u << o) return BM_OK;
     return bm_fail(BM_ERR_CONFIG, "%strain.loss: %s is no loss of model.task %s: null is %s",
                    bm_config_where(c, "train.loss", where, sizeof where), bm_config_string(c, "train.loss"), objectives[o].name,

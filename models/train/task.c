@@ -116,6 +116,37 @@ static bm_status count_steps(bm_task *t)
     return bm_config_set_i64(c, "train.steps", bm_ceil_div(steps, batch));
 }
 
+/* What waits for evaluations needs some. */
+static bm_status check_waiting(const bm_task *t)
+{
+    char where[256];
+    int64_t val = 0;
+    const bm_config *c = t->config;
+    const int plateau = !strcmp(bm_config_string(c, "train.schedule"), "plateau");
+    const char *key = bm_config_i64(c, "train.early_stop") ? "train.early_stop" : "train.schedule";
+    if (!plateau && !bm_config_i64(c, "train.early_stop")) return BM_OK;
+    if (bm_data_has_part(t->data, "val")) BM_TRY(bm_data_part(&val, t->data, "val", bm_window_of(c)));
+    if (val && bm_config_i64(c, "train.eval_every")) return BM_OK;
+    return bm_fail(BM_ERR_CONFIG, "%s%s: it waits for evaluations, but %s", bm_config_where(c, key, where, sizeof where), key,
+                   val ? "train.eval_every is 0" : "the data set has no validation part");
+}
+
+/* Images alone can be mirrored and moved, and not out of sight. */
+static bm_status check_augmentation(const bm_task *t)
+{
+    char where[256];
+    const bm_config *c = t->config;
+    const int64_t shift = bm_config_i64(c, "data.shift"), *size = t->form.input_shape.dim;
+    const char *key = shift ? "data.shift" : "data.flip", *kind = bm_data_kind(t->data);
+    if (!shift && !bm_config_bool(c, "data.flip")) return BM_OK;
+    bm_config_where(c, key, where, sizeof where);
+    if (strcmp(kind, "images"))
+        return bm_fail(BM_ERR_CONFIG, "%s%s: that is for images; the data set holds %s", where, key, kind);
+    if (shift < size[0] && shift < size[1]) return BM_OK;
+    return bm_fail(BM_ERR_CONFIG, "%s%s: %lld pixels move images of %lld x %lld out of sight", where, key, (long long)shift,
+                   (long long)size[1], (long long)size[0]);
+}
+
 bm_status bm_task_open(bm_task *t, bm_config *c, int no_data)
 {
     bm_status status;
@@ -127,6 +158,8 @@ bm_status bm_task_open(bm_task *t, bm_config *c, int no_data)
     BM_GO(bm_optimizer_check(c));
     BM_GO(no_data ? t->model->fit(c, NULL) : open_data(t));
     if (!no_data) BM_GO(count_steps(t));
+    if (!no_data) BM_GO(check_waiting(t));
+    if (!no_data) BM_GO(check_augmentation(t));
 done:
     if (status) bm_task_close(t);
     return status;

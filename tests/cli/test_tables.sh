@@ -36,6 +36,22 @@ expect 0 "$bmtool" resume run
 says 'run is at step 400 of 400; for more: .* --set train.epochs=N'
 expect 0 "$bmtool" resume run --set train.epochs=402
 [[ -e run/checkpoints/step-00000402.h5 ]] || fail "two epochs more are not two steps more"
+# A model of numbers writes no text; what is for others is refused, not left aside.
+expect 2 "$bmtool" generate run --prompt a --tokens 1
+says 'step-.*h5: a model that has learned no language writes nothing'
+expect 0 "$bmtool" data csv line.csv -o whole.h5 --target y --val-fraction 0
+refused() { # WORDS KEY=VALUE...
+  local words=$1 set=()
+  shift
+  for key in "$@"; do set+=(--set "$key"); done
+  expect 2 "$bmtool" train line.yaml --run refused "${set[@]}"
+  says "$words"
+  [[ ! -e refused ]] || fail "a run that was refused was left"
+}
+refused 'train.early_stop: it waits for evaluations, but train.eval_every is 0' train.early_stop=2
+refused 'train.schedule: .*no validation part' train.schedule=plateau train.eval_every=5 data.path=whole.h5
+refused 'data.flip: that is for images; the data set holds rows' data.flip=true
+refused 'train.label_smoothing: that is for cross_entropy' train.label_smoothing=0.1
 # There is nothing to learn where nobody knows y.
 config unknown.yaml new.h5
 expect 2 "$bmtool" train unknown.yaml --run unknown

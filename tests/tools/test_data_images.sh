@@ -63,6 +63,10 @@ assert sorted(a.tobytes() for a in got) == sorted(a.tobytes() for a in t)
 assert json.loads(bytes(f["encoding/json"]))["classes"] == ["0", "1"]
 PY
 
+printf 'model: {family: mlp}\ndata: {path: idx.h5, shift: 3}\ntrain: {steps: 1}\n' >far.yaml
+expect 2 "$bmtool" train far.yaml --run far
+says 'far.yaml:2: data.shift: 3 pixels move images of .* out of sight'
+
 # A folder for each class, by name; a file that is left out is told and counted; parts from a table.
 expect 0 "$bmtool" data images d -o d.h5 --size 3x2 --val-fraction 0
 cp d/red/1.png cut.png && truncate -s 60 cut.png
