@@ -90,6 +90,10 @@ told 'one of --target COLUMN and --like' "${csv[@]}" houses.csv
 # A model is not trained on what it cannot learn, nor used on what it has not learned.
 printf 'x,kind\n1,a\n3,a\n4,b\n1,b\n2,b\n' >two.csv
 expect 0 "$bmtool" data csv two.csv -o two.h5 --target kind
+printf 'model: {family: linear}\ndata: {path: two.h5}\ntrain: {epochs: 1}\n' >two.yaml
+expect 0 "$bmtool" train two.yaml --run two
+expect 0 "$bmtool" inspect two
+grep -q '^  classes  *2: a, b$' out || fail "inspect does not name the classes: $(cat out)"
 expect 2 "$bmtool" train line.yaml --run bad --set data.path=two.h5
 says 'model.task: regression cannot be learned from samples'
 expect 4 "$bmtool" eval run --data new.h5
