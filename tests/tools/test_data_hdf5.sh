@@ -28,6 +28,7 @@ f["price"], f["more_price"] = r.normal(size=20), r.normal(size=6)
 f["price"][3] = np.nan
 f["two"] = r.normal(size=(20, 2)).astype("f4")
 f["tags"] = np.where(np.arange(60).reshape(20, 3) % 5 == 4, -1, np.arange(60).reshape(20, 3) % 5)
+f["truth"] = np.arange(20) % 3 == 0
 f["frames"] = r.normal(size=(20, 3, 4)).astype("f4")
 f["spelled"] = np.tile([[2, 1, -1], [1, 2, 3]], (10, 1))
 f["long"] = f["spelled"][()]
@@ -70,6 +71,7 @@ expect 0 "${h5[@]}" --inputs either --targets y20 -o either.h5 --layout hwc
 expect 0 "${h5[@]}" --inputs rows --targets price --val-inputs more --val-targets more_price -o price.h5
 expect 0 "${h5[@]}" --inputs rows --targets two -o two.h5
 expect 0 "${h5[@]}" --inputs rows --targets tags -o tags.h5 --val-fraction 0
+expect 0 "${h5[@]}" --inputs rows --targets truth -o truth.h5 --val-fraction 0
 expect 0 "${h5[@]}" --inputs rows --targets ids -o ids.h5 --target-type number
 expect 0 "${h5[@]}" --inputs more -o like.h5 --like price.h5
 expect 0 "${h5[@]}" --inputs y20 --targets y20 -o one.h5 --val-fraction 0
@@ -88,6 +90,7 @@ assert f["splits/val"].attrs["start"] == 20 and f["splits/val"].attrs["count"] =
 assert encoding("price") == {"kind": "rows", "input": [7], "target": [1], "classes": None}
 assert read("two")["rows/targets"].shape == (20, 2) and read("two")["splits/val"].attrs["count"] == 4
 assert (read("tags")["rows/targets"][()] == u["tags"][()]).all() and encoding("tags")["classes"] == list("0123")
+assert (read("truth")["rows/targets"][()] == u["truth"][()]).all()
 assert read("ids")["rows/targets"].dtype == "f4" and set(read("ids")["rows/targets"][:, 0]) == set(np.arange(20, dtype="f4") * 1e8)
 assert np.isnan(read("like")["rows/targets"][()]).all() and encoding("like") == encoding("price")
 assert (read("one")["rows/inputs"][:, 0] == u["y20"][()]).all() and encoding("one")["input"] == [1]
