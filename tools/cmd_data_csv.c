@@ -231,6 +231,7 @@ done:
 /* The options that are words: 0, or prints the mistake and returns 2. */
 static int read_words(job *j)
 {
+    if (!strcmp(j->input, "-")) return bm_out_usage(&bm_cmd_data_csv, "a table is read several times: it cannot come from standard input");
     if (j->type && strcmp(j->type, "auto") && strcmp(j->type, "number") && strcmp(j->type, "category"))
         return bm_out_usage(&bm_cmd_data_csv, "--target-type %s: there is auto, number and category", j->type);
     if (strcmp(j->missing, "auto") && strcmp(j->missing, "mean") && strcmp(j->missing, "refuse"))
@@ -274,8 +275,8 @@ static int run(int argc, char **argv)
     int code = bm_opt_parse(&argc, argv, &bm_cmd_data_csv, opts, 1, 1);
     if (code >= 0) goto end;
     if (isnan(j->val_fraction)) j->val_fraction = j->like ? 0 : 0.2;
-    if ((code = read_words(j))) goto end;
     j->input = argv[0];
+    if ((code = read_words(j))) goto end;
     bm_signals_watch("\nbmtool: stopping\n");
     BM_GO(bm_output_check(j->output, j->force, (const char *const *)argv, argc));
     BM_GO(j->like ? take_encoding(j) : fit(j));

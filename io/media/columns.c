@@ -230,7 +230,7 @@ static bm_status from_object(bm_columns **out, const json_t *o)
     const json_t *list = json_object_get(o, "columns"), *target = json_object_get(o, "target");
     const char *format = json_string_value(json_object_get(o, "format"));
     int64_t version;
-    if (!format || strcmp(format, FORMAT) != 0) return bm_fail(BM_ERR_REFUSED, "\"format\" is not \"%s\"", FORMAT);
+    if (!format || strcmp(format, FORMAT) != 0) return bm_fail(BM_ERR_REFUSED, "was made of something else than a table (\"format\" is not \"%s\")", FORMAT);
     BM_TRY(get_count(&version, o, "version", 1));
     if (version != 1)
         return bm_fail(BM_ERR_UNSUPPORTED, "columns of version %lld; this program reads version 1", (long long)version);

@@ -85,6 +85,7 @@ expect 0 "$bmtool" data csv comma.csv -o comma.h5 --target y --features 'a,"b,c"
 grep -q 'samples numbers \[2\] -> numbers \[1\]' err || fail "a column with a comma in its name is not taken: $(cat err)"
 printf 'x,y\n' >none.csv
 told 'none.csv: no rows' "${csv[@]}" none.csv --target y
+told 'cannot come from standard input' "${csv[@]}" - --target price <houses.csv
 told 'one of --target COLUMN and --like' "${csv[@]}" houses.csv
 
 # A model is not trained on what it cannot learn, nor used on what it has not learned.
@@ -96,6 +97,8 @@ expect 0 "$bmtool" inspect two
 grep -q '^  classes  *2: a, b$' out || fail "inspect does not name the classes: $(cat out)"
 expect 2 "$bmtool" train line.yaml --run bad --set data.path=two.h5
 says 'model.task: regression cannot be learned from samples'
+expect 2 "$bmtool" eval run --data new.h5 --split train
+says 'new.h5: none of the targets counts'
 expect 4 "$bmtool" eval run --data new.h5
 says 'no part "val" \(it has: train\): --split'
 expect 2 "$bmtool" eval run --data two.h5
