@@ -83,6 +83,15 @@ told 'like.csv:3: column "x": "hello" is not a number' "${csv[@]}" like.csv --li
 printf 'a,"b,c",d,y\n1,2,3,4\n2,3,4,5\n' >comma.csv
 expect 0 "$bmtool" data csv comma.csv -o comma.h5 --target y --features 'a,"b,c"'
 grep -q 'samples numbers \[2\] -> numbers \[1\]' err || fail "a column with a comma in its name is not taken: $(cat err)"
+printf 'x,kind\n1,a\n3,a\n4,a\n1,a\n2,a\n5,b\n' >rare.csv
+for seed in 1 2 3 4 5 6 7 8; do
+  expect 0 "$bmtool" data csv rare.csv -o rare.h5 --target kind --val-fraction 0.5 --split-seed $seed --force
+  train=$("$python" -c 'import h5py; f = h5py.File("rare.h5"); print(*f["rows/targets"][: f["splits/train"].attrs["count"]])')
+  [[ $train == *1* ]] || break
+done
+[[ $train != *1* ]] || fail "no seed of these puts b into the validation part"
+says '1 of 2 classes stand in the validation part alone, the first "b"'
+rm rare.csv rare.h5
 printf 'x,y\n' >none.csv
 told 'none.csv: no rows' "${csv[@]}" none.csv --target y
 told 'cannot come from standard input' "${csv[@]}" - --target price <houses.csv
