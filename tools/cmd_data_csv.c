@@ -28,15 +28,19 @@ typedef struct job {
     char *encoding;
 } job;
 
-/* Cuts "A,B" into names; how many, or -1 when they are too many. */
+/* Cuts "A,B" into names, of which some may stand in quotes; how many, or -1 when they are too many. */
 static int64_t cut(char **copy, const char **name, const char *list)
 {
     int64_t n = 0;
     if (!list) return 0;
     if (!(*copy = bm_strdup(list))) return -1;
-    for (char *at = strtok(*copy, ","); at; at = strtok(NULL, ",")) {
+    for (char *at = *copy, *end; *at; at = end) {
+        const int quoted = *at == '"' && strchr(at + 1, '"');
+        at += quoted;
+        end = at + strcspn(at, quoted ? "\"" : ",");
         if (n == MOST_FEATURES) return -1;
-        name[n++] = at;
+        if (end > at) name[n++] = at;
+        while (*end && strchr(quoted ? "\"," : ",", *end)) *end++ = 0;
     }
     return n;
 }
@@ -110,8 +114,8 @@ static void say_missing(const job *j)
     for (int64_t i = 0; i < bm_columns_count(j->columns); i++) {
         const bm_column *c = bm_columns_at(j->columns, i);
         if (c->missing)
-            bm_out_note("column \"%s\": %lld values are missing, the first on line %lld: the mean stands for them, and a further column tells",
-                        c->name, (long long)c->missing, (long long)c->missing_line);
+            bm_out_note("column \"%s\": %lld missing, the first on line %lld: the mean stands there, and a further column tells", c->name,
+                        (long long)c->missing, (long long)c->missing_line);
     }
 }
 
@@ -207,6 +211,7 @@ done:
 /* The options that are words: 0, or prints the mistake and returns 2. */
 static int read_words(job *j)
 {
+    if (!strcmp(j->input, "-")) return bm_out_usage(&bm_cmd_data_csv, "a table is read several times: it cannot come from standard input");
     if (j->type && strcmp(j->type, "auto") && strcmp(j->type, "number") && strcmp(j->type, "category"))
         return bm_out_usage(&bm_cmd_data_csv, "--target-type %s: there is auto, number and category", j->type);
     if (strcmp(j->missing, "auto") && strcmp(j->missing, "mean") && strcmp(j->missing, "refuse"))
@@ -251,8 +256,8 @@ static int run(int argc, char **argv)
     int code = bm_opt_parse(&argc, argv, &bm_cmd_data_csv, opts, 1, 1);
     if (code >= 0) goto end;
     if (isnan(j->to.val_fraction)) j->to.val_fraction = j->to.like ? 0 : 0.2;
-    if ((code = read_words(j))) goto end;
     j->input = argv[0];
+    if ((code = read_words(j))) goto end;
     bm_signals_watch("\nbmtool: stopping\n");
     BM_GO(bm_output_check(j->to.path, j->to.replace, (const char *const[]){j->input, j->to.like}, 2));
     BM_GO(j->to.like ? take_encoding(j) : fit(j));
@@ -283,7 +288,8 @@ const bm_cmd bm_cmd_data_csv = {
             "  FILE                    a table; gzip is read as well, and ARFF where the name ends in .arff\n"
             "  -o, --output OUT.h5     the data set\n"
             "  -t, --target COLUMN     what is to be told from the others; its number, from 1, where there is no header\n"
-            "      --features A,B      the columns to tell it from (default: all others)\n"
+            "      --features A,B      the columns to tell it from (default: all others); one with a comma\n"
+            "                          in it stands in double quotes\n"
             "      --categories A,B    columns that are categories though their values are numbers\n"
             "      --target-type T     number, category, or auto: categories are texts, and whole numbers 0, 1, ... C - 1 or\n"
             "                          1, 2, ... C of which each stands in several rows\n"

@@ -159,7 +159,7 @@ static bm_status add_picture(job *j, const bm_folder_file *file)
     bm_status status = bm_picture_resize(&fitted, &whole, j->out.height, j->out.width, j->out.crop);
     bm_picture_finish(&whole);
     if (!status) status = bm_images_out_add(&j->out, fitted.pixels, 0, file->label);
-    if (!status && file->label >= 0) j->out.classes.count[file->label]++;
+    if (!status && file->label >= 0 && !file->validation) j->out.classes.count[file->label]++;
     bm_picture_finish(&fitted);
     return bm_fail_prefix(status, "%s", file->path);
 }
@@ -175,7 +175,7 @@ static bm_status add_pictures(job *j, const bm_folder *f)
             BM_TRY(add_picture(j, bm_folder_at(f, i)));
         }
     }
-    return j->to.like ? BM_OK : bm_class_list_check(&j->out.classes, j->folder);
+    return j->to.like ? BM_OK : bm_fail_prefix(bm_class_list_check(&j->out.classes, "the training part"), "%s", j->folder);
 }
 
 static bm_status write_folder(job *j)

@@ -127,6 +127,16 @@ static double *token_bytes(const bm_tokens *t)
     return bytes;
 }
 
+/* Whether the data has the part. */
+static bm_status check_split(const bm_data *data, const char *split)
+{
+    int64_t n;
+    const bm_status status = bm_data_part(&n, data, split, 1);
+    if (status != BM_ERR_NOT_FOUND) return status;
+    const bm_error why = *bm_last_error();
+    return bm_fail(status, "%s: --split NAME measures on another", why.text);
+}
+
 typedef struct eval_args {
     const char *checkpoint, *data, *split, *device, *gemm, *weights;
     bm_dtype type; /* of the weights */
@@ -145,6 +155,7 @@ static int do_eval(const eval_args *a)
     int code = 0;
     BM_GO(bm_use_open(&u, a->checkpoint));
     BM_GO(bm_data_open(&data, a->data ? a->data : bm_config_string(u.config, "data.path")));
+    BM_GO(check_split(data, a->split));
     BM_GO(bm_task_check_data(u.config, u.checkpoint, data));
     BM_GO(bm_use_load(&u, a->device, a->gemm, a->type));
     bm_evaluator_opts o = {.batch = a->batch ? a->batch : bm_learner_request(u.config).batch, .split = a->split,

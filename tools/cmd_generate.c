@@ -28,6 +28,8 @@ static bm_status open_tokenizer(bm_tokenizer **out, const bm_use *u)
 {
     const bm_ckpt_desc *d = bm_checkpoint_desc(u->checkpoint);
     *out = NULL;
+    if (!bm_config_has(u->config, "model.vocab") || bm_config_is_null(u->config, "model.vocab"))
+        return bm_fail(BM_ERR_CONFIG, "%s: a model that has learned no language writes nothing", bm_checkpoint_path(u->checkpoint));
     if (!d->tokenizer_json)
         return bm_fail(BM_ERR_CONFIG, "%s has no tokenizer: train from it with init and a data set that has one",
                        bm_checkpoint_path(u->checkpoint));

@@ -30,8 +30,8 @@ typedef struct view {
     bm_checkpoint *ckpt;
     const bm_ckpt_desc *desc;
     const bm_store *store;
-    json_t *config, *provenance, *tokenizer; /* NULL: none */
-    int sound;                               /* 1, 0, -1: not verified */
+    json_t *config, *provenance, *tokenizer, *encoding; /* NULL: none */
+    int sound;                                          /* 1, 0, -1: not verified */
     int64_t parameters, weight_bytes, optim_bytes;
 } view;
 
@@ -40,6 +40,7 @@ static void view_finish(view *v)
     json_decref(v->config);
     json_decref(v->provenance);
     json_decref(v->tokenizer);
+    json_decref(v->encoding);
     bm_checkpoint_close(v->ckpt);
 }
 
@@ -53,6 +54,7 @@ static bm_status view_open(view *v, const char *path)
     v->config = parsed(v->desc->config_json);
     v->provenance = parsed(v->desc->provenance_json);
     v->tokenizer = parsed(v->desc->tokenizer_json);
+    v->encoding = parsed(v->desc->encoding_json);
     for (int64_t i = 0; i < v->desc->params; i++) {
         const bm_ckpt_param *p = v->desc->param + i;
         if (p->tied_to) continue;
@@ -103,13 +105,14 @@ static json_t *view_json(const view *v)
                              "sound", v->sound < 0 ? json_null() : json_boolean(v->sound));
     if (!root) return NULL;
     json_t *more =
-        json_pack("{s:s?, s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:s, s:O?, s:O?, s:O?}", "gemm", gemm_backend(v),
+        json_pack("{s:s?, s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:s, s:O?, s:O?, s:O?, s:O?}", "gemm", gemm_backend(v),
                   "epoch", (json_int_t)d->state.epoch, "tokens_seen", (json_int_t)d->state.tokens_seen, "samples_seen",
                   (json_int_t)d->state.samples_seen, "best_metric", bm_json_real(d->state.best_metric), "loss",
                   bm_json_real(last_of(&at, &d->history, "loss")), "val_loss",
                   bm_json_real(last_of(&at, &d->history, "val_loss")), "weight_bytes", (json_int_t)v->weight_bytes,
                   "optimizer_bytes", (json_int_t)v->optim_bytes, "optimizers", optims, "uuid", bm_store_uuid(v->store),
-                  "config", v->config, "tokenizer", v->tokenizer, "provenance", v->provenance);
+                  "config", v->config, "tokenizer", v->tokenizer, "provenance", v->provenance, "classes",
+                  json_object_get(v->encoding, "classes"));
     if (!more || json_object_update(root, more)) {
         json_decref(root);
         root = NULL;
@@ -253,6 +256,8 @@ static bm_status print_view(const view *v)
     char text[200], a[BM_OUT_NUMBER];
     print_head(v);
     members_line("model", json_object_get(v->config, "model"));
+    const size_t classes = json_array_size(json_object_get(v->encoding, "classes"));
+    if (classes) bm_view_print_classes(v->encoding, NULL, (int64_t)classes);
     int n = snprintf(text, sizeof text, "%s", bm_out_count(a, v->parameters));
     if (v->parameters >= 1000000) n += snprintf(text + n, sizeof text - (size_t)n, " (%" PRId64 ")", v->parameters);
     snprintf(text + n, sizeof text - (size_t)n, ", %s", bm_out_bytes(a, v->weight_bytes));

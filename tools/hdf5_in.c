@@ -168,6 +168,7 @@ bm_status bm_hdf5_in_classes(bm_class_list *c, const bm_hdf5_in *in, int all)
         BM_TRY(bm_class_list_number(c, most + 1));
     }
     BM_TRY(look_at_classes(NULL, c, in, t));
+    if (in->rows.target.rank) c->count[0]++; /* may be the blank of ctc, which stands in no target */
     if (all) BM_TRY(bm_fail_prefix(bm_class_list_check(c, t->targets_path), "%s", in->file));
     return v->targets >= 0 ? look_at_classes(NULL, c, in, v) : BM_OK;
 }

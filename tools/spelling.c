@@ -5,6 +5,7 @@
 
 #include "core/base/mem.h"
 #include "io/text/utf8.h"
+#include "models/infer/transcript.h"
 
 enum { CODES = 0x110000 };
 
@@ -99,14 +100,6 @@ static bm_status encode(int32_t *out, const bm_class_list *c, const char *text)
     return BM_OK;
 }
 
-/* Frames that CTC needs at least to align n labels: one for each, and a blank between two that are alike. */
-static int64_t count_steps(const int32_t *labels, int64_t n)
-{
-    int64_t steps = n;
-    for (int64_t i = 1; i < n; i++) steps += labels[i] == labels[i - 1];
-    return steps;
-}
-
 bm_status bm_spelling_target(int32_t *letters, int64_t most, const bm_class_list *c, const char *text, int64_t frames)
 {
     const int64_t n = count_letters(text);
@@ -115,7 +108,7 @@ bm_status bm_spelling_target(int32_t *letters, int64_t most, const bm_class_list
                        (long long)most);
     for (int64_t i = 0; i < most; i++) letters[i] = -1;
     BM_TRY(encode(letters, c, text));
-    const int64_t steps = count_steps(letters, n);
+    const int64_t steps = bm_ctc_steps(letters, n);
     if (steps <= frames) return BM_OK;
     return bm_fail(BM_ERR_CONFIG,
                    "%lld frames, but CTC needs %lld to align \"%.100s\": a shorter --hop-ms, or leave it out",

@@ -54,6 +54,8 @@ void bm_view_add_members(bm_str *s, const json_t *object);
 int bm_view_dataset(const char *path, int sound, int bigrams, int as_json);
 /* The part of it that is about samples (bm_samples), and what the two kinds share. */
 int bm_view_samples(const bm_data *d, int sound, int as_json);
+/* "2: setosa 50, versicolor 50": an encoding's classes, with how many there are of each unless that is NULL. */
+void bm_view_print_classes(const json_t *encoding, const int64_t *counts, int64_t classes);
 void bm_view_title(const char *path, const char *what, int sound);
 /* The lines of any file: its size, when it was made, its uuid and content id. */
 void bm_view_print_file(const bm_store *s);

@@ -61,8 +61,7 @@ static json_t *samples_json(const bm_data *d, int sound, const int64_t *counts)
     return o;
 }
 
-/* "setosa 50, versicolor 50" */
-static void print_classes(const json_t *encoding, const int64_t *counts, int64_t classes)
+void bm_view_print_classes(const json_t *encoding, const int64_t *counts, int64_t classes)
 {
     bm_str text;
     char buf[24];
@@ -121,7 +120,7 @@ static void print_samples(const bm_data *d, int sound, const int64_t *counts)
     snprintf(text, sizeof text, "%" PRId64 ", %s", bm_data_count(d), bm_sample_text(&f, form));
     bm_out_field("samples", text);
     bm_view_print_splits(s, "samples");
-    if (f.classes) print_classes(encoding, counts, f.classes);
+    if (f.classes) bm_view_print_classes(encoding, counts, f.classes);
     print_columns(encoding);
     print_normalisation(bm_data_samples(d));
     json_decref(encoding);

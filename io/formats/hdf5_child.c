@@ -177,7 +177,7 @@ static bm_status check_type(bm_hdf5_data *a, hid_t type, const char *path)
         "opaque bytes", "records",          "references", "enumerated", "texts or lists of their own lengths",
         "arrays"};
     const H5T_class_t kind = H5Tget_class(type);
-    if (kind != H5T_INTEGER && kind != H5T_FLOAT)
+    if (kind != H5T_INTEGER && kind != H5T_FLOAT && kind != H5T_ENUM) /* h5py's truth values are enumerated */
         return bm_fail(BM_ERR_REFUSED, "%s holds %s, not numbers", path,
                        kind >= 0 && kind <= H5T_ARRAY ? kinds[kind] : "something unknown");
     a->is_float = kind == H5T_FLOAT;

@@ -109,7 +109,8 @@ bm_status bm_columns_find(int64_t *out, const bm_csv *c, const char *name)
     near = bm_nearest(name, names, (size_t)n);
     bm_free(names);
     if (*out >= 0) return BM_OK;
-    if (near) return bm_fail(BM_ERR_CONFIG, "%s: no column \"%.200s\"; is it \"%.200s\"?", bm_csv_path(c), name, near);
+    if (!n) return bm_fail(BM_ERR_CONFIG, "%s: no rows", bm_csv_path(c));
+    if (near && bm_csv_named(c)) return bm_fail(BM_ERR_CONFIG, "%s: no column \"%.200s\"; is it \"%.200s\"?", bm_csv_path(c), name, near);
     if (!bm_csv_named(c))
         return bm_fail(BM_ERR_CONFIG, "%s: no column \"%.200s\": the file has no header, its %lld columns are called by their "
                        "numbers, from 1", bm_csv_path(c), name, (long long)n);
@@ -229,7 +230,7 @@ static bm_status from_object(bm_columns **out, const json_t *o)
     const json_t *list = json_object_get(o, "columns"), *target = json_object_get(o, "target");
     const char *format = json_string_value(json_object_get(o, "format"));
     int64_t version;
-    if (!format || strcmp(format, FORMAT) != 0) return bm_fail(BM_ERR_REFUSED, "\"format\" is not \"%s\"", FORMAT);
+    if (!format || strcmp(format, FORMAT) != 0) return bm_fail(BM_ERR_REFUSED, "was made of something else than a table (\"format\" is not \"%s\")", FORMAT);
     BM_TRY(get_count(&version, o, "version", 1));
     if (version != 1)
         return bm_fail(BM_ERR_UNSUPPORTED, "columns of version %lld; this program reads version 1", (long long)version);

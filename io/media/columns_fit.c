@@ -142,8 +142,8 @@ static bm_status wrong_kind(const fit *f, const finding *c, const char *text, in
     bm_csv_excerpt(shown, text);
     const char *no = is_number ? c->sample : shown, *yes = is_number ? shown : c->sample;
     if (c->told) return fail_at(f, line, c, "\"%s\" is not a number", no);
-    return fail_at(f, is_number ? c->sample_line : line, c, "\"%s\" is not a number, as \"%s\" in line %lld is (a column of "
-                   "categories must be named as one)", no, yes, (long long)(is_number ? line : c->sample_line));
+    return fail_at(f, is_number ? c->sample_line : line, c, "\"%s\" is not a number, as \"%s\" in line %lld is (--categories "
+                   "names columns of categories)", no, yes, (long long)(is_number ? line : c->sample_line));
 }
 
 static bm_status add_value(const fit *f, finding *c, const char *text, int counts)
@@ -173,7 +173,8 @@ static int is_nan(const char *text) { return !strcmp(text, "nan") || !strcmp(tex
 
 static bm_status add_missing(const fit *f, finding *c, const char *text)
 {
-    if (!c->is_target && f->opts->refuse_nan && is_nan(text)) return fail_at(f, bm_csv_line(f->csv), c, "%s is not a number", text);
+    if (!c->is_target && f->opts->refuse_nan && is_nan(text)) return fail_at(f, bm_csv_line(f->csv), c, "%s is not a number (--missing mean "
+                                                                          "takes it as missing)", text);
     if (c->is_target || f->opts->refuse_missing)
         return fail_at(f, bm_csv_line(f->csv), c, "%s is missing", c->is_target ? "the target" : "a value");
     if (c->missing++ == 0) c->missing_line = bm_csv_line(f->csv);
@@ -243,11 +244,14 @@ static bm_status finish_number(const fit *f, bm_column *column, const finding *c
     const double variance = c->weighed ? c->squares / (double)c->weighed : 0;
     if (!c->weighed) return fail_column(f, c, "%s", "has no value in the rows that count");
     if (!isfinite(c->mean) || !isfinite(variance)) return fail_column(f, c, "%s", "has numbers too large to average");
+    const int constant = is_constant(variance, c->mean, (double)c->weighed);
+    if (constant && c->is_target && !c->told && c->weighed > 1)
+        return fail_column(f, c, "is the target and is %.6g in every row: there is nothing to learn", c->mean);
     column->mean = c->mean;
     column->std = sqrt(variance);
     if (!c->standardize) return BM_OK;
     column->shift = c->mean;
-    column->scale = is_constant(variance, c->mean, (double)c->weighed) ? 1 : column->std;
+    column->scale = constant ? 1 : column->std;
     return BM_OK;
 }
 

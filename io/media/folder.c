@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "core/base/file.h"
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "io/media/csv.h"
@@ -316,6 +317,9 @@ static bm_status read_table(bm_folder *f, const char *table)
     BM_TRY(open_table(&csv, f, table));
     const places p = find_places(csv);
     f->parts = p.part >= 0;
+    for (int64_t i = 0; bm_csv_named(csv) && i < bm_csv_count(csv); i++)
+        if (i != p.file && i != p.label && i != p.part)
+            bm_log(BM_LOG_WARN, "%s: the column \"%.200s\" is not read: there is file, label and part", table, bm_csv_column_at(csv, i)->name);
     while (!(status = bm_csv_next(csv, &x)) && x && !(status = read_line(f, &p, csv, x))) continue;
     bm_csv_close(csv);
     return status ? status : check_twins(f, table);

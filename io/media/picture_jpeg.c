@@ -54,7 +54,7 @@ static void decode(reader *r)
     jpeg_mem_src(j, r->source->data, (unsigned long)r->source->bytes);
     jpeg_read_header(j, TRUE);
     if (j->jpeg_color_space == JCS_CMYK || j->jpeg_color_space == JCS_YCCK)
-        leave(r, bm_fail(BM_ERR_UNSUPPORTED, "%s: JPEG: colours of print (CMYK)", r->source->name));
+        leave(r, bm_fail(BM_ERR_UNSUPPORTED, "%s: JPEG: colours of print (CMYK): save it as RGB", r->source->name));
     const int channels = j->jpeg_color_space == JCS_GRAYSCALE ? 1 : 3;
     status = bm_picture_start(r->out, r->source, j->image_height, j->image_width, channels == 3);
     if (status) leave(r, status);

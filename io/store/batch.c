@@ -28,11 +28,12 @@ int64_t bm_sample_bytes(const bm_sample_form *f)
 
 char *bm_sample_text(const bm_sample_form *f, char buf[BM_SAMPLE_TEXT])
 {
-    char in[BM_SHAPE_TEXT], to[BM_SHAPE_TEXT], ids[32] = "", classes[40] = "numbers";
+    char in[BM_SHAPE_TEXT], to[BM_SHAPE_TEXT] = "", ids[32] = "", classes[40] = "numbers";
     if (f->vocab) snprintf(ids, sizeof ids, " below %lld", (long long)f->vocab);
-    if (f->classes) snprintf(classes, sizeof classes, "classes of %lld", (long long)f->classes);
-    snprintf(buf, BM_SAMPLE_TEXT, "%s %s%s -> %s %s", f->input == BM_I32 ? "ids" : "numbers",
-             bm_shape_text(&f->input_shape, in, sizeof in), ids, classes, bm_shape_text(&f->target_shape, to, sizeof to));
+    if (f->classes) snprintf(classes, sizeof classes, "%s of %lld", f->target_shape.rank ? "classes" : "class", (long long)f->classes);
+    if (f->target_shape.rank) bm_shape_text(&f->target_shape, to, sizeof to);
+    snprintf(buf, BM_SAMPLE_TEXT, "%s %s%s -> %s%s%s", f->input == BM_I32 ? "ids" : "numbers",
+             bm_shape_text(&f->input_shape, in, sizeof in), ids, classes, f->target_shape.rank ? " " : "", to);
     return buf;
 }
 

@@ -252,3 +252,10 @@ bm_status bm_samples_read_targets(const bm_samples *s, int32_t *targets, int64_t
     BM_TRY(bm_store_read(s->store, s->targets, targets, first, count));
     return check_ids(s, targets, count, s->form.classes, 1, "class", first / elements_each(s->targets));
 }
+
+bm_status bm_samples_read_lengths(const bm_samples *s, int32_t *lengths, int64_t first, int64_t count)
+{
+    const int64_t places = bm_sample_places(&s->form);
+    for (int64_t i = 0; !s->lengths && i < count; i++) lengths[i] = (int32_t)places;
+    return s->lengths ? bm_store_read(s->store, s->lengths, lengths, first, count) : BM_OK;
+}

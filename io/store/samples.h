@@ -32,6 +32,8 @@ BM_API const char *bm_samples_encoding(const bm_samples *s); /* the JSON text; "
 BM_API const char *bm_samples_meta(const bm_samples *s);
 /* Targets [first, first + count) of all, as they lie one after the other, i32: BM_ERR_DAMAGED for a class that there is not. */
 BM_API bm_status bm_samples_read_targets(const bm_samples *s, int32_t *targets, int64_t first, int64_t count);
+/* Lengths of samples [first, first + count): all places where the file has no lengths. */
+BM_API bm_status bm_samples_read_lengths(const bm_samples *s, int32_t *lengths, int64_t first, int64_t count);
 enum { BM_MOST_CHANNELS = 64 }; /* of images */
 /* What images are normalised by: (x / 255 - mean) / std, C of each; NULL where there are none. */
 BM_API const float *bm_samples_mean(const bm_samples *s);

@@ -17,6 +17,13 @@ int64_t bm_ctc_greedy(int32_t *labels, const float *logits, int64_t steps, int64
     return n;
 }
 
+int64_t bm_ctc_steps(const int32_t *labels, int64_t n)
+{
+    int64_t steps = n;
+    for (int64_t i = 1; i < n; i++) steps += labels[i] == labels[i - 1];
+    return steps;
+}
+
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;

@@ -14,6 +14,9 @@ extern "C" {
  * section 3.2: best path decoding). Writes into labels [steps]; returns how many. */
 BM_API int64_t bm_ctc_greedy(int32_t *labels, const float *logits, int64_t steps, int64_t classes);
 
+/* Steps that CTC needs at least to align n labels: one for each, and a blank between two that are alike. */
+BM_API int64_t bm_ctc_steps(const int32_t *labels, int64_t n);
+
 /* The least number of labels to insert, remove or replace that makes a [n] into b [m] (Levenshtein 1966). BM_ERR_MEMORY. */
 BM_API bm_status bm_edit_distance(int64_t *out, const int32_t *a, int64_t n, const int32_t *b, int64_t m);
 

@@ -55,6 +55,7 @@ static bm_value *ctc(bm_model_io *io, bm_graph *g, bm_value *x, bm_value *target
     const bm_shape *s = bm_value_shape(x);
     const int64_t batch = bm_value_shape(targets)->dim[0];
     (void)c;
+    io->aligned = 1;
     return bm_ctc(g, &io->rows, bm_reshape(g, x, BM_SHAPE(batch, s->dim[0] / batch, s->dim[1])), targets, io->lengths);
 }
 
@@ -97,6 +98,9 @@ bm_status bm_loss_check(const bm_config *c, bm_objective o)
     if (!bm_config_is_null(c, "train.class_weights") && loss_of(c, o)->build != cross_entropy)
         return bm_fail(BM_ERR_CONFIG, "%strain.class_weights: that is for cross_entropy: set it to null",
                        bm_config_where(c, "train.class_weights", where, sizeof where));
+    if (bm_config_f64(c, "train.label_smoothing") > 0 && loss_of(c, o)->build != cross_entropy)
+        return bm_fail(BM_ERR_CONFIG, "%strain.label_smoothing: that is for cross_entropy: set it to 0",
+                       bm_config_where(c, "train.label_smoothing", where, sizeof where));
     if (loss_of(c, o)->objectives & 1u << o) return BM_OK;
     return bm_fail(BM_ERR_CONFIG, "%strain.loss: %s is no loss of model.task %s: null is %s",
                    bm_config_where(c, "train.loss", where, sizeof where), bm_config_string(c, "train.loss"), objectives[o].name,
@@ -188,12 +192,14 @@ void bm_nn_loss(bm_model_io *io, bm_nn *nn, bm_value *logits, const bm_config *c
     const int numbers = objectives[io->objective].numbers, sequence = objectives[io->objective].sequence;
     io->logits = logits;
     if (!logits) return;
-    const int64_t places = bm_config_has(c, "model.labels") && !bm_config_is_null(c, "model.labels") ? bm_config_i64(c, "model.labels") : r->window;
+    const struct loss *loss = loss_of(c, io->objective);
+    const int fewer = loss->build == ctc && bm_config_has(c, "model.labels") && !bm_config_is_null(c, "model.labels");
+    const int64_t places = fewer ? bm_config_i64(c, "model.labels") : r->window;
     const bm_shape shape = numbers ? *bm_value_shape(logits) : sequence ? BM_SHAPE(r->batch, places) : BM_SHAPE(r->batch);
     if (r->mode == BM_MODEL_TRAIN && !bm_config_is_null(c, "train.class_weights"))
         io->class_weights = bm_graph_input(g, "class_weights", BM_F32, BM_SHAPE(bm_shape_last(bm_value_shape(logits))));
     io->targets = bm_graph_input(g, "targets", numbers ? BM_F32 : BM_I32, shape);
-    io->loss = loss_of(c, io->objective)->build(io, g, logits, io->targets, c);
+    io->loss = loss->build(io, g, logits, io->targets, c);
 }
 
 void bm_nn_head(bm_model_io *io, bm_nn *nn, bm_value *x, const bm_config *c, const bm_model_request *r)

@@ -46,6 +46,7 @@ typedef struct bm_model_io {
     bm_value *targets; /* "targets", likewise: those that do not count are negative or NaN */
     bm_value *lengths; /* "lengths" [B] i32 */
     bm_value *class_weights; /* TRAIN: "class_weights" [C] f32, what a target of each class counts for; train.class_weights */
+    int aligned;       /* targets are sequences of their own, which ctc aligns to the logits */
     bm_value *loss;    /* [1] f32: BM_RT_LOSS_SCALE times the sum over the targets that count */
     bm_value *rows;    /* EVAL: the loss of each target, f32 [B] or [B T] */
     bm_value *logits;  /* EVAL: [B, D] numbers, [B, C] or [B T, C] logits; DECODE: [B, V] */

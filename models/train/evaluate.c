@@ -16,17 +16,17 @@ struct bm_evaluator {
     bm_value *judged;    /* the logits, or the rows' losses */
     float *outputs;      /* of judged */
     const double *bytes;
+    const char *path;    /* of the data; borrowed */
 };
 
 /* What the outputs are judged as. */
 static bm_scores_kind kind_of(const bm_model_io *io)
 {
-    const bm_shape *targets = bm_value_shape(io->targets), *logits = io->logits ? bm_value_shape(io->logits) : NULL;
     switch (io->objective) {
     case BM_OBJECTIVE_REGRESSION: return BM_SCORES_NUMBERS;
     case BM_OBJECTIVE_BINARY: return BM_SCORES_BINARY;
     case BM_OBJECTIVE_LM: return BM_SCORES_TOKENS;
-    case BM_OBJECTIVE_TAGS: return bm_shape_elements(targets) == bm_shape_rows(logits) ? BM_SCORES_CLASSES : BM_SCORES_SEQUENCES;
+    case BM_OBJECTIVE_TAGS: return io->aligned ? BM_SCORES_SEQUENCES : BM_SCORES_CLASSES;
     default: return BM_SCORES_CLASSES;
     }
 }
@@ -97,6 +97,7 @@ bm_status bm_evaluator_create(bm_evaluator **out, bm_engine *e, const bm_model *
     bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = opts->batch, .window = window, .stored = bm_params_stored(params)};
     BM_GO(bm_network_build(&v->network, m, c, &r, 0));
     BM_GO(bm_network_check(&v->network, &form, bm_store_path(bm_data_store(data))));
+    v->path = bm_store_path(bm_data_store(data));
     BM_GO(make_loader(v, data, opts, window));
     BM_GO(bm_batch_create(&v->batch, &form, opts->batch));
     if (opts->scores) BM_GO(make_scores(v, opts));
@@ -153,6 +154,7 @@ bm_status bm_evaluator_run(bm_evaluator *v, bm_evaluation *out,
         out->tokens += bm_batch_counted(&v->batch);
         if (v->scores) BM_TRY(judge(v));
     }
-    out->loss = out->tokens ? sum / (double)out->tokens : 0;
+    if (!out->tokens) return bm_fail(BM_ERR_CONFIG, "%s: none of the targets counts: there is nothing to measure by", v->path);
+    out->loss = sum / (double)out->tokens;
     return BM_OK;
 }

@@ -36,7 +36,7 @@ BM_API bm_status bm_evaluator_create(bm_evaluator **out, bm_engine *e, const bm_
                                      const bm_data *data, const bm_evaluator_opts *opts);
 BM_API void bm_evaluator_destroy(bm_evaluator *v);
 /* Samples in file order, each once; blocks. Allocates nothing. `progress` (may be NULL) is called before each batch with the
- * samples done and all of them; what it returns other than BM_OK ends the evaluation with that. */
+ * samples done and all of them; what it returns other than BM_OK ends the evaluation with that. BM_ERR_CONFIG where no target counts. */
 BM_API bm_status bm_evaluator_run(bm_evaluator *v, bm_evaluation *out,
                                   bm_status (*progress)(void *user, int64_t done, int64_t all), void *user);
 BM_API int64_t bm_evaluator_samples(const bm_evaluator *v);

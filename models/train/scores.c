@@ -31,7 +31,7 @@ struct bm_scores {
     column *columns;
     double absolute, nats, bytes;
     int64_t edits, labels;
-    judged *judged;         /* BINARY: all of the n */
+    judged *judged;         /* of two classes: all of the n */
     int64_t room;           /* of judged */
 };
 
@@ -102,15 +102,21 @@ static void count(bm_scores *s, int64_t label, int64_t predicted)
     s->n++;
 }
 
+/* Room for the scores of `rows` more that are one of two. */
+static bm_status judge_more(bm_scores *s, int64_t rows)
+{
+    if (s->room - s->n >= rows) return BM_OK;
+    const int64_t room = 2 * (s->n + rows);
+    judged *more = bm_realloc(s->judged, (size_t)room, sizeof *more);
+    if (!more) return BM_ERR_MEMORY;
+    s->judged = more;
+    s->room = room;
+    return BM_OK;
+}
+
 static bm_status add_binary(bm_scores *s, const bm_scores_batch *b)
 {
-    if (s->room - s->n < b->rows) {
-        const int64_t room = 2 * (s->n + b->rows);
-        judged *more = bm_realloc(s->judged, (size_t)room, sizeof *more);
-        if (!more) return BM_ERR_MEMORY;
-        s->judged = more;
-        s->room = room;
-    }
+    BM_TRY(judge_more(s, b->rows));
     for (int64_t r = 0; r < b->rows; r++) {
         if (b->labels[r] < 0) continue;
         BM_TRY(check_label(s, b->labels[r]));
@@ -122,6 +128,7 @@ static bm_status add_binary(bm_scores *s, const bm_scores_batch *b)
 
 static bm_status add_classes(bm_scores *s, const bm_scores_batch *b)
 {
+    if (s->classes == 2) BM_TRY(judge_more(s, b->rows));
     for (int64_t r = 0; r < b->rows; r++) {
         const float *x = b->outputs + r * s->width;
         const int32_t label = b->labels[r];
@@ -133,6 +140,7 @@ static bm_status add_classes(bm_scores *s, const bm_scores_batch *b)
             above += x[k] > x[label] || (x[k] == x[label] && k < label);
         }
         s->among_top += above < TOP;
+        if (s->classes == 2) s->judged[s->n] = (judged){x[1] - x[0], label};
         count(s, label, best);
     }
     return BM_OK;
@@ -246,6 +254,7 @@ static int by_score(const void *a, const void *b)
 static double roc_auc(bm_scores *s)
 {
     double ranks = 0, positives = 0;
+    if (s->classes != 2) return NAN;
     for (int64_t i = 0; i < s->n; i++)
         if (isnan(s->judged[i].score)) return NAN;
     if (s->n) qsort(s->judged, (size_t)s->n, sizeof *s->judged, by_score);
@@ -285,7 +294,7 @@ static const struct score {
     {"precision_macro", precision_macro, OF(CLASSES)},
     {"recall_macro", recall_macro, OF(CLASSES)},
     {"f1_macro", f1_macro, OF(BINARY) | OF(CLASSES)},
-    {"roc_auc", roc_auc, OF(BINARY)},
+    {"roc_auc", roc_auc, OF(BINARY) | OF(CLASSES)},
     {"r2", r2, OF(NUMBERS)},
     {"mae", mae, OF(NUMBERS)},
     {"rmse", rmse, OF(NUMBERS)},

@@ -16,7 +16,8 @@ extern "C" {
  *     NUMBERS      r2  mae  rmse                                             over all numbers that count
  *     BINARY       accuracy  precision  recall  f1  f1_macro  roc_auc        of class 1, predicted where its logit is above 0;
  *                                                                            roc_auc exactly, by ranks, ties shared
- *     CLASSES      accuracy  top5_accuracy  precision_macro  recall_macro  f1_macro     the first of equal logits is predicted
+ *     CLASSES      accuracy  top5_accuracy  precision_macro  recall_macro  f1_macro     the first of equal logits is predicted;
+ *                  roc_auc of two classes, by the second's logit less the first's
  *     TOKENS       perplexity  bits_per_byte
  *     SEQUENCES    word_error_rate     edits that make what bm_ctc_greedy reads into the targets, over the targets' labels */
 typedef enum bm_scores_kind {

@@ -5,8 +5,42 @@
 
 #include "io/store/store.h"
 #include "core/base/checked.h"
+#include "core/base/mem.h"
+#include "models/infer/transcript.h"
 #include "models/train/learner.h"
 #include "models/train/optimizer.h"
+
+/* Whether CTC can align the labels of a sample, up to the first below zero, to its frames. */
+static bm_status check_labels(const bm_samples *s, int64_t sample, const int32_t *labels, int64_t most, int32_t frames)
+{
+    int64_t n = 0;
+    const char *path = bm_store_path(bm_samples_store(s));
+    for (; n < most && labels[n] >= 0; n++)
+        if (!labels[n])
+            return bm_fail(BM_ERR_CONFIG, "%s: sample %lld: label %lld is class 0, which is the blank of ctc: labels begin at 1", path,
+                           (long long)sample, (long long)n);
+    const int64_t steps = bm_ctc_steps(labels, n);
+    if (steps <= frames) return BM_OK;
+    return bm_fail(BM_ERR_CONFIG, "%s: sample %lld: %d frames, but ctc needs %lld to align its %lld labels: leave it out", path,
+                   (long long)sample, (int)frames, (long long)steps, (long long)n);
+}
+
+static bm_status check_alignment(const bm_samples *s)
+{
+    enum { TOGETHER = 256 };
+    const bm_sample_form f = bm_samples_form(s);
+    const int64_t most = f.target_shape.dim[0], all = bm_samples_count(s);
+    int32_t frames[TOGETHER], *labels = bm_calloc((size_t)(TOGETHER * most), sizeof *labels);
+    bm_status status = labels ? BM_OK : BM_ERR_MEMORY;
+    for (int64_t at = 0; !status && at < all; at += TOGETHER) {
+        const int64_t n = all - at < TOGETHER ? all - at : TOGETHER;
+        status = bm_samples_read_targets(s, labels, at * most, n * most);
+        if (!status) status = bm_samples_read_lengths(s, frames, at, n);
+        for (int64_t i = 0; !status && i < n; i++) status = check_labels(s, at + i, labels + i * most, most, frames[i]);
+    }
+    bm_free(labels);
+    return status;
+}
 
 static bm_status open_data(bm_task *t)
 {
@@ -31,7 +65,9 @@ static bm_status open_data(bm_task *t)
     BM_TRY(bm_config_set_string(c, "data.content_id", id));
     t->form = bm_data_form(t->data, bm_window_of(c));
     if (!bm_data_tokens(t->data)) BM_TRY(bm_config_set_i64(c, "data.window", bm_sample_places(&t->form)));
-    return t->model->fit(c, &t->form);
+    BM_TRY(t->model->fit(c, &t->form));
+    const int ctc = !bm_config_is_null(c, "train.loss") && !strcmp(bm_config_string(c, "train.loss"), "ctc");
+    return ctc ? check_alignment(bm_data_samples(t->data)) : BM_OK;
 }
 
 static bm_status no_samples(const bm_task *t)
@@ -80,6 +116,37 @@ static bm_status count_steps(bm_task *t)
     return bm_config_set_i64(c, "train.steps", bm_ceil_div(steps, batch));
 }
 
+/* What waits for evaluations needs some. */
+static bm_status check_waiting(const bm_task *t)
+{
+    char where[256];
+    int64_t val = 0;
+    const bm_config *c = t->config;
+    const int plateau = !strcmp(bm_config_string(c, "train.schedule"), "plateau");
+    const char *key = bm_config_i64(c, "train.early_stop") ? "train.early_stop" : "train.schedule";
+    if (!plateau && !bm_config_i64(c, "train.early_stop")) return BM_OK;
+    if (bm_data_has_part(t->data, "val")) BM_TRY(bm_data_part(&val, t->data, "val", bm_window_of(c)));
+    if (val && bm_config_i64(c, "train.eval_every")) return BM_OK;
+    return bm_fail(BM_ERR_CONFIG, "%s%s: it waits for evaluations, but %s", bm_config_where(c, key, where, sizeof where), key,
+                   val ? "train.eval_every is 0" : "the data set has no validation part");
+}
+
+/* Images alone can be mirrored and moved, and not out of sight. */
+static bm_status check_augmentation(const bm_task *t)
+{
+    char where[256];
+    const bm_config *c = t->config;
+    const int64_t shift = bm_config_i64(c, "data.shift"), *size = t->form.input_shape.dim;
+    const char *key = shift ? "data.shift" : "data.flip", *kind = bm_data_kind(t->data);
+    if (!shift && !bm_config_bool(c, "data.flip")) return BM_OK;
+    bm_config_where(c, key, where, sizeof where);
+    if (strcmp(kind, "images"))
+        return bm_fail(BM_ERR_CONFIG, "%s%s: that is for images; the data set holds %s", where, key, kind);
+    if (shift < size[0] && shift < size[1]) return BM_OK;
+    return bm_fail(BM_ERR_CONFIG, "%s%s: %lld pixels move images of %lld x %lld out of sight", where, key, (long long)shift,
+                   (long long)size[1], (long long)size[0]);
+}
+
 bm_status bm_task_open(bm_task *t, bm_config *c, int no_data)
 {
     bm_status status;
@@ -91,6 +158,8 @@ bm_status bm_task_open(bm_task *t, bm_config *c, int no_data)
     BM_GO(bm_optimizer_check(c));
     BM_GO(no_data ? t->model->fit(c, NULL) : open_data(t));
     if (!no_data) BM_GO(count_steps(t));
+    if (!no_data) BM_GO(check_waiting(t));
+    if (!no_data) BM_GO(check_augmentation(t));
 done:
     if (status) bm_task_close(t);
     return status;

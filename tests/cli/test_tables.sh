@@ -36,6 +36,22 @@ expect 0 "$bmtool" resume run
 says 'run is at step 400 of 400; for more: .* --set train.epochs=N'
 expect 0 "$bmtool" resume run --set train.epochs=402
 [[ -e run/checkpoints/step-00000402.h5 ]] || fail "two epochs more are not two steps more"
+# A model of numbers writes no text; what is for others is refused, not left aside.
+expect 2 "$bmtool" generate run --prompt a --tokens 1
+says 'step-.*h5: a model that has learned no language writes nothing'
+expect 0 "$bmtool" data csv line.csv -o whole.h5 --target y --val-fraction 0
+refused() { # WORDS KEY=VALUE...
+  local words=$1 set=()
+  shift
+  for key in "$@"; do set+=(--set "$key"); done
+  expect 2 "$bmtool" train line.yaml --run refused "${set[@]}"
+  says "$words"
+  [[ ! -e refused ]] || fail "a run that was refused was left"
+}
+refused 'train.early_stop: it waits for evaluations, but train.eval_every is 0' train.early_stop=2
+refused 'train.schedule: .*no validation part' train.schedule=plateau train.eval_every=5 data.path=whole.h5
+refused 'data.flip: that is for images; the data set holds rows' data.flip=true
+refused 'train.label_smoothing: that is for cross_entropy' train.label_smoothing=0.1
 # There is nothing to learn where nobody knows y.
 config unknown.yaml new.h5
 expect 2 "$bmtool" train unknown.yaml --run unknown
@@ -64,15 +80,36 @@ printf 'x,y\n1,2\n3,oops\n' >target.csv
 told 'target.csv:3: column "y": "oops" is not a number' "${csv[@]}" target.csv --target y --target-type number
 printf 'x,y\n1,2\nhello,3\n' >like.csv
 told 'like.csv:3: column "x": "hello" is not a number' "${csv[@]}" like.csv --like run
+printf 'a,"b,c",d,y\n1,2,3,4\n2,3,4,5\n' >comma.csv
+expect 0 "$bmtool" data csv comma.csv -o comma.h5 --target y --features 'a,"b,c"'
+grep -q 'samples numbers \[2\] -> numbers \[1\]' err || fail "a column with a comma in its name is not taken: $(cat err)"
+printf 'x,kind\n1,a\n3,a\n4,a\n1,a\n2,a\n5,b\n' >rare.csv
+for seed in 1 2 3 4 5 6 7 8; do
+  expect 0 "$bmtool" data csv rare.csv -o rare.h5 --target kind --val-fraction 0.5 --split-seed $seed --force
+  train=$("$python" -c 'import h5py; f = h5py.File("rare.h5"); print(*f["rows/targets"][: f["splits/train"].attrs["count"]])')
+  [[ $train == *1* ]] || break
+done
+[[ $train != *1* ]] || fail "no seed of these puts b into the validation part"
+says '1 of 2 classes stand in the validation part alone, the first "b"'
+rm rare.csv rare.h5
 printf 'x,y\n' >none.csv
 told 'none.csv: no rows' "${csv[@]}" none.csv --target y
+told 'cannot come from standard input' "${csv[@]}" - --target price <houses.csv
 told 'one of --target COLUMN and --like' "${csv[@]}" houses.csv
 
 # A model is not trained on what it cannot learn, nor used on what it has not learned.
 printf 'x,kind\n1,a\n3,a\n4,b\n1,b\n2,b\n' >two.csv
 expect 0 "$bmtool" data csv two.csv -o two.h5 --target kind
+printf 'model: {family: linear}\ndata: {path: two.h5}\ntrain: {epochs: 1}\n' >two.yaml
+expect 0 "$bmtool" train two.yaml --run two
+expect 0 "$bmtool" inspect two
+grep -q '^  classes  *2: a, b$' out || fail "inspect does not name the classes: $(cat out)"
 expect 2 "$bmtool" train line.yaml --run bad --set data.path=two.h5
 says 'model.task: regression cannot be learned from samples'
+expect 2 "$bmtool" eval run --data new.h5 --split train
+says 'new.h5: none of the targets counts'
+expect 4 "$bmtool" eval run --data new.h5
+says 'no part "val" \(it has: train\): --split'
 expect 2 "$bmtool" eval run --data two.h5
 says 'two.h5 was encoded otherwise'
 expect 2 "$bmtool" predict run --input two.h5 --output bad.h5

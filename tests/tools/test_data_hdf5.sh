@@ -28,6 +28,13 @@ f["price"], f["more_price"] = r.normal(size=20), r.normal(size=6)
 f["price"][3] = np.nan
 f["two"] = r.normal(size=(20, 2)).astype("f4")
 f["tags"] = np.where(np.arange(60).reshape(20, 3) % 5 == 4, -1, np.arange(60).reshape(20, 3) % 5)
+f["truth"] = np.arange(20) % 3 == 0
+f["frames"] = r.normal(size=(20, 3, 4)).astype("f4")
+f["spelled"] = np.tile([[2, 1, -1], [1, 2, 3]], (10, 1))
+f["long"] = f["spelled"][()]
+f["long"][7] = [2, 2, -1]
+f["longer"] = f["long"][()]
+f["longer"][7] = [3, 3, 1]
 f["nan"] = f["rows"][()]
 f["nan"][5, 2] = np.nan
 f["ids"] = np.arange(20) * 10**8
@@ -64,6 +71,7 @@ expect 0 "${h5[@]}" --inputs either --targets y20 -o either.h5 --layout hwc
 expect 0 "${h5[@]}" --inputs rows --targets price --val-inputs more --val-targets more_price -o price.h5
 expect 0 "${h5[@]}" --inputs rows --targets two -o two.h5
 expect 0 "${h5[@]}" --inputs rows --targets tags -o tags.h5 --val-fraction 0
+expect 0 "${h5[@]}" --inputs rows --targets truth -o truth.h5 --val-fraction 0
 expect 0 "${h5[@]}" --inputs rows --targets ids -o ids.h5 --target-type number
 expect 0 "${h5[@]}" --inputs more -o like.h5 --like price.h5
 expect 0 "${h5[@]}" --inputs y20 --targets y20 -o one.h5 --val-fraction 0
@@ -82,11 +90,35 @@ assert f["splits/val"].attrs["start"] == 20 and f["splits/val"].attrs["count"] =
 assert encoding("price") == {"kind": "rows", "input": [7], "target": [1], "classes": None}
 assert read("two")["rows/targets"].shape == (20, 2) and read("two")["splits/val"].attrs["count"] == 4
 assert (read("tags")["rows/targets"][()] == u["tags"][()]).all() and encoding("tags")["classes"] == list("0123")
+assert (read("truth")["rows/targets"][()] == u["truth"][()]).all()
 assert read("ids")["rows/targets"].dtype == "f4" and set(read("ids")["rows/targets"][:, 0]) == set(np.arange(20, dtype="f4") * 1e8)
 assert np.isnan(read("like")["rows/targets"][()]).all() and encoding("like") == encoding("price")
 assert (read("one")["rows/inputs"][:, 0] == u["y20"][()]).all() and encoding("one")["input"] == [1]
 assert (read("new")["images/label"][()] == -1).all() and encoding("new") == encoding("idx")
 PY
+
+# Sequences: a class at each frame, or labels that ctc aligns, of which none is the blank and all must have room.
+train() { # TARGETS LOSS: into the run seq
+  rm -rf seq seq.h5
+  expect 0 "${h5[@]}" --inputs frames --targets "$1" -o seq.h5
+  printf 'model: {family: rnn, task: tags, layers: 1, width: 8}\ndata: {path: seq.h5}\ntrain: {loss: %s, steps: 2, batch: 4}\n' "$2" >seq.yaml
+  "$bmtool" train seq.yaml --run seq >out 2>err
+}
+train tags 'null' || fail "tags"
+expect 0 "$bmtool" eval seq --json
+grep -q '"accuracy"' out || fail "tags are not scored: $(cat out)"
+expect 0 "$bmtool" predict seq -i seq.h5 -o tagged.h5
+"$python" -c 'import h5py; f = h5py.File("tagged.h5")["outputs"]; assert f["class"].shape == (20, 3) and f["logits"].shape == (20, 3, 4)'
+train spelled ctc || fail "ctc"
+expect 0 "$bmtool" eval seq --json
+grep -q '"word_error_rate"' out || fail "as many labels as frames are not read by ctc: $(cat out)"
+train long ctc || fail "two labels that are alike have room in three frames"
+! train longer ctc || fail "labels that ctc cannot align"
+says 'seq.h5: sample 7: 3 frames, but ctc needs 4 to align its 3 labels'
+! train tags ctc || fail "the blank is a label"
+says 'seq.h5: sample 0: label 0 is class 0, which is the blank'
+[[ ! -e seq ]] || fail "a run without a step was left"
+rm -rf seq seq.h5 seq.yaml
 
 # Bad input: the right code, the path or the item by name, and no new file.
 told() { # CODE WORDS COMMAND...

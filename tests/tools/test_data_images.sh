@@ -63,6 +63,10 @@ assert sorted(a.tobytes() for a in got) == sorted(a.tobytes() for a in t)
 assert json.loads(bytes(f["encoding/json"]))["classes"] == ["0", "1"]
 PY
 
+printf 'model: {family: mlp}\ndata: {path: idx.h5, shift: 3}\ntrain: {steps: 1}\n' >far.yaml
+expect 2 "$bmtool" train far.yaml --run far
+says 'far.yaml:2: data.shift: 3 pixels move images of .* out of sight'
+
 # A folder for each class, by name; a file that is left out is told and counted; parts from a table.
 expect 0 "$bmtool" data images d -o d.h5 --size 3x2 --val-fraction 0
 cp d/red/1.png cut.png && truncate -s 60 cut.png
@@ -72,6 +76,10 @@ says '2 files were left out'
 says 'left out: e/red/cut.png'
 printf 'file,label,part\nd/red/0.png,warm,val\nd/red/1.png,warm,train\nd/blue/0.png,cold,train\n' >table.csv
 expect 0 "$bmtool" data images . --labels table.csv -o parts.h5 --size 2 --channels 1 --crop
+printf 'file,label,prat\nd/red/0.png,warm,val\nd/red/1.png,warm,train\nd/blue/0.png,cold,train\n' >odd.csv
+expect 0 "$bmtool" data images . --labels odd.csv -o odd.h5 --size 2
+grep -q 'odd.csv: the column "prat" is not read: there is file, label and part' err || fail "a column that is not read is not told"
+printf 'file,label,part\nd/red/0.png,warm,train\nd/red/1.png,hot,val\nd/blue/0.png,cold,train\n' >held.csv
 "$python" - <<'PY'
 import h5py, json
 import numpy as np
@@ -143,6 +151,7 @@ told 2 'no item of class 1, "green"' "${folder[@]}" --size 3 --skip-bad
 told 2 '"green" is none of the 2 classes' "${folder[@]}" --like d.h5
 rm -r bad/green bad/red
 told 2 'one class only, "blue"' "${folder[@]}" --size 3
+told 2 'the training part: no item of class 1, "hot", of 3' "$bmtool" data images . --labels held.csv -o no.h5 --size 3
 told 3 'd.h5: exists already' "$bmtool" data images d -o d.h5 --size 3
 printf 'a,b\n1,x\n2,y\n' >t.csv
 expect 0 "$bmtool" data csv t.csv -o t.h5 --target b

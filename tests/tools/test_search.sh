@@ -98,6 +98,9 @@ grep -q '"metric": "accuracy"' out && grep -q '"score": [01]\.\?[0-9]*,' out || 
 cp whole/study.json study.json
 expect 0 "$bmtool" plot whole --trials
 cmp -s whole/study.json study.json || fail "a look changed the study"
+mkdir moved && cp -r whole moved/
+sed -i 's|"folder": "[^"]*"|"folder": "/nowhere"|' moved/whole/study.json
+expect 0 "$bmtool" plot moved/whole --trials
 
 # Its picture.
 LC_ALL=C expect 0 "$bmtool" plot whole --trials

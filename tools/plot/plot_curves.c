@@ -101,7 +101,7 @@ static void find_units(run *r, const bm_config *c)
     const int ends = bm_config_has(c, "model.task") && !bm_config_is_null(c, "model.task");
     const bm_objective o = ends ? bm_objective_of(c) : BM_OBJECTIVE_LM;
     const char *loss = bm_config_is_null(c, "train.loss") ? "" : bm_config_string(c, "train.loss");
-    r->loss_unit = !strcmp(loss, "mae") ? "mean absolute error" : !strcmp(loss, "huber") ? "Huber loss" : !strcmp(loss, "ctc") ? "loss (nats per sequence)"
+    r->loss_unit = !strcmp(loss, "mae") ? "mean absolute error" : !strcmp(loss, "huber") ? "Huber loss" : !strcmp(loss, "ctc") ? "loss (nats per label)"
                    : o == BM_OBJECTIVE_REGRESSION                                        ? "mean squared error"
                    : o == BM_OBJECTIVE_LM                                                ? "loss (nats per token)"
                                                                                          : "loss (nats)";
@@ -236,7 +236,7 @@ static const char *common_unit(const run *r, int runs, int rate)
 {
     const char *first = rate ? r->rate_unit : r->loss_unit;
     for (int i = 1; i < runs; i++)
-        if (strcmp(first, rate ? r[i].rate_unit : r[i].loss_unit)) return rate ? "tokens or samples per second" : "loss";
+        if (strcmp(first, rate ? r[i].rate_unit : r[i].loss_unit)) return rate ? "tokens or samples / s" : "loss";
     return first;
 }
 

@@ -64,8 +64,8 @@ static bm_status find_tensor(const bm_entry **out, sheet *s, const bm_checkpoint
         if ((picture || (name && list[i]->shape.rank == 4)) && reads_pictures(s, &list[i]->shape, input, name != NULL)) *out = list[i];
     bm_free(list);
     if (*out) return BM_OK;
-    return bm_fail(BM_ERR_REFUSED, "%s: %s reads no pictures: a convolution's [O, kh, kw, I] does, and rows [O, H W C] where model.input is "
-                                   "[H, W, C]", bm_checkpoint_path(c), name ? name : "no tensor");
+    return bm_fail(BM_ERR_REFUSED, "%s: %s%s pictures: a convolution's [O, kh, kw, I] does, and rows [O, H W C] where model.input is "
+                                   "[H, W, C]", bm_checkpoint_path(c), name ? name : "no tensor", name ? " reads no" : " reads");
 }
 
 static bm_status make_sheet(sheet *s)

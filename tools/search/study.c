@@ -32,7 +32,8 @@ char *bm_study_log(const bm_study *s, int64_t trial) { return path_in(s, "logs/t
 
 /* ---- configurations ---- */
 
-static bm_status config_of(bm_config **out, const json_t *head)
+/* Relative paths start at the folder of CONFIG, or at `folder` where they do not matter. */
+static bm_status config_of(bm_config **out, const json_t *head, const char *folder)
 {
     size_t n, i;
     const json_t *set;
@@ -44,7 +45,7 @@ static bm_status config_of(bm_config **out, const json_t *head)
     json_array_foreach(json_object_get(head, "set"), i, set)
         if (sets.count < BM_OPT_LIST_MAX && json_is_string(set)) sets.item[sets.count++] = json_string_value(set);
     BM_TRY(bm_config_create(out, families, n));
-    bm_status status = bm_config_arg_text(*out, text, name, json_string_value(json_object_get(head, "folder")), &sets);
+    bm_status status = bm_config_arg_text(*out, text, name, folder ? folder : json_string_value(json_object_get(head, "folder")), &sets);
     if (status) {
         bm_config_destroy(*out);
         *out = NULL;
@@ -70,7 +71,7 @@ bm_status bm_study_config(bm_config **out, const bm_study *s, int64_t trial)
 {
     const char *key;
     json_t *value, *values = trial ? bm_study_values(s, trial) : json_object();
-    bm_status status = config_of(out, s->head);
+    bm_status status = config_of(out, s->head, NULL);
     if (!status && !values) status = BM_ERR_MEMORY;
     json_object_foreach(values, key, value) {
         bm_str set;
@@ -220,7 +221,7 @@ static bm_status check_config(const bm_study *s, const bm_study_opts *o)
     bm_config *c = NULL;
     char *now = NULL, *then = NULL;
     bm_status status = make_head(&head, o);
-    if (!status) status = config_of(&c, head);
+    if (!status) status = config_of(&c, head, NULL);
     if (!status) status = bm_config_to_json(&now, c);
     if (!status) status = bm_config_to_json(&then, s->config);
     if (!status && (strcmp(now, then) || !bm_config_same_space(c, s->config)))
@@ -284,7 +285,7 @@ static bm_status load(bm_study *s, const bm_study_opts *o)
     int changed = 0;
     if (!o->look) BM_TRY(take_lock(s));
     BM_TRY(read_json(&s->head, s, "study.json"));
-    BM_TRY(config_of(&s->config, s->head));
+    BM_TRY(config_of(&s->config, s->head, o->look ? s->folder : NULL));
     BM_TRY(check_opts(&changed, s, o));
     BM_TRY(read_head(s, o));
     BM_TRY(bm_study_read_outcomes(s));
@@ -299,7 +300,7 @@ static bm_status begin(bm_study *s, const bm_study_opts *o)
     if (!o->config) return bm_fail(BM_ERR_NOT_FOUND, "%s: there is no such study", s->folder);
     if (bm_path_exists(s->folder) && !is_bare(s->folder)) return bm_fail(BM_ERR_EXISTS, "%s: exists, and is no study", s->folder);
     BM_TRY(make_head(&s->head, o));
-    BM_TRY(config_of(&s->config, s->head));
+    BM_TRY(config_of(&s->config, s->head, NULL));
     BM_TRY(read_head(s, o));
     BM_TRY(check_task(s));
     char *logs = bm_path_join(s->folder, "logs");

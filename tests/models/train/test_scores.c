@@ -173,6 +173,20 @@ START_TEST(what_needs_more_is_nan)
 }
 END_TEST
 
+/* Class 1 is told by 0, 2, 1 and 3: of the four pairs of one of class 1 with another, three are in order. */
+START_TEST(two_classes_have_a_roc_by_their_difference)
+{
+    const float x[] = {5, 5, 1, 3, 0, 1, -3, 0};
+    const int32_t labels[] = {0, 0, 1, 1};
+    bm_scores *s = NULL;
+    test_ok(bm_scores_create(&s, BM_SCORES_CLASSES, 2));
+    test_ok(bm_scores_add(s, &(bm_scores_batch){.rows = 1, .outputs = x, .labels = labels}));
+    test_ok(bm_scores_add(s, &(bm_scores_batch){.rows = 3, .outputs = x + 2, .labels = labels + 1}));
+    ck_assert_double_eq_tol(bm_scores_get(s, "roc_auc"), 3.0 / 4, 1e-12);
+    bm_scores_destroy(s);
+}
+END_TEST
+
 START_TEST(what_cannot_be_is_refused)
 {
     const float x[] = {1, 2, 3};
@@ -193,7 +207,7 @@ static bm_status use(void *arg)
     const int32_t labels[] = {1, 0};
     bm_scores *s = NULL;
     const bm_scores_kind kind = *(const bm_scores_kind *)arg;
-    bm_status status = bm_scores_create(&s, kind, kind == BM_SCORES_SEQUENCES ? 2 : 1);
+    bm_status status = bm_scores_create(&s, kind, kind == BM_SCORES_BINARY ? 1 : 2);
     if (!status) status = bm_scores_add(s, &(bm_scores_batch){.rows = 2, .outputs = x, .labels = labels, .steps = 1, .most = 1});
     bm_scores_destroy(s);
     return status;
@@ -201,8 +215,8 @@ static bm_status use(void *arg)
 
 START_TEST(failing_allocations_leak_nothing)
 {
-    bm_scores_kind kind = _i ? BM_SCORES_SEQUENCES : BM_SCORES_BINARY;
-    test_fail_allocations(use, &kind);
+    static bm_scores_kind kinds[] = {BM_SCORES_BINARY, BM_SCORES_CLASSES, BM_SCORES_SEQUENCES};
+    test_fail_allocations(use, &kinds[_i]);
 }
 END_TEST
 
@@ -216,8 +230,9 @@ int main(void)
     tcase_add_test(t, sequences_have_a_word_error_rate);
     tcase_add_loop_test(t, what_has_no_answer_is_nan, 0, 5);
     tcase_add_test(t, what_needs_more_is_nan);
+    tcase_add_test(t, two_classes_have_a_roc_by_their_difference);
     tcase_add_test(t, what_cannot_be_is_refused);
-    tcase_add_loop_test(t, failing_allocations_leak_nothing, 0, 2);
+    tcase_add_loop_test(t, failing_allocations_leak_nothing, 0, 3);
     suite_add_tcase(s, t);
     return test_run(s);
 }

@@ -102,7 +102,7 @@ START_TEST(what_reads_no_pictures_is_refused)
 {
     const char *path[] = {make("table.h5", "{\"model\": {\"input\": [24]}}", "layer0/weight", (bm_shape){2, {5, 24}}), "layer0/weight"};
     bm_plot p = {.path = path, .paths = 1, .output = test_path("none.png")};
-    test_fails(bm_plot_filters(&p), BM_ERR_REFUSED, "reads no pictures");
+    test_fails(bm_plot_filters(&p), BM_ERR_REFUSED, "no tensor reads pictures");
     p.paths = 2;
     test_fails(bm_plot_filters(&p), BM_ERR_REFUSED, "layer0/weight reads no pictures");
     path[1] = "layer9/weight";
