@@ -18,7 +18,7 @@ static const bm_config_key train_keys[] = {
     {"loss", BM_CONFIG_CHOICE, "null", "mse|mae|huber|bce|cross_entropy|ctc", "null: what suits model.task"},
     {"huber_delta", BM_CONFIG_F64, "1.0", "(0, inf)", "where the huber loss turns from square to straight"},
     {"label_smoothing", BM_CONFIG_F64, "0.0", "[0, 1)", "share of a target given to all classes (cross_entropy)"},
-    {"class_weights", BM_CONFIG_CHOICE, "null", "balanced", "rare classes count for more while training (cross_entropy)"},
+    {"class_weights", BM_CONFIG_NUMBERS, "null", "[0, inf)|balanced", "in training, by class: [1, 2.5]; balanced: rare ones more (cross_entropy)"},
     {"optimizer", BM_CONFIG_CHOICE, "adamw", "adamw|sgd|adagrad|rmsprop|adam|lion", "update rule"},
     {"lr", BM_CONFIG_F64, "1e-3", "[0, inf)", "learning rate after the warm-up"},
     {"min_lr", BM_CONFIG_F64, "1e-4", "[0, inf)", "learning rate at the end of the schedule (cosine, linear, plateau, wsd)"},
