@@ -87,14 +87,11 @@ static bm_status infer(bm_graph *g, bm_node *n);
 static bm_cost cost(const bm_node *n);
 static bm_status launch(bm_launcher *l, const bm_node *n);
 
-#define OP(rule) {.name = rule, .attrs_bytes = sizeof(update), .infer = infer, .cost = cost, .launch = launch, .effects = 1}
+#define BM_RULE(name_, kernel_, flops_, set_, ...)                                                                                \
+    {.op = {.name = #name_, .attrs_bytes = sizeof(update), .infer = infer, .cost = cost, .launch = launch, .effects = 1},         \
+     .kernel = #kernel_, .flops = flops_, .hyper = {__VA_ARGS__}, .set = set_},
 static const rule rules[] = {
-    {OP("adamw"), "adamw", 14, {"beta1", "beta2", "eps", "weight_decay", "clip"}, set_adamw},
-    {OP("sgd"), "sgd", 7, {"momentum", "nesterov", "clip"}, set_sgd},
-    {OP("adagrad"), "adagrad", 8, {"eps", "clip"}, set_adagrad},
-    {OP("rmsprop"), "rmsprop", 14, {"alpha", "eps", "momentum", "centered", "clip"}, set_rmsprop},
-    {OP("adam"), "adamw", 14, {"beta1", "beta2", "eps", "clip"}, set_adam},
-    {OP("lion"), "lion", 11, {"beta1", "beta2", "weight_decay", "clip"}, set_lion},
+#include "cl/optim/rules.def"
 };
 
 static const rule *find(const char *name)

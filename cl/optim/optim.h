@@ -24,7 +24,7 @@ typedef struct bm_optim_opts {
 enum { BM_OPTIM_MOST_STATES = 3, BM_OPTIM_MOST_HYPER = 8 };
 
 /* How many numbers the rule keeps for each weight, in STATE0, STATE1, ..., and what a checkpoint calls them; -1 where there is no
- * such rule. Rules: adamw, sgd, adagrad, rmsprop, adam, lion. */
+ * such rule. Rules: cl/optim/rules.def. */
 BM_API int bm_optim_states(const char *names[BM_OPTIM_MOST_STATES], const char *rule, const bm_optim_opts *opts);
 /* The names of the numbers in opts that the rule reads, NULL after the last; NULL where there is no such rule. */
 BM_API const char *const *bm_optim_hyper(const char *rule);

@@ -1,6 +1,20 @@
 /* The keys that every family has. */
 #include "models/config/config_priv.h"
 
+/* Choices, "|NAME" for each. */
+static const char losses[] =
+#define BM_LOSS(name, ...) "|" #name
+#include "models/nn/losses.def"
+    ;
+static const char optimizers[] =
+#define BM_RULE(name, ...) "|" #name
+#include "cl/optim/rules.def"
+    ;
+static const char schedules[] =
+#define BM_SCHEDULE(name, ...) "|" #name
+#include "models/train/schedules.def"
+    ;
+
 static const bm_config_key data_keys[] = {
     {"path", BM_CONFIG_PATH, NULL, NULL, "the data set to learn from, as `bmtool data` writes it"},
     {"window", BM_CONFIG_I64, "null", "[1, inf)", "tokens of a training window; null: the model's context"},
@@ -15,11 +29,11 @@ static const bm_config_key train_keys[] = {
     {"epochs", BM_CONFIG_I64, "null", "[1, inf)", "passes over the training part, in the place of steps"},
     {"batch", BM_CONFIG_COUNT, "12", "[1, inf)", "samples of one update; all: the whole training part"},
     {"micro_batch", BM_CONFIG_I64, "12", "[1, inf)", "samples on a device at a time; gradients add up over the batch"},
-    {"loss", BM_CONFIG_CHOICE, "null", "mse|mae|huber|bce|cross_entropy|ctc", "null: what suits model.task"},
+    {"loss", BM_CONFIG_CHOICE, "null", losses + 1, "null: what suits model.task"},
     {"huber_delta", BM_CONFIG_F64, "1.0", "(0, inf)", "where the huber loss turns from square to straight"},
     {"label_smoothing", BM_CONFIG_F64, "0.0", "[0, 1)", "share of a target given to all classes (cross_entropy)"},
-    {"class_weights", BM_CONFIG_CHOICE, "null", "balanced", "rare classes count for more while training (cross_entropy)"},
-    {"optimizer", BM_CONFIG_CHOICE, "adamw", "adamw|sgd|adagrad|rmsprop|adam|lion", "update rule"},
+    {"class_weights", BM_CONFIG_NUMBERS, "null", "[0, inf)|balanced", "in training, by class: [1, 2.5]; balanced: rare ones more (cross_entropy)"},
+    {"optimizer", BM_CONFIG_CHOICE, "adamw", optimizers + 1, "update rule"},
     {"lr", BM_CONFIG_F64, "1e-3", "[0, inf)", "learning rate after the warm-up"},
     {"min_lr", BM_CONFIG_F64, "1e-4", "[0, inf)", "learning rate at the end of the schedule (cosine, linear, plateau, wsd)"},
     {"beta1", BM_CONFIG_F64, "0.9", "[0, 1)", "decay of the mean gradient (adamw, adam, lion)"},
@@ -32,7 +46,7 @@ static const bm_config_key train_keys[] = {
     {"weight_decay", BM_CONFIG_F64, "0.1", "[0, inf)", "decoupled decay of tensors of rank 2 and more (adamw, lion; others: 0)"},
     {"l1", BM_CONFIG_F64, "0.0", "[0, inf)", "factor of sum |w|, w of rank 2 and more, added to the loss for its gradient"},
     {"l2", BM_CONFIG_F64, "0.0", "[0, inf)", "factor of sum w^2, likewise; clipping sees both, the loss told has neither"},
-    {"schedule", BM_CONFIG_CHOICE, "cosine", "cosine|linear|constant|step|plateau|wsd|one_cycle", "how lr falls after the warm-up"},
+    {"schedule", BM_CONFIG_CHOICE, "cosine", schedules + 1, "how lr falls after the warm-up"},
     {"gamma", BM_CONFIG_F64, "0.1", "(0, 1]", "what lr is multiplied by (step, plateau)"},
     {"step_every", BM_CONFIG_I64, "100", "[1, inf)", "steps between those falls (step)"},
     {"plateau_patience", BM_CONFIG_I64, "10", "[0, inf)", "evaluations that may be no better before lr falls (plateau)"},

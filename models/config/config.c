@@ -227,7 +227,7 @@ static bm_status assign(bm_config *c, const bm_config_entry *e)
     bm_config_slot *s = bm_config_find(c, e->section, e->name);
     bm_status status;
     if (!s) return unknown_key(c, e);
-    if (e->list && s->key->type != BM_CONFIG_LIST)
+    if (e->list && s->key->type != BM_CONFIG_LIST && s->key->type != BM_CONFIG_NUMBERS)
         return bm_fail(BM_ERR_CONFIG, "%s%s%s: a list, but it takes one value", DOTTED(e->section, e->name));
     if (c->round && e->source && s->round == c->round)
         return bm_fail(BM_ERR_CONFIG, "%s%s%s: given twice (first on line %d)", DOTTED(e->section, e->name), s->line);
@@ -369,6 +369,11 @@ int bm_config_list(int64_t out[BM_CONFIG_LIST_MOST], const bm_config *c, const c
     return bm_config_list_of(out, get(c, key, ONE(BM_CONFIG_LIST)));
 }
 
+int64_t bm_config_numbers(double *out, int64_t most, const bm_config *c, const char *key)
+{
+    return bm_config_numbers_of(out, most, get(c, key, ONE(BM_CONFIG_NUMBERS)));
+}
+
 int bm_config_bool(const bm_config *c, const char *key) { return get(c, key, ONE(BM_CONFIG_BOOL))->i64 != 0; }
 int bm_config_is_null(const bm_config *c, const char *key) { return get(c, key, ANY_TYPE)->is_null; }
 int bm_config_given(const bm_config *c, const char *key) { return get(c, key, ANY_TYPE)->given; }
@@ -377,7 +382,7 @@ const bm_config_family *bm_config_get_family(const bm_config *c) { return c->fam
 
 const char *bm_config_string(const bm_config *c, const char *key)
 {
-    return get(c, key, ONE(BM_CONFIG_STRING) | ONE(BM_CONFIG_CHOICE) | ONE(BM_CONFIG_PATH))->string;
+    return get(c, key, ONE(BM_CONFIG_STRING) | ONE(BM_CONFIG_CHOICE) | ONE(BM_CONFIG_PATH) | ONE(BM_CONFIG_NUMBERS))->string;
 }
 
 const char *bm_config_where(const bm_config *c, const char *key, char *buf, size_t bytes)

@@ -25,14 +25,16 @@ typedef enum bm_config_type {
     BM_CONFIG_CHOICE, /* a string out of `allowed` */
     BM_CONFIG_PATH,   /* a string; relative ones start at the configuration file's folder */
     BM_CONFIG_COUNT,  /* an integer, or "all", which reads as 0 */
-    BM_CONFIG_LIST    /* integers, each of them in `allowed`: [64, 64] */
+    BM_CONFIG_LIST,   /* integers, each of them in `allowed`: [64, 64] */
+    BM_CONFIG_NUMBERS /* any count of numbers: [1.0, 2.5]; or a word in their place */
 } bm_config_type;
 
 typedef struct bm_config_key {
     const char *name;     /* within its section: "layers" */
     bm_config_type type;
     const char *fallback; /* the default as YAML writes it: "6", "1e-5", "null" (then it may be null); NULL: required */
-    const char *allowed;  /* numbers: an interval, "[1, inf)"; choices: "adamw|sgd"; NULL: whatever the type holds */
+    const char *allowed;  /* numbers: an interval, "[1, inf)"; choices: "adamw|sgd"; NUMBERS: both, "[0, inf)|balanced"; NULL: whatever
+                           * the type holds */
     const char *doc;      /* one line; NULL: bm's own record, left out of the help, and of files while it is null */
 } bm_config_key;
 
@@ -70,6 +72,8 @@ BM_API double bm_config_f64(const bm_config *c, const char *key);
 /* Returns how many elements there are; no list is longer than BM_CONFIG_LIST_MOST. */
 enum { BM_CONFIG_LIST_MOST = 64 };
 BM_API int bm_config_list(int64_t out[BM_CONFIG_LIST_MOST], const bm_config *c, const char *key);
+/* Writes the first `most` numbers; returns how many there are, or -1 where a word is in their place (bm_config_string). */
+BM_API int64_t bm_config_numbers(double *out, int64_t most, const bm_config *c, const char *key);
 BM_API double bm_config_number(const bm_config *c, const char *key); /* of either type; a boolean as 0 or 1 */
 BM_API int bm_config_bool(const bm_config *c, const char *key);
 BM_API const char *bm_config_string(const bm_config *c, const char *key);

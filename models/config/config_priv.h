@@ -2,7 +2,6 @@
 #ifndef BM_MODELS_CONFIG_CONFIG_PRIV_H
 #define BM_MODELS_CONFIG_CONFIG_PRIV_H
 
-#include "core/base/str.h"
 #include "models/config/config.h"
 #include "models/config/space.h"
 
@@ -23,7 +22,7 @@ typedef struct bm_config_slot {
     int given;          /* set by the user or the program, not left at its default */
     int64_t i64;        /* numbers of integer type, and booleans */
     double f64;
-    char *string;       /* a list as "[64, 64]" */
+    char *string;       /* a list as "[64, 64]", "[1.0, 2.5]" */
     const char *source; /* the file that set it, or NULL; owned by the configuration */
     int line;
     int round;          /* the last file or text that set it: twice in one is a duplicate */
@@ -81,8 +80,7 @@ bm_status bm_config_add_source(const char **out, bm_config *c, const char *name)
 
 /* The elements of a list's slot; how many. */
 int bm_config_list_of(int64_t out[BM_CONFIG_LIST_MOST], const bm_config_slot *slot);
-/* Puts the texts of a list's elements together. */
-void bm_config_list_add(bm_str *list, const char *element);
+int64_t bm_config_numbers_of(double *out, int64_t most, const bm_config_slot *slot);
 
 /* Reads a value of the key's type; BM_ERR_CONFIG with "expected ..." and without the key's name. The slot's key must be set. */
 bm_status bm_config_parse(bm_config_slot *slot, const bm_config *c, const char *text, int quoted);

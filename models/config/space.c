@@ -6,6 +6,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/base/str.h"
 #include "models/config/config_priv.h"
 
 void bm_config_space_finish(bm_config *c)

@@ -18,7 +18,7 @@ typedef struct interval {
 /* "[0, 1)" out of a table: the tables are the program's own, and a test reads every row. */
 static interval interval_split(const char *text)
 {
-    interval v = {"", "", text[0] == '(', text[strlen(text) - 1] == ')'};
+    interval v = {"", "", text[0] == '(', text[strcspn(text, ")]")] == ')'};
     const char *comma = strchr(text, ',');
     snprintf(v.low, sizeof v.low, "%.*s", (int)(comma - text - 1), text + 1);
     comma += strspn(comma, ", ");
@@ -46,6 +46,13 @@ static int choice_holds(const char *choices, const char *text)
     return 0;
 }
 
+/* What stands in the place of a list of numbers: "balanced" of "[0, inf)|balanced". */
+static const char *words_of(const bm_config_key *key)
+{
+    const char *bar = key->type == BM_CONFIG_NUMBERS ? strchr(key->allowed, '|') : NULL;
+    return bar ? bar + 1 : key->type == BM_CONFIG_COUNT ? "all" : "";
+}
+
 char *bm_config_limits(const bm_config_key *key, char *buf, size_t bytes)
 {
     if (key->type == BM_CONFIG_CHOICE || !key->allowed) {
@@ -61,12 +68,14 @@ char *bm_config_limits(const bm_config_key *key, char *buf, size_t bytes)
 
 char *bm_config_expected(const bm_config_key *key, char *buf, size_t bytes)
 {
-    static const char *const noun[] = {"an integer", "a number", "true or false", "a text", "one of", "a path", "an integer", "a list of integers"};
+    static const char *const noun[] = {"an integer", "a number", "true or false", "a text", "one of", "a path", "an integer", "a list of integers",
+                                       "a list of numbers"};
     char limits[320];
+    const char *words = words_of(key);
     int only = key->type == BM_CONFIG_CHOICE && !strchr(key->allowed, '|');
     bm_config_limits(key, limits, sizeof limits);
-    snprintf(buf, bytes, "%s%s%s%s%s", only ? "" : noun[key->type], limits[0] && !only ? " " : "", limits,
-             key->type == BM_CONFIG_COUNT ? " or all" : "", key->fallback && strcmp(key->fallback, "null") == 0 ? " or null" : "");
+    snprintf(buf, bytes, "%s%s%s%s%s%s", only ? "" : noun[key->type], limits[0] && !only ? " " : "", limits, *words ? " or " : "", words,
+             key->fallback && strcmp(key->fallback, "null") == 0 ? " or null" : "");
     return buf;
 }
 
@@ -96,54 +105,96 @@ static bm_status parse_i64(bm_config_slot *slot, const char *text)
     return unexpected(slot->key, text, 0);
 }
 
-void bm_config_list_add(bm_str *list, const char *element)
+enum { ELEMENT = 64 };
+
+/* The part of a list that has its elements, with or without brackets around it; 0 where one is missing. */
+static int list_open(const char **at, const char **end, const char *text)
 {
-    bm_str_addf(list, "%s%s", list->length ? ", " : "", element);
+    const int bracket = *text == '[';
+    *at = text + bracket;
+    *end = text + strlen(text);
+    if (!bracket) return 1;
+    return *at < *end && *--*end == ']';
 }
 
-/* The elements of "[64, 64]", "64, 64" or "64"; how many, or -1. */
-static int read_list(int64_t out[BM_CONFIG_LIST_MOST], const bm_config_key *key, const char *text)
+/* Takes the element at *at and the comma after it; 0 where anything else follows. */
+static int list_next(char element[ELEMENT], const char **at, const char *end)
 {
-    char element[32];
-    int n = 0, bracket = *text == '[';
-    const char *end = text + strlen(text), *at = text + bracket;
-    if (bracket && (end - at < 1 || end[-1] != ']')) return -1;
-    end -= bracket;
-    while (at < end) {
-        at += strspn(at, " ");
-        const size_t length = strcspn(at, ",] ");
-        if (n == BM_CONFIG_LIST_MOST || length >= sizeof element) return -1;
-        snprintf(element, sizeof element, "%.*s", (int)length, at);
-        if (!is_decimal(element) || bm_parse_i64(&out[n], element) || !interval_holds(key->allowed, (double)out[n])) return -1;
-        n++;
-        at += length;
-        at += strspn(at, " ");
-        if (at < end && *at++ != ',') return -1;
+    *at += strspn(*at, " ");
+    const size_t length = strcspn(*at, ",] ");
+    if (length >= ELEMENT) return 0;
+    snprintf(element, ELEMENT, "%.*s", (int)length, *at);
+    *at += length;
+    *at += strspn(*at, " ");
+    return *at >= end || *(*at)++ == ',';
+}
+
+/* Adds an element as it is kept; 0 where the key does not take it. */
+static int add_element(bm_str *list, const bm_config_key *key, const char *element)
+{
+    int64_t i;
+    double x;
+    char number[48];
+    if (!is_decimal(element)) return 0;
+    if (key->type == BM_CONFIG_NUMBERS) {
+        if (bm_parse_f64(&x, element) || !interval_holds(key->allowed, x)) return 0;
+        bm_config_format_f64(number, sizeof number, x);
+    } else {
+        if (bm_parse_i64(&i, element) || !interval_holds(key->allowed, (double)i)) return 0;
+        snprintf(number, sizeof number, "%lld", (long long)i);
     }
-    return n;
+    bm_str_addf(list, "%s%s", list->length > 1 ? ", " : "", number);
+    return 1;
 }
 
-/* Kept as it is written. */
+/* "[64, 64]", "64, 64" or "64". */
 static bm_status parse_list(bm_config_slot *slot, const char *text)
 {
-    int64_t element[BM_CONFIG_LIST_MOST];
-    const int n = read_list(element, slot->key, text);
+    char element[ELEMENT];
+    const char *at, *end;
     bm_str list;
-    if (n < 0) return unexpected(slot->key, text, 0);
+    int good = list_open(&at, &end, text);
     bm_str_init(&list);
     bm_str_add(&list, "[");
-    for (int i = 0; i < n; i++) bm_str_addf(&list, "%s%lld", i ? ", " : "", (long long)element[i]);
+    for (int n = 0; good && at < end; n++) {
+        good = list_next(element, &at, end) && add_element(&list, slot->key, element);
+        if (slot->key->type == BM_CONFIG_LIST && n == BM_CONFIG_LIST_MOST) good = 0;
+    }
     bm_str_add(&list, "]");
-    bm_status status = bm_str_status(&list);
-    bm_free(slot->string);
-    slot->string = bm_str_take(&list);
+    bm_status status = good ? bm_str_status(&list) : unexpected(slot->key, text, 0);
+    if (!status) {
+        bm_free(slot->string);
+        slot->string = bm_str_take(&list);
+    }
     bm_str_finish(&list);
     return status;
 }
 
 int bm_config_list_of(int64_t out[BM_CONFIG_LIST_MOST], const bm_config_slot *slot)
 {
-    return slot->string ? read_list(out, slot->key, slot->string) : 0;
+    char element[ELEMENT];
+    const char *at, *end;
+    int n = 0;
+    if (!slot->string || !list_open(&at, &end, slot->string)) return 0;
+    for (; at < end; n++) {
+        list_next(element, &at, end);
+        bm_parse_i64(&out[n], element);
+    }
+    return n;
+}
+
+int64_t bm_config_numbers_of(double *out, int64_t most, const bm_config_slot *slot)
+{
+    char element[ELEMENT];
+    const char *at, *end;
+    int64_t n = 0;
+    if (!slot->string) return 0;
+    if (*slot->string != '[' || !list_open(&at, &end, slot->string)) return -1;
+    for (; at < end; n++) {
+        list_next(element, &at, end);
+        if (n < most) bm_parse_f64(&out[n], element);
+    }
+    return n;
 }
 
 static bm_status parse_bool(bm_config_slot *slot, const char *text)
@@ -191,9 +242,9 @@ bm_status bm_config_parse(bm_config_slot *slot, const bm_config *c, const char *
         slot->string = NULL;
         return BM_OK;
     }
-    const int all = key->type == BM_CONFIG_COUNT && !strcmp(text, "all");
-    if (quoted && !text_type && !all) return unexpected(key, text, quoted);
-    if (all) {
+    const int word = choice_holds(words_of(key), text);
+    if (quoted && !text_type && !word) return unexpected(key, text, quoted);
+    if (word && key->type == BM_CONFIG_COUNT) {
         slot->i64 = 0;
     } else if (key->type == BM_CONFIG_I64 || key->type == BM_CONFIG_COUNT) {
         BM_TRY(parse_i64(slot, text));
@@ -203,7 +254,7 @@ bm_status bm_config_parse(bm_config_slot *slot, const bm_config *c, const char *
         if (key->allowed && !interval_holds(key->allowed, slot->f64)) return unexpected(key, text, 0);
     } else if (key->type == BM_CONFIG_BOOL) {
         BM_TRY(parse_bool(slot, text));
-    } else if (key->type == BM_CONFIG_LIST) {
+    } else if (key->type == BM_CONFIG_LIST || (key->type == BM_CONFIG_NUMBERS && !word)) {
         BM_TRY(parse_list(slot, text));
     } else {
         BM_TRY(parse_string(slot, c, text, quoted));

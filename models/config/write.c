@@ -64,7 +64,7 @@ static void add_value(bm_str *out, const bm_config_slot *s, int json)
     char number[48];
     if (s->is_null) bm_str_add(out, "null");
     else if (s->key->type == BM_CONFIG_COUNT && !s->i64) bm_str_add(out, json ? "\"all\"" : "all");
-    else if (s->key->type == BM_CONFIG_LIST) bm_str_add(out, s->string);
+    else if (s->key->type == BM_CONFIG_LIST || (s->key->type == BM_CONFIG_NUMBERS && *s->string == '[')) bm_str_add(out, s->string);
     else if (s->key->type == BM_CONFIG_I64 || s->key->type == BM_CONFIG_COUNT) bm_str_addf(out, "%lld", (long long)s->i64);
     else if (s->key->type == BM_CONFIG_BOOL) bm_str_add(out, s->i64 ? "true" : "false");
     else if (s->key->type == BM_CONFIG_F64) bm_str_add(out, bm_config_format_f64(number, sizeof number, s->f64));

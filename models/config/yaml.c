@@ -69,11 +69,13 @@ static bm_status add_scalar(reader *r, const char *section, char *key, const yam
     return bm_config_entries_add(&r->entries, &e);
 }
 
-/* The elements of the list that has begun, as one text. */
+/* The list that has begun as one text, "[a, b]". */
 static bm_status join_list(reader *r, bm_str *text, const char *section, const char *key)
 {
     bm_status status = BM_OK;
-    for (int ended = 0; !ended;) {
+    const char *comma = "";
+    bm_str_add(text, "[");
+    for (int ended = 0; !ended; comma = ", ") {
         yaml_event_t element;
         status = next_plain_event(r, &element);
         ended = status || element.type == YAML_SEQUENCE_END_EVENT;
@@ -82,10 +84,10 @@ static bm_status join_list(reader *r, bm_str *text, const char *section, const c
                              *section ? "." : "", key);
             ended = 1;
         }
-        if (!ended) bm_config_list_add(text, (const char *)element.data.scalar.value);
+        if (!ended) bm_str_addf(text, "%s%s", comma, (const char *)element.data.scalar.value);
         yaml_event_delete(&element);
     }
-    bm_str_add(text, "");
+    bm_str_add(text, "]");
     return status ? status : bm_str_status(text);
 }
 
@@ -108,11 +110,7 @@ static bm_status add_value(reader *r, const char *key, const yaml_event_t *value
     bm_str_init(&text);
     bm_config_entry e = {.section = "", .name = "", .source = r->name, .line = line_of(value)};
     if (value->type == YAML_SEQUENCE_START_EVENT) {
-        bm_str inner;
-        bm_str_init(&inner);
-        status = join_list(r, &inner, "search", key);
-        bm_str_addf(&text, "[%s]", bm_str_text(&inner));
-        bm_str_finish(&inner);
+        status = join_list(r, &text, "search", key);
         e.list = 1;
     } else if (value->type == YAML_SCALAR_EVENT) {
         bm_str_add(&text, (const char *)value->data.scalar.value);

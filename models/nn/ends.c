@@ -65,12 +65,8 @@ static const struct loss {
     unsigned objectives; /* that it is a loss of */
     bm_value *(*build)(bm_model_io *io, bm_graph *g, bm_value *x, bm_value *targets, const bm_config *c);
 } losses[] = {
-    {"mse", FOR(REGRESSION), mse},
-    {"mae", FOR(REGRESSION), mae},
-    {"huber", FOR(REGRESSION), huber},
-    {"bce", FOR(BINARY), bce},
-    {"cross_entropy", FOR(CLASSES) | FOR(LM) | FOR(TAGS), cross_entropy},
-    {"ctc", FOR(TAGS), ctc},
+#define BM_LOSS(name_, objectives_) {#name_, objectives_, name_},
+#include "models/nn/losses.def"
 };
 #define LOSSES (sizeof losses / sizeof losses[0])
 

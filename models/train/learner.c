@@ -218,11 +218,11 @@ bm_status bm_learner_check(const bm_learner *l, const bm_sample_form *f, const c
     return bm_network_check(&l->first, f, what);
 }
 
-bm_status bm_learner_weigh(bm_learner *l, const float *weights, int64_t n)
+bm_status bm_learner_weigh(bm_learner *l, const double *weights, int64_t n)
 {
     if (!l->class_weights) return bm_fail(BM_ERR_USAGE, "train.class_weights is null: no class is weighed");
     if (n > l->first.io.classes) return bm_fail(BM_ERR_USAGE, "weights of %lld classes", (long long)n);
-    memcpy(l->class_weights, weights, (size_t)n * sizeof *weights);
+    for (int64_t i = 0; i < n; i++) l->class_weights[i] = (float)weights[i];
     return BM_OK;
 }
 

@@ -37,7 +37,7 @@ BM_API const bm_nn *bm_learner_nn(const bm_learner *l);
 BM_API bm_sample_form bm_learner_form(const bm_learner *l); /* of a sample */
 BM_API bm_status bm_learner_check(const bm_learner *l, const bm_sample_form *f, const char *what); /* bm_network_check */
 /* What a target of each of the first n classes counts for, where train.class_weights is set; 1 until then. They are copied. */
-BM_API bm_status bm_learner_weigh(bm_learner *l, const float *weights, int64_t n);
+BM_API bm_status bm_learner_weigh(bm_learner *l, const double *weights, int64_t n);
 BM_API bm_objective bm_learner_objective(const bm_learner *l);
 BM_API int64_t bm_learner_batch(const bm_learner *l);
 

@@ -63,20 +63,14 @@ static double one_cycle(const position *p)
     return anneal(p->lr, last, (at - peak) / ((double)(p->steps - 1) - peak));
 }
 
-/* The names are the choices of train.schedule. */
 static const struct schedule {
     const char *name;
     double (*at)(const position *p);
-    const char *keys[3]; /* that it alone reads */
-    int rises;           /* by itself: there is no warm-up before it */
+    int rises;
+    const char *keys[3];
 } schedules[] = {
-    {"cosine", cosine, {NULL}, 0},
-    {"linear", linear, {NULL}, 0},
-    {"constant", constant, {NULL}, 0},
-    {"step", step, {"train.gamma", "train.step_every"}, 0},
-    {"plateau", constant, {"train.gamma", "train.plateau_patience"}, 0},
-    {"wsd", wsd, {"train.decay_steps"}, 0},
-    {"one_cycle", one_cycle, {"train.pct_start", "train.div_factor", "train.final_div_factor"}, 1},
+#define BM_SCHEDULE(name_, at_, rises_, ...) {#name_, at_, rises_, {__VA_ARGS__}},
+#include "models/train/schedules.def"
 };
 
 static const struct schedule *schedule_of(const bm_config *c)

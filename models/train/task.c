@@ -1,5 +1,6 @@
 #include "models/train/task.h"
 
+#include <float.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -147,6 +148,26 @@ static bm_status check_augmentation(const bm_task *t)
                    (long long)size[1], (long long)size[0]);
 }
 
+/* Weights that are given: one for each class; in f32, as they are used, not all 0. */
+static bm_status check_class_weights(const bm_task *t)
+{
+    char where[256];
+    double sum = 0;
+    const char *key = "train.class_weights";
+    const int64_t classes = t->form.classes, n = bm_config_numbers(NULL, 0, t->config, key);
+    if (n < 0 || bm_config_is_null(t->config, key)) return BM_OK;
+    bm_config_where(t->config, key, where, sizeof where);
+    if (n != classes)
+        return bm_fail(BM_ERR_CONFIG, "%s%s: %lld weights, but the data set has %lld classes", where, key, (long long)n, (long long)classes);
+    double *weights = bm_calloc((size_t)n, sizeof *weights);
+    if (!weights) return BM_ERR_MEMORY;
+    bm_config_numbers(weights, n, t->config, key);
+    for (int64_t i = 0; i < n; i++) sum += (double)(float)weights[i];
+    bm_free(weights);
+    if (sum > 0 && sum <= (double)FLT_MAX) return BM_OK;
+    return bm_fail(BM_ERR_CONFIG, "%s%s: %s", where, key, sum > 0 ? "they are too large" : "they are all 0");
+}
+
 bm_status bm_task_open(bm_task *t, bm_config *c, int no_data)
 {
     bm_status status;
@@ -160,6 +181,7 @@ bm_status bm_task_open(bm_task *t, bm_config *c, int no_data)
     if (!no_data) BM_GO(count_steps(t));
     if (!no_data) BM_GO(check_waiting(t));
     if (!no_data) BM_GO(check_augmentation(t));
+    if (!no_data) BM_GO(check_class_weights(t));
 done:
     if (status) bm_task_close(t);
     return status;

@@ -100,20 +100,24 @@ static bm_status resume(bm_trainer *t)
 
 /* n / (C n_k) for class k, of n targets in the training part ("balanced": King & Zeng 2001, "Logistic Regression in Rare Events Data",
  * as scikit-learn has it); 0 for a class that does not occur. */
+static bm_status balance(double *weights, const bm_trainer *t, int64_t classes)
+{
+    double n = 0;
+    int64_t *counts = bm_calloc((size_t)classes, sizeof *counts);
+    bm_status status = counts ? bm_data_class_counts(counts, t->task->data, "train") : BM_ERR_MEMORY;
+    for (int64_t i = 0; !status && i < classes; i++) n += (double)counts[i];
+    for (int64_t i = 0; !status && i < classes; i++) weights[i] = counts[i] ? n / ((double)classes * (double)counts[i]) : 0;
+    bm_free(counts);
+    return status;
+}
+
 static bm_status weigh_classes(bm_trainer *t)
 {
-    bm_status status = BM_ERR_MEMORY;
     const int64_t classes = t->task->form.classes;
-    int64_t *counts = bm_calloc((size_t)classes, sizeof *counts);
-    float *weights = bm_calloc((size_t)classes, sizeof *weights);
-    double n = 0;
-    if (!counts || !weights) goto done;
-    BM_GO(bm_data_class_counts(counts, t->task->data, "train"));
-    for (int64_t i = 0; i < classes; i++) n += (double)counts[i];
-    for (int64_t i = 0; i < classes; i++) weights[i] = counts[i] ? (float)(n / ((double)classes * (double)counts[i])) : 0;
-    status = bm_learner_weigh(t->learner, weights, classes);
-done:
-    bm_free(counts);
+    double *weights = bm_calloc((size_t)classes, sizeof *weights);
+    bm_status status = weights ? BM_OK : BM_ERR_MEMORY;
+    if (!status && bm_config_numbers(weights, classes, t->task->config, "train.class_weights") < 0) status = balance(weights, t, classes);
+    if (!status) status = bm_learner_weigh(t->learner, weights, classes);
     bm_free(weights);
     return status;
 }

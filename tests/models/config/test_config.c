@@ -145,6 +145,76 @@ START_TEST(lists_and_counts_are_read_and_written)
         bm_free(yaml);
         bm_free(json);
     }
+    bm_config *empty = loaded("model: {family: mlp, widths: []}\n");
+    check_list(empty, "model.widths", 0, NULL);
+    bm_config_destroy(empty);
+}
+END_TEST
+
+static const double odd_weights[] = {1, 2.5, 0, 0.1234567890123456789, 5e-324, 1.0 / 3};
+enum { ODD_WEIGHTS = sizeof odd_weights / sizeof *odd_weights };
+
+static void check_numbers(const bm_config *c, const double *want, int n)
+{
+    double got[ODD_WEIGHTS] = {0};
+    ck_assert_int_eq(bm_config_numbers(got, ODD_WEIGHTS, c, "train.class_weights"), n);
+    for (int i = 0; i < n; i++) ck_assert_double_eq(got[i], want[i]);
+}
+
+static void check_both_ways(const bm_config *c, void (*check)(const bm_config *))
+{
+    char *yaml = NULL, *json = NULL;
+    bm_config *again;
+    check(c);
+    test_ok(bm_config_to_yaml(&yaml, c));
+    again = loaded(yaml);
+    check(again);
+    bm_config_destroy(again);
+    test_ok(bm_config_to_json(&json, c));
+    again = config();
+    test_ok(bm_config_from_json(again, json, strlen(json), "j"));
+    check(again);
+    bm_config_destroy(again);
+    bm_free(yaml);
+    bm_free(json);
+}
+
+static void check_odd_weights(const bm_config *c)
+{
+    check_numbers(c, odd_weights, ODD_WEIGHTS);
+}
+
+static void check_balanced(const bm_config *c)
+{
+    ck_assert_int_eq(bm_config_numbers(NULL, 0, c, "train.class_weights"), -1);
+    ck_assert_str_eq(bm_config_string(c, "train.class_weights"), "balanced");
+}
+
+START_TEST(a_list_of_numbers_may_be_a_word)
+{
+    static const char odd[] = "1, 2.5, 0, 0.1234567890123456789, 5e-324, 0.33333333333333331";
+    char text[200];
+    char *yaml = NULL;
+    snprintf(text, sizeof text, "model: {family: mlp}\ndata: {path: x}\ntrain: {class_weights: [%s]}\n", odd);
+    bm_config *c = loaded(text);
+    check_both_ways(c, check_odd_weights);
+    test_ok(bm_config_to_yaml(&yaml, c));
+    test_text_holds(yaml, "  class_weights: [1.0, 2.5, 0.0, 0.12345678901234568, 5.0e-324, 0.3333333333333333]\n");
+    bm_free(yaml);
+    test_ok(bm_config_set(c, "train.class_weights=balanced"));
+    check_both_ways(c, check_balanced);
+    test_ok(bm_config_set(c, "train.class_weights=[1,2.5]"));
+    check_numbers(c, odd_weights, 2);
+    ck_assert_int_eq(bm_config_numbers(NULL, 0, c, "train.class_weights"), 2);
+    test_ok(bm_config_set(c, "train.class_weights=null"));
+    check_numbers(c, NULL, 0);
+    char *many = malloc(4000); /* more than a list of integers may have */
+    strcpy(many, "train.class_weights=[1");
+    for (int i = 1; i < 1000; i++) strcat(many, ",1");
+    test_ok(bm_config_set(c, strcat(many, "]")));
+    ck_assert_int_eq(bm_config_numbers(NULL, 0, c, "train.class_weights"), 1000);
+    free(many);
+    bm_config_destroy(c);
 }
 END_TEST
 
@@ -198,15 +268,21 @@ static const struct { const char *text; const char *words;
     {"train: *a\n", "anchors and aliases are not accepted"},
     {"train: {lr: !!float 1}\n", "t.yaml:1: tags are not accepted"},
     {"model: gpt\n", "t.yaml:1: model: expected keys below it, found \"gpt\""},
-    {"train: [1, 2]\n", "t.yaml:1: train: expected keys below it, found \"1, 2\""},
+    {"train: [1, 2]\n", "t.yaml:1: train: expected keys below it, found \"[1, 2]\""},
     {"train: {lr: [1]}\n", "train.lr: a list, but it takes one value"},
     {"train: {lr: {x: 1}}\n", "t.yaml:1: train.lr: a mapping, but a value is expected"},
     {"? [a]\n: 1\n", "a key must be a word"},
     {"? {a: 1}\n: 1\n", "a key must be a word"},
-    {"model: {family: mlp, widths: [1, 0]}\n", "model.widths: 1, 0: expected a list of integers >= 1"},
-    {"model: {family: mlp, widths: [1, x]}\n", "model.widths: 1, x: expected a list of integers"},
+    {"model: {family: mlp, widths: [1, 0]}\n", "model.widths: [1, 0]: expected a list of integers >= 1"},
+    {"model: {family: mlp, widths: [1, x]}\n", "model.widths: [1, x]: expected a list of integers"},
     {"model: {family: mlp, widths: [1, [2]]}\n", "t.yaml:1: model.widths: expected a list of numbers"},
-    {"model: {family: mlp, input: [101]}\n", "model.input: 101: expected a list of integers >= 1 and <= 100 or null"},
+    {"model: {family: mlp, input: [101]}\n", "model.input: [101]: expected a list of integers >= 1 and <= 100 or null"},
+    {"train: {class_weights: [1, -0.5]}\n", "t.yaml:1: train.class_weights: [1, -0.5]: expected a list of numbers >= 0 or balanced or null"},
+    {"train: {class_weights: [1, .inf]}\n", "train.class_weights: [1, .inf]: expected a list of numbers >= 0"},
+    {"train: {class_weights: [1, 1e999]}\n", "train.class_weights: [1, 1e999]: expected a list of numbers >= 0"},
+    {"train: {class_weights: [balanced]}\n", "train.class_weights: [balanced]: expected a list of numbers >= 0"},
+    {"train: {class_weights: \"[1, 2]\"}\n", "train.class_weights: \"[1, 2]\": expected a list of numbers >= 0"},
+    {"train: {class_weights: balance}\n", "train.class_weights: balance: expected a list of numbers >= 0 or balanced or null"},
     {"train: {batch: most}\n", "train.batch: most: expected an integer >= 1 or all"},
     {"- 1\n", "expected keys (model:, data:, train:), found a list"},
     {"hello\n", "t.yaml:1: expected keys (model:, data:, train:), found a text"},
@@ -372,7 +448,7 @@ END_TEST
 /* Values that are hard to write: shortest doubles, texts that look like something else. */
 static const char odd_values[] =
     "model: {family: gpt, dropout: 0.1, norm_eps: 1e-12}\n"
-    "train: {lr: 0.1234567890123456789, min_lr: 5e-324, clip: 1.7976931348623157e308, eps: 1e-08, seed: 9223372036854775807}\n"
+    "train: {class_weights: [0.1, 3], lr: 0.1234567890123456789, min_lr: 5e-324, clip: 1.7976931348623157e308, eps: 1e-08, seed: 9223372036854775807}\n"
     "data: {path: \"/a b/\\\"quoted\\\"\\\\ \\u00e4\\t: #x \\N \\L \\P \\ufeff\\U0001f44d\", window: 12}\n"
     "device: \"true\"\n";
 
@@ -457,6 +533,7 @@ START_TEST(help_lists_every_key)
     test_text_holds(help, "data.path               (required)");
     test_text_holds(help, "train.lr                1e-3       learning rate after the warm-up [>= 0]");
     test_text_holds(help, "train.schedule          cosine");
+    test_text_holds(help, "train.class_weights     null       in training, by class: [1, 2.5]; balanced: ");
     test_text_holds(help, "[cosine|linear|constant|step|plateau|wsd|one_cycle]");
     test_text_holds(help, "(here train.lr=0.5)");
     ck_assert_ptr_null(strstr(help, "content_id"));
@@ -508,6 +585,7 @@ int main(void)
     tcase_add_test(t, json_that_was_written_reads_back_equal);
     tcase_add_loop_test(t, hostile_json_is_refused, 0, sizeof json_faults / sizeof *json_faults);
     tcase_add_test(t, lists_and_counts_are_read_and_written);
+    tcase_add_test(t, a_list_of_numbers_may_be_a_word);
     tcase_add_test(t, help_lists_every_key);
     tcase_add_test(t, failing_memory_is_reported_and_nothing_leaks);
     suite_add_tcase(s, t);

@@ -33,6 +33,7 @@ static const char all[] = "search:\n"
                           "  model.widths: [[32], [64, 64], []]\n"
                           "  train.batch: [16, 32, choice]\n"
                           "  train.clip: [0.5, 1.0, 2.0]\n"
+                          "  train.class_weights: [balanced, [1, 2.5]]\n"
                           "train: {steps: 7}\n";
 
 START_TEST(every_form_is_read)
@@ -40,7 +41,7 @@ START_TEST(every_form_is_read)
     bm_config *c = config();
     const bm_space_key *k;
     test_ok(load(c, all));
-    ck_assert_uint_eq(bm_config_space(&k, c), 8);
+    ck_assert_uint_eq(bm_config_space(&k, c), 9);
     ck_assert_str_eq(k[0].name, "train.lr");
     ck_assert(k[0].kind == BM_SPACE_LOG && k[0].low == 1e-4 && k[0].high == 1e-2 && !k[0].integer);
     ck_assert(k[1].kind == BM_SPACE_LINEAR && k[1].low == 0 && k[1].high == 0.9);
@@ -53,6 +54,8 @@ START_TEST(every_form_is_read)
     ck_assert_str_eq(k[5].choice[2], "[]");
     ck_assert_int_eq(k[6].choices, 2);
     ck_assert_int_eq(k[7].choices, 3);
+    ck_assert_int_eq(k[8].choices, 2);
+    ck_assert_str_eq(k[8].choice[1], "[1, 2.5]");
     ck_assert_int_eq(bm_config_i64(c, "train.steps"), 7); /* what stands behind it is read as ever */
     ck_assert_double_eq(bm_config_f64(c, "train.lr"), 1e-3); /* and the section sets nothing */
     bm_config *same = config(), *other = config();

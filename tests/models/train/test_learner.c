@@ -51,7 +51,7 @@ static double loss_of(const int32_t targets[ROWS])
 }
 
 /* sum of w l over sum of w, where l of a row is the loss when it alone counts; in two micro-batches, the second one short. */
-static void check(const float weights[CLASSES])
+static void check(const double weights[CLASSES])
 {
     static const int32_t targets[ROWS] = {0, 2, 1, 1, 0, -1, 2};
     double sum = 0, all = 0;
@@ -59,15 +59,15 @@ static void check(const float weights[CLASSES])
         int32_t one[ROWS] = {-1, -1, -1, -1, -1, -1, -1};
         if (targets[i] < 0) continue;
         one[i] = targets[i];
-        sum += (double)weights[targets[i]] * loss_of(one);
-        all += (double)weights[targets[i]];
+        sum += weights[targets[i]] * loss_of(one);
+        all += weights[targets[i]];
     }
     ck_assert_double_eq_tol(loss_of(targets), sum / all, 1e-6);
 }
 
 START_TEST(the_loss_is_the_mean_over_what_counts)
 {
-    static const float ones[CLASSES] = {1, 1, 1};
+    static const double ones[CLASSES] = {1, 1, 1};
     open_learner(NULL);
     check(ones);
     test_fails(bm_learner_weigh(learner, ones, CLASSES), BM_ERR_USAGE, "train.class_weights is null");
@@ -83,7 +83,7 @@ END_TEST
 
 START_TEST(classes_count_by_their_weights)
 {
-    static const float ones[CLASSES] = {1, 1, 1}, weights[CLASSES] = {0.25f, 3, 1};
+    static const double ones[CLASSES] = {1, 1, 1}, weights[CLASSES] = {0.25, 3, 1};
     open_learner("train.class_weights=balanced");
     check(ones);
     test_ok(bm_learner_weigh(learner, weights, CLASSES));

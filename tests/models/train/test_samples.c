@@ -194,6 +194,97 @@ START_TEST(a_run_that_stopped_goes_on_as_if_it_had_not)
 }
 END_TEST
 
+/* ---- weights of classes ---- */
+
+static const struct family weighed = {
+    "linear",
+    {.kind = "rows", .input = BM_F32, .input_shape = {.rank = 1, .dim = {6}}, .target = BM_I32, .classes = 3},
+    {"train.batch=all", NULL}}; /* in micro-batches of 12, the last one short */
+
+/* A run with train.class_weights=VALUE; its last checkpoint in run. */
+static watch train_weighed(const char *data, const char *run, const char *value)
+{
+    char set[200];
+    watch w = {.stop_at = -1};
+    struct family f = weighed;
+    snprintf(set, sizeof set, "train.class_weights=%s", value);
+    f.sets[1] = set;
+    train(&w, &f, data, run, NULL, BM_OK);
+    return w;
+}
+
+START_TEST(given_weights_are_as_good_as_balanced_ones)
+{
+    char data[4096], run[4096], list[120];
+    int64_t n[3];
+    bm_data *d = NULL;
+    bm_checkpoint *k = NULL;
+    snprintf(data, sizeof data, "%s", make_data(&weighed));
+    test_ok(bm_data_open(&d, data));
+    test_ok(bm_data_class_counts(n, d, "train"));
+    bm_data_close(d);
+    const double all = (double)(n[0] + n[1] + n[2]);
+    snprintf(list, sizeof list, "[%.17g, %.17g, %.17g]", all / (3.0 * (double)n[0]), all / (3.0 * (double)n[1]),
+             all / (3.0 * (double)n[2]));
+    const watch a = train_weighed(data, fresh("balanced"), "balanced"), plain = train_weighed(data, fresh("plain"), "null");
+    snprintf(run, sizeof run, "%s", fresh("given"));
+    const watch b = train_weighed(data, run, list);
+    for (int i = 1; i <= STEPS; i++) {
+        ck_assert_msg(a.loss[i] == b.loss[i] && a.norm[i] == b.norm[i], "step %d: %.17g, then %.17g", i, a.loss[i], b.loss[i]);
+        ck_assert(a.loss[i] != plain.loss[i]);
+    }
+    test_ok(bm_checkpoint_open(&k, run));
+    test_text_holds(bm_checkpoint_desc(k)->config_json, "\"class_weights\": [");
+    bm_checkpoint_close(k);
+}
+END_TEST
+
+/* PyTorch's CrossEntropyLoss(weight=w): sum of w[y] l over sum of w[y]. With one class alone that is the mean of l over its n, and the
+ * mean of all samples is made of those. */
+START_TEST(given_weights_count_as_pytorch_has_them)
+{
+    static const char *const alone[] = {"[1, 0, 0]", "[0, 1, 0]", "[0, 0, 1]"};
+    static const double weights[] = {1, 2.5, 0.5};
+    char data[4096];
+    int64_t n[3];
+    bm_data *d = NULL;
+    double sum = 0, count = 0, plain = 0, all = 0;
+    snprintf(data, sizeof data, "%s", make_data(&weighed));
+    test_ok(bm_data_open(&d, data));
+    test_ok(bm_data_class_counts(n, d, "train"));
+    bm_data_close(d);
+    for (int c = 0; c < 3; c++) {
+        const double loss = train_weighed(data, fresh("alone"), alone[c]).loss[1] * (double)n[c];
+        sum += weights[c] * loss;
+        count += weights[c] * (double)n[c];
+        plain += loss;
+        all += (double)n[c];
+    }
+    ck_assert_double_eq_tol(train_weighed(data, fresh("plain"), "null").loss[1], plain / all, 1e-6);
+    ck_assert_double_eq_tol(train_weighed(data, fresh("together"), "[1, 2.5, 0.5]").loss[1], sum / count, 1e-6);
+}
+END_TEST
+
+START_TEST(weights_that_do_not_fit_the_data_are_refused)
+{
+    static const struct { const char *set; const char *words; } faults[] = {
+        {"train.class_weights=[1, 2]", "train.class_weights: 2 weights, but the data set has 3 classes"},
+        {"train.class_weights=[1, 2, 3, 4]", "train.class_weights: 4 weights, but the data set has 3 classes"},
+        {"train.class_weights=[]", "train.class_weights: 0 weights, but the data set has 3 classes"},
+        {"train.class_weights=[0, 0.0, 1e-99]", "train.class_weights: they are all 0"},
+        {"train.class_weights=[1, 1, 1e39]", "train.class_weights: they are too large"},
+    };
+    const char *data = make_data(&weighed);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        bm_config *c = make_config(&weighed, data);
+        bm_task task;
+        test_ok(bm_config_set(c, faults[i].set));
+        test_fails(bm_task_open(&task, c, 0), BM_ERR_CONFIG, faults[i].words);
+        bm_config_destroy(c);
+    }
+}
+END_TEST
+
 /* ---- evaluation ---- */
 
 /* The sum of the losses of VAL samples one by one, in double, and how many targets count. */
@@ -269,6 +360,9 @@ int main(void)
     TCase *t = tcase_create("samples");
     test_share_engine(t);
     tcase_add_loop_test(t, a_run_that_stopped_goes_on_as_if_it_had_not, 0, FAMILIES);
+    tcase_add_test(t, given_weights_are_as_good_as_balanced_ones);
+    tcase_add_test(t, given_weights_count_as_pytorch_has_them);
+    tcase_add_test(t, weights_that_do_not_fit_the_data_are_refused);
     tcase_add_loop_test(t, evaluation_is_the_mean_over_single_samples, 0, FAMILIES);
     suite_add_tcase(s, t);
     return test_run(s);
