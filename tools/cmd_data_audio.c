@@ -3,15 +3,15 @@
 
 #include "core/base/mem.h"
 #include "io/media/folder.h"
-#include "tools/audio_in.h"
-#include "tools/audio_out.h"
 #include "tools/cmd.h"
+#include "tools/data/audio_in.h"
+#include "tools/data/audio_out.h"
+#include "tools/data/spelling.h"
+#include "tools/data/voices.h"
 #include "tools/opt.h"
 #include "tools/out.h"
 #include "tools/output_file.h"
 #include "tools/signals.h"
-#include "tools/spelling.h"
-#include "tools/voices.h"
 
 typedef struct job {
     const char *folder, *features, *labels, *val_voices; /* as given; NULL: not */

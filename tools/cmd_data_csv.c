@@ -6,10 +6,10 @@
 #include "core/base/mem.h"
 #include "io/media/columns.h"
 #include "tools/cmd.h"
+#include "tools/data/samples_out.h"
 #include "tools/opt.h"
 #include "tools/out.h"
 #include "tools/output_file.h"
-#include "tools/samples_out.h"
 #include "tools/signals.h"
 
 #define MOST_FEATURES 4096

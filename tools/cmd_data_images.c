@@ -8,7 +8,7 @@
 #include "io/media/idx.h"
 #include "io/media/picture.h"
 #include "tools/cmd.h"
-#include "tools/images_out.h"
+#include "tools/data/images_out.h"
 #include "tools/opt.h"
 #include "tools/out.h"
 #include "tools/output_file.h"

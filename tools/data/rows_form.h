@@ -1,10 +1,10 @@
 /* How a data set of rows was made of arrays: its encoding, {"kind": "rows", "input": [shape], "target": [shape],
  * "classes": [names] or null}. */
-#ifndef BM_TOOLS_ROWS_FORM_H
-#define BM_TOOLS_ROWS_FORM_H
+#ifndef BM_TOOLS_DATA_ROWS_FORM_H
+#define BM_TOOLS_DATA_ROWS_FORM_H
 
 #include "core/base/shape.h"
-#include "tools/class_list.h"
+#include "tools/data/class_list.h"
 
 typedef struct bm_rows_form {
     bm_shape input, target; /* of a row; a target of rank 0 is a class */

@@ -1,4 +1,4 @@
-#include "tools/samples_out.h"
+#include "tools/data/samples_out.h"
 
 #include <jansson.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Voices that are held out: no sound of theirs is learned from. A file's voice is its name up to the first _ or, where
  * it has none, to the last point. */
-#ifndef BM_TOOLS_VOICES_H
-#define BM_TOOLS_VOICES_H
+#ifndef BM_TOOLS_DATA_VOICES_H
+#define BM_TOOLS_DATA_VOICES_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "tools/rows_form.h"
+#include "tools/data/rows_form.h"
 
 #include "tools/out.h"
 

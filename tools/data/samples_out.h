@@ -1,6 +1,6 @@
 /* A data set of samples that is made: what the commands that make one are told of it alike, and its writer. */
-#ifndef BM_TOOLS_SAMPLES_OUT_H
-#define BM_TOOLS_SAMPLES_OUT_H
+#ifndef BM_TOOLS_DATA_SAMPLES_OUT_H
+#define BM_TOOLS_DATA_SAMPLES_OUT_H
 
 #include <jansson.h>
 #include <math.h>

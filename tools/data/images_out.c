@@ -1,4 +1,4 @@
-#include "tools/images_out.h"
+#include "tools/data/images_out.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "tools/class_list.h"
+#include "tools/data/class_list.h"
 
 #include <stdio.h>
 #include <stdlib.h>

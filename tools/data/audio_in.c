@@ -1,4 +1,4 @@
-#include "tools/audio_in.h"
+#include "tools/data/audio_in.h"
 
 #include "core/base/mem.h"
 #include "io/media/sound.h"

@@ -1,4 +1,4 @@
-#include "tools/spelling.h"
+#include "tools/data/spelling.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* A data set of sounds that is made. Frames wait in a file beside it until all are read: only then is it known which
  * sounds are learned from, and so what numbers are normalised by, and how long the longest is. */
-#ifndef BM_TOOLS_AUDIO_OUT_H
-#define BM_TOOLS_AUDIO_OUT_H
+#ifndef BM_TOOLS_DATA_AUDIO_OUT_H
+#define BM_TOOLS_DATA_AUDIO_OUT_H
 
 #include "io/store/spool_priv.h"
-#include "tools/audio_form.h"
-#include "tools/samples_out.h"
+#include "tools/data/audio_form.h"
+#include "tools/data/samples_out.h"
 
 typedef struct bm_audio_sound {
     int64_t frames;

@@ -1,8 +1,8 @@
 /* Sounds read as frames of features, all at one rate. */
-#ifndef BM_TOOLS_AUDIO_IN_H
-#define BM_TOOLS_AUDIO_IN_H
+#ifndef BM_TOOLS_DATA_AUDIO_IN_H
+#define BM_TOOLS_DATA_AUDIO_IN_H
 
-#include "tools/audio_form.h"
+#include "tools/data/audio_form.h"
 
 typedef struct bm_audio_in {
     bm_audio_form *form;      /* gets the rate of the first sound, where it has none */

@@ -1,6 +1,6 @@
 /* The classes of a data set that is made: their names, and how many items there are of each. */
-#ifndef BM_TOOLS_CLASS_LIST_H
-#define BM_TOOLS_CLASS_LIST_H
+#ifndef BM_TOOLS_DATA_CLASS_LIST_H
+#define BM_TOOLS_DATA_CLASS_LIST_H
 
 #include <jansson.h>
 #include <stdint.h>

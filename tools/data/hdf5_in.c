@@ -1,4 +1,4 @@
-#include "tools/hdf5_in.h"
+#include "tools/data/hdf5_in.h"
 
 #include <stdio.h>
 #include <string.h>

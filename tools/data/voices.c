@@ -1,4 +1,4 @@
-#include "tools/voices.h"
+#include "tools/data/voices.h"
 
 #include <string.h>
 

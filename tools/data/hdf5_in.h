@@ -1,10 +1,10 @@
 /* Data sets in an HDF5 file of one's own, and what they are as samples: images or rows, with classes or numbers. */
-#ifndef BM_TOOLS_HDF5_IN_H
-#define BM_TOOLS_HDF5_IN_H
+#ifndef BM_TOOLS_DATA_HDF5_IN_H
+#define BM_TOOLS_DATA_HDF5_IN_H
 
 #include "io/formats/hdf5.h"
-#include "tools/class_list.h"
-#include "tools/rows_form.h"
+#include "tools/data/class_list.h"
+#include "tools/data/rows_form.h"
 
 enum { BM_HDF5_TOGETHER = 4096 }; /* rows that are read together at most */
 

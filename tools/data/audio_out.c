@@ -1,4 +1,4 @@
-#include "tools/audio_out.h"
+#include "tools/data/audio_out.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "tools/audio_form.h"
+#include "tools/data/audio_form.h"
 
 #include <math.h>
 #include <string.h>

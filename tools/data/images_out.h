@@ -1,11 +1,11 @@
 /* A data set of images that is made, whatever they are read from. */
-#ifndef BM_TOOLS_IMAGES_OUT_H
-#define BM_TOOLS_IMAGES_OUT_H
+#ifndef BM_TOOLS_DATA_IMAGES_OUT_H
+#define BM_TOOLS_DATA_IMAGES_OUT_H
 
 #include <jansson.h>
 
-#include "tools/class_list.h"
-#include "tools/samples_out.h"
+#include "tools/data/class_list.h"
+#include "tools/data/samples_out.h"
 
 typedef struct bm_images_out {
     int64_t height, width, channels; /* 0: not known yet */

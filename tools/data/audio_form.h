@@ -2,11 +2,11 @@
  * "window", "hop", "mels", "coefficients", "trim_db", "top_db", "centre", "frames", "letters", "mean", "scale", "classes"} (trim_db,
  * top_db and centre only where they are not 0 and false). A sample is [frames, width], each frame (features - mean) / scale, those beyond its length zeros. With `letters` targets are spelled,
  * [letters] i32, class 0 the blank. */
-#ifndef BM_TOOLS_AUDIO_FORM_H
-#define BM_TOOLS_AUDIO_FORM_H
+#ifndef BM_TOOLS_DATA_AUDIO_FORM_H
+#define BM_TOOLS_DATA_AUDIO_FORM_H
 
 #include "io/media/features.h"
-#include "tools/class_list.h"
+#include "tools/data/class_list.h"
 
 typedef struct bm_audio_form {
     bm_features_opts features; /* rate 0: not known yet */

@@ -1,10 +1,10 @@
 /* Texts as the letters that they are spelled with, for CTC: class 0 is the blank, the others the characters that the
  * texts have, in the order of their codes. */
-#ifndef BM_TOOLS_SPELLING_H
-#define BM_TOOLS_SPELLING_H
+#ifndef BM_TOOLS_DATA_SPELLING_H
+#define BM_TOOLS_DATA_SPELLING_H
 
 #include "io/media/folder.h"
-#include "tools/class_list.h"
+#include "tools/data/class_list.h"
 
 #define BM_SPELLING_BLANK "<blank>"
 
