@@ -110,6 +110,8 @@ grep -q '"accuracy"' out || fail "tags are not scored: $(cat out)"
 expect 0 "$bmtool" predict seq -i seq.h5 -o tagged.h5
 "$python" -c 'import h5py; f = h5py.File("tagged.h5")["outputs"]; assert f["class"].shape == (20, 3) and f["logits"].shape == (20, 3, 4)'
 train spelled ctc || fail "ctc"
+expect 0 "$bmtool" predict seq -i seq.h5 -o read.h5
+"$python" -c 'import h5py; f = h5py.File("read.h5")["outputs"]; assert f["labels"].shape == (20, 3) and "class" not in f'
 expect 0 "$bmtool" eval seq --json
 grep -q '"word_error_rate"' out || fail "as many labels as frames are not read by ctc: $(cat out)"
 train long ctc || fail "two labels that are alike have room in three frames"
