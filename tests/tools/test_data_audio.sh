@@ -145,7 +145,8 @@ told 2 'd/high/bo_1.wav: the text has the character "!"' "$bmtool" data audio d 
 told 2 'has a column of parts' "$bmtool" data audio d -o no.h5 --labels t.csv --val-fraction 0.5
 rm u.csv
 for words in "--features chroma" "--coefficients 5" "--mels 0x" "--transcripts" "--cut" "--hop-ms 0" "--val-fraction 1" "--like d.h5 --mels 5" \
-             "--top-db -1" "--trim-db -1" "--like d.h5 --centre" "--val-voices bo --val-fraction 0.2" "--rate -5" "--window-ms 1e9" "--seconds 1000"; do
+             "--top-db -1" "--trim-db -1" "--like d.h5 --centre" "--val-voices bo --val-fraction 0.2" "--rate -5" "--window-ms 1e9" "--seconds 1000" \
+             "--rate 0" "--mels 0" "--features mfcc --coefficients 0" "--coefficients 0" "--top-db 0" "--trim-db 0" "--seconds 0"; do
   read -ra more <<<"$words"
   expect 2 "$bmtool" data audio d -o no.h5 "${more[@]}"
 done
