@@ -13,9 +13,11 @@
 #include "tools/output_file.h"
 #include "tools/signals.h"
 
+#define NOT_GIVEN INT64_MIN /* a whole number; others are NAN then */
+
 typedef struct job {
     const char *folder, *features, *labels, *val_voices; /* as given; NULL: not */
-    int64_t rate, mels, coefficients;
+    int64_t rate, mels, coefficients;                    /* once checked 0: not given */
     int transcripts;
     bm_audio_form form;
     bm_class_list classes;
@@ -150,30 +152,41 @@ static bm_status make(job *j)
 
 static int read_features(job *j)
 {
-    const bm_features_opts d = bm_features_opts_default();
     const int mfcc = j->features && !strcmp(j->features, "mfcc");
     if (j->features && !mfcc && strcmp(j->features, "logmel"))
         return bm_out_usage(&bm_cmd_data_audio, "--features %s: there is logmel and mfcc", j->features);
-    if (!mfcc && j->coefficients)
+    if (!mfcc && j->coefficients != NOT_GIVEN)
         return bm_out_usage(&bm_cmd_data_audio, "--coefficients are those of --features mfcc");
-    if (!j->mels) j->mels = d.mels;
-    if (mfcc && !j->coefficients) j->coefficients = 13;
-    if (j->mels < 1 || j->mels > 4096 || j->coefficients < 0 || j->coefficients > j->mels)
+    if (j->mels == NOT_GIVEN) j->mels = bm_features_opts_default().mels;
+    if (j->coefficients == NOT_GIVEN) j->coefficients = mfcc ? 13 : 0;
+    if (j->mels < 1 || j->mels > 4096 || j->coefficients < mfcc || j->coefficients > j->mels)
         return bm_out_usage(&bm_cmd_data_audio,
-                            "%lld coefficients of %lld mels: 1 to 4096 mels, not fewer than coefficients",
+                            "%lld coefficients of %lld mels: 1 to 4096 mels, and of mfcc 1 to as many coefficients",
                             (long long)j->coefficients, (long long)j->mels);
     j->form.features.mels = (int)j->mels;
     j->form.features.mfcc = (int)j->coefficients;
     return 0;
 }
 
+/* What was not given and is no number of features. */
+static void fill_in(job *j)
+{
+    bm_audio_in *in = &j->in;
+    if (j->rate == NOT_GIVEN) j->rate = 0;
+    if (isnan(in->most_s)) in->most_s = 0;
+    if (isnan(in->window_ms)) in->window_ms = 25;
+    if (isnan(in->hop_ms)) in->hop_ms = 10;
+    if (isnan(j->form.trim_db)) j->form.trim_db = 0;
+    if (isnan(j->form.features.top_db)) j->form.features.top_db = 0;
+}
+
 static int check_words(job *j)
 {
     bm_audio_in *in = &j->in;
     const double top_db = j->form.features.top_db, trim_db = j->form.trim_db;
-    const int shaped = j->features || j->rate || j->mels || j->coefficients || in->most_s != 0 || trim_db != 0 ||
-                       top_db != 0 || !isnan(in->window_ms) || !isnan(in->hop_ms) || j->transcripts ||
-                       j->form.features.centre;
+    const int shaped = j->features || j->rate != NOT_GIVEN || j->mels != NOT_GIVEN || j->coefficients != NOT_GIVEN ||
+                       !isnan(in->most_s) || !isnan(trim_db) || !isnan(top_db) || !isnan(in->window_ms) ||
+                       !isnan(in->hop_ms) || j->transcripts || j->form.features.centre;
     if (j->to.like && shaped)
         return bm_out_usage(
             &bm_cmd_data_audio,
@@ -185,14 +198,13 @@ static int check_words(job *j)
         return bm_out_usage(&bm_cmd_data_audio, "--val-voices says what is for validation: no --val-fraction");
     if (!isnan(j->to.val_fraction) && !(j->to.val_fraction >= 0 && j->to.val_fraction < 1))
         return bm_out_usage(&bm_cmd_data_audio, "--val-fraction is at least 0 and below 1");
-    if (j->rate < 0 || j->rate > 1000000)
+    if (j->rate != NOT_GIVEN && (j->rate < 1 || j->rate > 1000000))
         return bm_out_usage(&bm_cmd_data_audio, "--rate %lld: is 1 to 1000000 Hz", (long long)j->rate);
-    if (!(in->most_s >= 0 && in->most_s <= 600))
+    if (in->most_s <= 0 || in->most_s > 600)
         return bm_out_usage(&bm_cmd_data_audio, "--seconds is above 0 and at most 600");
-    if (!(top_db >= 0 && trim_db >= 0)) return bm_out_usage(&bm_cmd_data_audio, "--trim-db and --top-db are above 0");
-    if (in->cut && in->most_s == 0 && !j->to.like) return bm_out_usage(&bm_cmd_data_audio, "--cut needs --seconds");
-    if (isnan(in->window_ms)) in->window_ms = 25;
-    if (isnan(in->hop_ms)) in->hop_ms = 10;
+    if (top_db <= 0 || trim_db <= 0) return bm_out_usage(&bm_cmd_data_audio, "--trim-db and --top-db are above 0");
+    if (in->cut && isnan(in->most_s) && !j->to.like) return bm_out_usage(&bm_cmd_data_audio, "--cut needs --seconds");
+    fill_in(j);
     return read_features(j);
 }
 
@@ -210,8 +222,13 @@ static void finish(job *j)
 
 static int run(int argc, char **argv)
 {
-    job j = {
-        .in = {.form = &j.form, .window_ms = NAN, .hop_ms = NAN}, .out = BM_AUDIO_OUT_NONE, .to = BM_SAMPLES_OUT_NONE};
+    job j = {.rate = NOT_GIVEN,
+             .mels = NOT_GIVEN,
+             .coefficients = NOT_GIVEN,
+             .form = {.features = {.top_db = NAN}, .trim_db = NAN},
+             .in = {.form = &j.form, .window_ms = NAN, .hop_ms = NAN, .most_s = NAN},
+             .out = BM_AUDIO_OUT_NONE,
+             .to = BM_SAMPLES_OUT_NONE};
     const bm_opt opts[] = {
         {"output", 'o', BM_OPT_STRING, &j.to.path, 1},
         {"features", 0, BM_OPT_STRING, &j.features, 0},

@@ -5,6 +5,7 @@
 
 #include "core/base/mem.h"
 #include "io/store/writer.h"
+#include "models/infer/transcript.h"
 
 typedef struct output {
     bm_value *value;
@@ -23,7 +24,7 @@ typedef struct predictor {
     int n_out;
     int64_t classes, each; /* logits of a choice; choices of a sample; 0: no classes are written */
     int64_t class_index;
-    int32_t *choice;       /* [batch, each] */
+    int32_t *choice;       /* [batch, each]; of ctc the labels that are read, -1 behind them */
     float shift, scale;    /* of the targets of a regression as they were encoded */
     int64_t samples;
     bm_batch batch;
@@ -54,9 +55,10 @@ static bm_status add_output(predictor *p, const char *path, bm_value *v)
     return bm_writer_dataset(&o->index, p->writer, path, BM_F32, &shape);
 }
 
-/* The class of each choice, but for the next token: there the logits say more. */
+/* The class of each choice, or the labels that ctc reads; but for the next token: there the logits say more. */
 static bm_status add_classes(predictor *p, const bm_value *logits)
 {
+    const char *path = p->network.io.aligned ? "/outputs/labels" : "/outputs/class";
     const bm_objective objective = p->network.io.objective;
     if (objective == BM_OBJECTIVE_LM || objective == BM_OBJECTIVE_REGRESSION) return BM_OK;
     p->classes = bm_shape_last(bm_value_shape(logits));
@@ -64,7 +66,7 @@ static bm_status add_classes(predictor *p, const bm_value *logits)
     p->choice = bm_calloc((size_t)(p->opts->batch * p->each), sizeof *p->choice);
     if (!p->choice) return BM_ERR_MEMORY;
     const bm_shape shape = shape_of(p, logits, 1);
-    return bm_writer_dataset(&p->class_index, p->writer, "/outputs/class", BM_I32, &shape);
+    return bm_writer_dataset(&p->class_index, p->writer, path, BM_I32, &shape);
 }
 
 static void read_scales(predictor *p)
@@ -99,6 +101,17 @@ static void choose(predictor *p, const float *logits, int64_t n)
     }
 }
 
+/* As many labels of a sample as its frames spell. */
+static void transcribe(predictor *p, const float *logits, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int32_t *labels = p->choice + i * p->each;
+        const int64_t steps = p->batch.lengths ? p->batch.lengths[i] : p->each;
+        int64_t k = bm_ctc_greedy(labels, logits + i * p->each * p->classes, steps, p->classes);
+        while (k < p->each) labels[k++] = -1;
+    }
+}
+
 static void undo_scales(const predictor *p, float *x, int64_t n)
 {
     if (p->network.io.objective != BM_OBJECTIVE_REGRESSION) return;
@@ -130,7 +143,8 @@ static bm_status run_batch(predictor *p, int64_t first, int64_t n)
         BM_TRY(bm_writer_put(p->writer, o->index, o->data, first * o->each, n * o->each));
     }
     if (!p->classes) return BM_OK;
-    choose(p, p->out[0].data, n);
+    if (p->network.io.aligned) transcribe(p, p->out[0].data, n);
+    else choose(p, p->out[0].data, n);
     return bm_writer_put(p->writer, p->class_index, p->choice, first * p->each, n * p->each);
 }
 

@@ -71,6 +71,26 @@ assert f["rows/targets"][()].tolist() == [[2, 1, -1], [3, 4, 5], [1, 2, 6]] and 
 assert f["rows"].attrs["n_classes"] == 7
 PY
 
+# Trained with ctc: what is predicted are the labels that each sound's own frames spell, not those of the padding.
+printf 'file,text\nhigh/anna_1.wav,hehehehehehehe\nlow/bo_1.wav,lolololololololo\nlow/cy_2.wav,ololehehehehehehol\n' >w.csv
+printf 'model: {family: rnn, task: tags, layers: 1, width: 8}\ndata: {path: w.h5}\ntrain: {loss: ctc, lr: 0.1, steps: 2, batch: 3}\n' >w.yaml
+expect 0 "$bmtool" data audio d -o w.h5 --labels w.csv --transcripts --mels 8 --val-fraction 0
+expect 0 "$bmtool" train w.yaml --run w
+expect 0 "$bmtool" predict w -i w.h5 -o read.h5
+"$python" - <<'PY'
+import h5py
+f, n = h5py.File("read.h5")["outputs"], h5py.File("w.h5")["rows/lengths"][()]
+x, labels = f["logits"][()], f["labels"][()]
+def spelled(best):
+    return [int(c) for i, c in enumerate(best) if c and (not i or c != best[i - 1])]
+assert "class" not in f and labels.dtype == "i4" and labels.shape == x.shape[:2]
+for row, logits, k in zip(labels, x, n):
+    want = spelled(logits[:k].argmax(1))
+    assert row.tolist() == want + [-1] * (len(row) - len(want)), (row, want)
+assert any(spelled(a.argmax(1)) != spelled(a[:k].argmax(1)) for a, k in zip(x, n))
+PY
+rm -r w w.csv w.yaml w.h5 read.h5
+
 # --like: the same bytes for the same sounds; others are brought to its rate; sounds may be of no class.
 mkdir -p new/low && cp d/low/bo_1.wav new/low && cp fast.wav new/
 expect 0 "$bmtool" data audio new -o new.h5 --like d.h5
@@ -125,7 +145,8 @@ told 2 'd/high/bo_1.wav: the text has the character "!"' "$bmtool" data audio d 
 told 2 'has a column of parts' "$bmtool" data audio d -o no.h5 --labels t.csv --val-fraction 0.5
 rm u.csv
 for words in "--features chroma" "--coefficients 5" "--mels 0x" "--transcripts" "--cut" "--hop-ms 0" "--val-fraction 1" "--like d.h5 --mels 5" \
-             "--top-db -1" "--trim-db -1" "--like d.h5 --centre" "--val-voices bo --val-fraction 0.2" "--rate -5" "--window-ms 1e9" "--seconds 1000"; do
+             "--top-db -1" "--trim-db -1" "--like d.h5 --centre" "--val-voices bo --val-fraction 0.2" "--rate -5" "--window-ms 1e9" "--seconds 1000" \
+             "--rate 0" "--mels 0" "--features mfcc --coefficients 0" "--coefficients 0" "--top-db 0" "--trim-db 0" "--seconds 0"; do
   read -ra more <<<"$words"
   expect 2 "$bmtool" data audio d -o no.h5 "${more[@]}"
 done

@@ -21,7 +21,8 @@ c = r.integers(0, 256, (20, 4, 5, 3), dtype=np.uint8)
 f["hwc"], f["chw"] = c, c.transpose(0, 3, 1, 2)
 f["either"] = c[:, :1]
 f["y20"] = np.arange(20, dtype="i4") % 2
-f["gap"], f["below"], f["one"] = np.arange(20) % 2 * 2, np.arange(20) - 1, np.zeros(20, "i4")
+f["gap"], f["below"], f["one"] = np.arange(20) % 2 * 2, np.arange(20) - 2, np.zeros(20, "i4")
+f["some"] = np.arange(20) % 3 - 1
 f["rows"] = r.normal(size=(20, 7))
 f["more"] = r.normal(size=(6, 7)).astype("f4")
 f["price"], f["more_price"] = r.normal(size=20), r.normal(size=6)
@@ -71,6 +72,8 @@ expect 0 "${h5[@]}" --inputs either --targets y20 -o either.h5 --layout hwc
 expect 0 "${h5[@]}" --inputs rows --targets price --val-inputs more --val-targets more_price -o price.h5
 expect 0 "${h5[@]}" --inputs rows --targets two -o two.h5
 expect 0 "${h5[@]}" --inputs rows --targets tags -o tags.h5 --val-fraction 0
+expect 0 "${h5[@]}" --inputs rows --targets some -o some.h5 --val-fraction 0.5
+expect 0 "${h5[@]}" --inputs hwc --targets some -o some-images.h5 --val-fraction 0
 expect 0 "${h5[@]}" --inputs rows --targets truth -o truth.h5 --val-fraction 0
 expect 0 "${h5[@]}" --inputs rows --targets ids -o ids.h5 --target-type number
 expect 0 "${h5[@]}" --inputs more -o like.h5 --like price.h5
@@ -90,12 +93,26 @@ assert f["splits/val"].attrs["start"] == 20 and f["splits/val"].attrs["count"] =
 assert encoding("price") == {"kind": "rows", "input": [7], "target": [1], "classes": None}
 assert read("two")["rows/targets"].shape == (20, 2) and read("two")["splits/val"].attrs["count"] == 4
 assert (read("tags")["rows/targets"][()] == u["tags"][()]).all() and encoding("tags")["classes"] == list("0123")
+assert sorted(read("some")["rows/targets"]) == sorted(u["some"]) and encoding("some")["classes"] == list("01")
+assert (read("some-images")["images/label"][()] == u["some"][()]).all()
 assert (read("truth")["rows/targets"][()] == u["truth"][()]).all()
 assert read("ids")["rows/targets"].dtype == "f4" and set(read("ids")["rows/targets"][:, 0]) == set(np.arange(20, dtype="f4") * 1e8)
 assert np.isnan(read("like")["rows/targets"][()]).all() and encoding("like") == encoding("price")
 assert (read("one")["rows/inputs"][:, 0] == u["y20"][()]).all() and encoding("one")["input"] == [1]
 assert (read("new")["images/label"][()] == -1).all() and encoding("new") == encoding("idx")
 PY
+
+# Samples without a class are not scored.
+printf 'model: {family: mlp, task: classes, widths: [4]}\ndata: {path: some.h5}\ntrain: {steps: 2}\n' >some.yaml
+expect 0 "$bmtool" train some.yaml --run some
+expect 0 "$bmtool" eval some --json
+"$python" - <<'PY'
+import h5py, json
+f = h5py.File("some.h5")
+val = list(f["rows/targets"][f["splits/val"].attrs["start"]:])
+assert [sum(row) for row in json.load(open("out"))["confusion"]] == [val.count(0), val.count(1)] and val.count(-1) > 0
+PY
+rm -r some some.yaml
 
 # Sequences: a class at each frame, or labels that ctc aligns, of which none is the blank and all must have room.
 train() { # TARGETS LOSS: into the run seq
@@ -110,6 +127,8 @@ grep -q '"accuracy"' out || fail "tags are not scored: $(cat out)"
 expect 0 "$bmtool" predict seq -i seq.h5 -o tagged.h5
 "$python" -c 'import h5py; f = h5py.File("tagged.h5")["outputs"]; assert f["class"].shape == (20, 3) and f["logits"].shape == (20, 3, 4)'
 train spelled ctc || fail "ctc"
+expect 0 "$bmtool" predict seq -i seq.h5 -o read.h5
+"$python" -c 'import h5py; f = h5py.File("read.h5")["outputs"]; assert f["labels"].shape == (20, 3) and "class" not in f'
 expect 0 "$bmtool" eval seq --json
 grep -q '"word_error_rate"' out || fail "as many labels as frames are not read by ctc: $(cat out)"
 train long ctc || fail "two labels that are alike have room in three frames"
@@ -137,7 +156,7 @@ told 3 'data is no data set' "${h5[@]}" --inputs data --targets y20
 told 2 'rows has 20 rows, data/y 200' "${h5[@]}" --inputs rows --targets data/y
 told 2 'gap: no item of class 1' "${h5[@]}" --inputs rows --targets gap
 told 2 'gap: item 1: class 2: there are 2' "${h5[@]}" --inputs rows --targets gap --classes a,b
-told 2 'below: item 0: class -1' "${h5[@]}" --inputs rows --targets below
+told 2 'below: item 0: class -2' "${h5[@]}" --inputs rows --targets below
 told 2 'one: one class only' "${h5[@]}" --inputs rows --targets one
 told 2 'ids: class 1900000000: at most' "${h5[@]}" --inputs rows --targets ids
 told 2 'nan: row 5: number 2 is not finite' "${h5[@]}" --inputs nan --targets y20

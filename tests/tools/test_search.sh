@@ -101,6 +101,11 @@ cmp -s whole/study.json study.json || fail "a look changed the study"
 mkdir moved && cp -r whole moved/
 sed -i 's|"folder": "[^"]*"|"folder": "/nowhere"|' moved/whole/study.json
 expect 0 "$bmtool" plot moved/whole --trials
+expect 4 "$bmtool" search --study moved/whole
+says 'moved/whole/study.json: its "folder", .* is /nowhere, which is gone: move it back, or write'
+sed -i "s|/nowhere|$PWD|" moved/whole/study.json
+expect 0 "$bmtool" search --study moved/whole --trials 4
+[[ $(wc -l <moved/whole/trials.jsonl) == 4 ]] || fail "a study whose folder is told again does not go on"
 
 # Its picture.
 LC_ALL=C expect 0 "$bmtool" plot whole --trials

@@ -130,7 +130,7 @@ bm_status bm_hdf5_in_image(bm_shape *size, bm_hdf5_in *in)
 
 /* ---- classes ---- */
 
-/* Goes over the targets of a part: the largest into *most, or counts them. Of several a sample -1 stands for none. */
+/* Goes over the targets of a part: the largest into *most, or counts them. -1 stands for none. */
 static bm_status look_at_classes(int64_t *most, bm_class_list *c, const bm_hdf5_in *in, const bm_hdf5_part *p)
 {
     int64_t label[BM_HDF5_TOGETHER], n;
@@ -145,7 +145,7 @@ static bm_status look_at_classes(int64_t *most, bm_class_list *c, const bm_hdf5_
         BM_TRY(bm_out_step("0 samples"));
         BM_TRY(bm_hdf5_read(in->h, p->targets, BM_I64, label, at, n));
         for (int64_t i = 0; i < n * each; i++) {
-            if (label[i] == -1 && in->rows.target.rank) continue;
+            if (label[i] == -1) continue;
             if (most && label[i] > *most) *most = label[i];
             if (!most) BM_TRY(bm_class_list_count(c, label[i], name, at + i / each));
         }

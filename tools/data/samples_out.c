@@ -71,10 +71,20 @@ static void say(const char *path, const bm_data *d, int64_t train, int64_t val)
                 bm_out_count(a, train), bm_out_count(b, val));
 }
 
+static void say_unlearned_class(const bm_data *d, int64_t unlearned, int64_t classes, int64_t first)
+{
+    json_error_t e;
+    json_t *encoding = json_loads(bm_data_encoding(d), 0, &e);
+    const char *name = json_string_value(json_array_get(json_object_get(encoding, "classes"), (size_t)first));
+    bm_out_note("%lld of %lld classes stand in the validation part alone, the first \"%s\": they cannot be learned "
+                "(another --split-seed, or a smaller --val-fraction)",
+                (long long)unlearned, (long long)classes, name ? name : "");
+    json_decref(encoding);
+}
+
 /* Tells of classes that the validation part has and the training part has not. */
 static bm_status say_unlearned(const bm_data *d)
 {
-    json_error_t e;
     const int64_t n = bm_data_form(d, 0).classes;
     int64_t first = -1, unlearned = 0;
     if (!n || !bm_data_has_part(d, "val")) return BM_OK;
@@ -82,13 +92,11 @@ static bm_status say_unlearned(const bm_data *d)
     bm_status status = count ? bm_data_class_counts(count, d, "train") : BM_ERR_MEMORY;
     if (!status) status = bm_data_class_counts(count + n, d, "val");
     for (int64_t i = n; !status && i-- > 0;)
-        if (!count[i] && count[n + i]) first = i, unlearned++;
-    json_t *encoding = json_loads(bm_data_encoding(d), 0, &e);
-    const char *name = json_string_value(json_array_get(json_object_get(encoding, "classes"), (size_t)first));
-    if (unlearned)
-        bm_out_note("%lld of %lld classes stand in the validation part alone, the first \"%s\": they cannot be learned (another --split-seed, "
-                    "or a smaller --val-fraction)", (long long)unlearned, (long long)n, name ? name : "");
-    json_decref(encoding);
+        if (!count[i] && count[n + i]) {
+            first = i;
+            unlearned++;
+        }
+    if (unlearned) say_unlearned_class(d, unlearned, n, first);
     bm_free(count);
     return status;
 }

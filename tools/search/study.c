@@ -279,12 +279,24 @@ static bm_status read_head(bm_study *s, const bm_study_opts *o)
     return BM_OK;
 }
 
+/* Relative paths of the configuration start at its folder. */
+static bm_status check_folder(const bm_study *s)
+{
+    const char *folder = json_string_value(json_object_get(s->head, "folder"));
+    if (!folder || bm_path_exists(folder)) return BM_OK;
+    return bm_fail(BM_ERR_NOT_FOUND,
+                   "%s/study.json: its \"folder\", where paths of the configuration start, is %s, which is gone: move it back, or write "
+                   "there where it is now",
+                   s->folder, folder);
+}
+
 /* A study that is there. */
 static bm_status load(bm_study *s, const bm_study_opts *o)
 {
     int changed = 0;
     if (!o->look) BM_TRY(take_lock(s));
     BM_TRY(read_json(&s->head, s, "study.json"));
+    if (!o->look) BM_TRY(check_folder(s));
     BM_TRY(config_of(&s->config, s->head, o->look ? s->folder : NULL));
     BM_TRY(check_opts(&changed, s, o));
     BM_TRY(read_head(s, o));
