@@ -11,13 +11,15 @@
 #include "io/store/spool_priv.h"
 #include "io/store/writer.h"
 
+#define BLOCK ((size_t)1 << 18) /* bytes that are put together */
+
 struct bm_samples_writer {
     char *path;
     bm_samples_opts opts; /* its texts are our copies */
     bm_writer *writer;
     bm_spool inputs, targets, lengths;
     int64_t count, train; /* train: samples before the validation part; -1: they are drawn */
-    void *sample;         /* room for an input or a target */
+    uint8_t *block;       /* room for BLOCK bytes, and for an input or a target */
     float mean[BM_MOST_CHANNELS], std[BM_MOST_CHANNELS];
 };
 
@@ -62,10 +64,10 @@ bm_status bm_samples_writer_create(bm_samples_writer **out, const char *path, co
     BM_GO(copy_text(&w->opts.meta_json, opts->meta_json));
     BM_GO(copy_text(&w->opts.encoding_json, opts->encoding_json));
     BM_GO(bm_writer_create(&w->writer, path, &writer));
-    const size_t most = input_bytes(w) > target_bytes(w) ? input_bytes(w) : target_bytes(w);
+    const size_t one = input_bytes(w) > target_bytes(w) ? input_bytes(w) : target_bytes(w);
     w->path = bm_strdup(path);
-    w->sample = bm_alloc(most);
-    if (!w->path || !w->sample) {
+    w->block = bm_alloc(one > BLOCK ? one : BLOCK);
+    if (!w->path || !w->block) {
         status = BM_ERR_MEMORY;
         goto done;
     }
@@ -88,7 +90,7 @@ void bm_samples_writer_destroy(bm_samples_writer *w)
     bm_spool_close(&w->lengths);
     bm_free((void *)w->opts.meta_json);
     bm_free((void *)w->opts.encoding_json);
-    bm_free(w->sample);
+    bm_free(w->block);
     bm_free(w->path);
     bm_free(w);
 }
@@ -144,17 +146,20 @@ static int64_t train_count(const bm_samples_writer *w) { return w->train >= 0 ? 
 /* A spool's elements into a dataset; `each` of them are a sample, of `size` bytes each. */
 static bm_status put(bm_samples_writer *w, bm_spool *s, int64_t index, int64_t each, size_t size)
 {
-    int64_t at = 0;
+    const size_t one = (size_t)each * size;
+    const int64_t most = one < BLOCK ? (int64_t)(BLOCK / one) : 1;
+    int64_t at = 0, n = 0; /* samples that are put; that are in the block */
     for (int validation = 0; validation < 2; validation++) {
         BM_TRY(bm_spool_rewind(s));
         for (int64_t i = 0; i < w->count; i++) {
-            BM_TRY(bm_spool_take(s, w->sample, (size_t)each * size));
-            if (is_validation(w, i) != validation) continue;
-            BM_TRY(bm_writer_put(w->writer, index, w->sample, at, each));
-            at += each;
+            BM_TRY(bm_spool_take(s, w->block + (size_t)n * one, one));
+            if (is_validation(w, i) != validation || ++n < most) continue;
+            BM_TRY(bm_writer_put(w->writer, index, w->block, at * each, n * each));
+            at += n;
+            n = 0;
         }
     }
-    return BM_OK;
+    return n ? bm_writer_put(w->writer, index, w->block, at * each, n * each) : BM_OK;
 }
 
 /* ---- what images are normalised by ---- */
@@ -166,8 +171,8 @@ static bm_status measure(bm_samples_writer *w)
     const int64_t channels = w->opts.input_shape.dim[0], pixels = w->opts.input_shape.dim[1] * w->opts.input_shape.dim[2];
     BM_TRY(bm_spool_rewind(&w->inputs));
     for (int64_t i = 0; i < w->count; i++) {
-        const uint8_t *x = w->sample;
-        BM_TRY(bm_spool_take(&w->inputs, w->sample, input_bytes(w)));
+        const uint8_t *x = w->block;
+        BM_TRY(bm_spool_take(&w->inputs, w->block, input_bytes(w)));
         if (is_validation(w, i)) continue;
         for (int64_t c = 0; c < channels; c++, x += pixels)
             for (int64_t k = 0; k < pixels; k++) {
