@@ -3,10 +3,10 @@
  * processor time, and answers through a socket; should it die, that is an error of the file. Rows are read through
  * hyperslabs.
  *
- * BM_ERR_REFUSED: a link out of the file, a virtual data set, data in another file, an element that is no integer or
- * floating number, a filter but deflate, shuffle and fletcher32, chunks too large for the child's memory, more elements
- * than the file could hold. BM_ERR_NOT_FOUND: there is no such path, with the nearest name. BM_ERR_DAMAGED: what
- * libhdf5 cannot read.
+ * BM_ERR_REFUSED: a link out of the file, a virtual data set, data in another file, an element that is no integer,
+ * enumerated (h5py's truth values) or floating number, a filter but deflate, shuffle and fletcher32, chunks too large for
+ * the child's memory, more elements than the file could hold. BM_ERR_NOT_FOUND: there is no such path, with the nearest
+ * name. BM_ERR_DAMAGED: what libhdf5 cannot read.
  *
  * Opening forks: no other thread may be inside libhdf5 then. */
 #ifndef BM_IO_FORMATS_HDF5_H
