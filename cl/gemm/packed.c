@@ -19,6 +19,7 @@
 #define PART_BYTES (32ll << 20)     /* sums of a 16-bit D */
 #define BLOCKS_PER_UNIT 8           /* work-items for each core, so that the last ones end together */
 #define LEAST_BLOCK_ROWS 64
+#define STRIDED_ROWS 1024           /* of a block whose A lies transposed: more of them leave the caches between two panels */
 #define PANELS 4                    /* for each work-item where there are rows enough to share out as well */
 #define PANEL_ROWS 512
 
@@ -86,7 +87,7 @@ static blocking blocking_of(const bm_gemm_desc *d, const bm_limits *limits, int 
     b.group_batch = d->batch;
     if (b.few) return b;
 
-    b.a_packed = d->trans_a || (d->type_a != BM_F32 && !pairs);
+    b.a_packed = pairs ? d->trans_a : d->type_a != BM_F32;
     const int64_t run = longest_run(limits, &b, RUN), run_wide = longest_run(limits, &b, RUN_WIDE);
     const int64_t tiles_k = TILES_BYTES / 4 * b.unit_k; /* k of all packed rows of A together */
     const int one_run = d->k <= (d->type_d == BM_F32 ? run : run_wide);
@@ -178,6 +179,7 @@ static sharing share_out(const part *p, const bm_limits *limits)
         const int64_t rows = bm_round_up(bm_ceil_div(p->m, bm_ceil_div(wanted, s.columns * p->batch)), p->b->rows);
         s.rows = most(rows, bm_round_up(LEAST_BLOCK_ROWS, p->b->rows));
     }
+    if (p->d->trans_a && !p->b->a_packed) s.rows = least(s.rows, STRIDED_ROWS / p->b->rows * p->b->rows);
     return s;
 }
 
@@ -186,7 +188,7 @@ static void launch_block(bm_gemm_emit *out, const part *p)
     const bm_gemm_desc *d = p->d;
     const blocking *b = p->b;
     const sharing s = share_out(p, bm_engine_limits(out->engine));
-    const int64_t at_a = b->a_packed ? 0 : d->offset_a + p->batch0 * d->stride_a + p->m0 * d->lda;
+    const int64_t at_a = b->a_packed ? 0 : d->offset_a + p->batch0 * d->stride_a + (d->trans_a ? p->m0 : p->m0 * d->lda);
     const int64_t at_b = d->offset_b + p->batch0 * d->stride_b;
     const int64_t at_d = d->offset_d + p->batch0 * d->stride_d + p->m0 * d->ldd;
     const bm_arg args[] = {

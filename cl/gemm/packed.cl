@@ -7,8 +7,8 @@
  * The sums of earlier runs lie in `part`, f32: D's own memory when D is f32.
  *
  *     gemm_block    global (column blocks, row blocks, batch)
- *     pack_rows     op(A) [M, K] -> [M / ROWS][UNITS(K)][ROWS], zeros beyond M, for an A whose rows are not runs of f32;
- *                   global (runs of K, groups of rows, batch)
+ *     pack_rows     op(A) [M, K] -> [M / ROWS][UNITS(K)][ROWS], zeros beyond M, for an A that multiply_tile cannot read where it
+ *                   lies: narrower than f32, but rows of bf16 for PAIRS; global (runs of K, groups of rows, batch)
  *     gemm_few      M = FEW <= 8, A not transposed: reads B once, where it lies; global (column blocks, 1, batch)
  *
  * Panels and tiles hold units of 4 bytes (pairs.clh): an f32 each, or with PAIRS, when A and B are bf16, the elements of two k
@@ -118,6 +118,9 @@ typedef float unit;
     vstore8(r4, 0, (p) + 4 * (ld)), vstore8(r5, 0, (p) + 5 * (ld)), vstore8(r6, 0, (p) + 6 * (ld));                    \
     vstore8(r7, 0, (p) + 7 * (ld))
 
+/* k whose elements are fetched before they are used, where two k lie further apart than a processor looks by itself. */
+#define AHEAD 16
+
 /* panel[UNITS(kc)][COLS] = op(B)[k .., n ..]; columns from `cols` on are zero. */
 #if TRANS_B
 FN void pack_panel(__local unit *panel, __global const STORED(TYPE_B) *b, long ldb, long kc, long cols)
@@ -141,6 +144,8 @@ FN void pack_panel(__local unit *panel, __global const STORED(TYPE_B) *b, long l
 {
     if (cols >= COLS) {
         for (long k = 0; k < kc; k += UNIT_K) {
+            PREFETCH(b + (k + AHEAD) * ldb);
+            PREFETCH(b + (k + AHEAD) * ldb + WIDTH);
             const UNITV lo = PASTE(UNIT, WIDTH)(TYPE_B, b, k, ldb, kc), hi = PASTE(UNIT, WIDTH)(TYPE_B, b + WIDTH, k, ldb, kc);
             VSTORE(lo, 0, panel + UNITS(k) * COLS);
             VSTORE(hi, 0, panel + UNITS(k) * COLS + WIDTH);
@@ -204,14 +209,15 @@ FN void multiply_tile(const target *t, __global const row_element *a, long lda, 
     (void)lda;
 #define UNIT_OF(i) a[u * ROWS + i]
 #else
+    const long down = TRANS_A ? 1 : lda;
     /* Rows beyond the last repeat it; they are not stored. */
-#define POINT(i) __global const row_element *const a##i = a + (i < rows ? i : rows - 1) * lda;
+#define POINT(i) __global const row_element *const a##i = a + (i < rows ? i : rows - 1) * down;
     EACH_ROW(POINT)
 #if PAIRS
     whole = kc / 2;
 #define UNIT_OF(i) as_uint(vload2(u, a##i))
 #else
-#define UNIT_OF(i) a##i[u]
+#define UNIT_OF(i) a##i[u * (TRANS_A ? lda : 1)]
 #endif
 #endif
 #define STEP_WITH(i, a_unit)                                                                                           \
@@ -221,9 +227,15 @@ FN void multiply_tile(const target *t, __global const row_element *a, long lda, 
         MULTIPLY_ADD(x, b1, hi##i);                                                                                    \
     }
 #define STEP(i) STEP_WITH(i, UNIT_OF(i))
-    if (PAIRS && t->steps & ADD_OLD) /* a pair is over sooner than D comes from memory */
-        for (long i = 0; i < min(rows, (long)ROWS); i++) PREFETCH(t->d + (row + i) * t->ldd + col);
+    if (t->steps & ADD_OLD) /* the products are over sooner than D comes from memory */
+        for (long i = 0; i < min(rows, (long)ROWS); i++) {
+            PREFETCH(t->d + (row + i) * t->ldd + col);
+            PREFETCH(t->d + (row + i) * t->ldd + col + COLS - 1);
+        }
     for (long u = 0; u < whole; u++) {
+#if TRANS_A && !A_PACKED
+        PREFETCH(a + (u + AHEAD) * lda);
+#endif
         const UNITV b0 = VLOAD(0, panel + u * COLS), b1 = VLOAD(0, panel + u * COLS + WIDTH);
         EACH_ROW(STEP)
     }
@@ -268,13 +280,14 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
     const long batch = (long)get_group_id(2);
 #if A_PACKED
     __global const unit *const rows = (__global const unit *)a + batch * stride_a;
-    const long ld_rows = UNITS(k_end - k_begin);
-    (void)lda, (void)offset_a;
+    const long down = UNITS(k_end - k_begin);
+    (void)offset_a;
 #define ALONG(k) (UNITS(k) * ROWS)
 #else
-    __global const row_element *const rows = (__global const row_element *)a + offset_a + batch * stride_a + k_begin;
-    const long ld_rows = lda;
-#define ALONG(k) (k)
+    __global const row_element *const rows = (__global const row_element *)a + offset_a + batch * stride_a +
+                                             (TRANS_A ? k_begin * lda : k_begin);
+    const long down = TRANS_A ? 1 : lda;
+#define ALONG(k) (TRANS_A ? (k) * lda : (k))
 #endif
     b += offset_b + batch * stride_b;
     target t;
@@ -295,7 +308,7 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
         for (long chunk = first; chunk < end; chunk += CHUNK)
             for (long col = col0; col < col_end; col += COLS)
                 for (long row = chunk; row < min(chunk + CHUNK, end); row += ROWS)
-                    multiply_tile(&t, rows + row * ld_rows + ALONG(k - k_begin), ld_rows, packed + (col - col0) * UNITS(kc), run,
+                    multiply_tile(&t, rows + row * down + ALONG(k - k_begin), lda, packed + (col - col0) * UNITS(kc), run,
                                   row, end - row, col, col_end - col);
     }
 }

@@ -66,11 +66,11 @@ static void check(bm_gemm_desc d)
         }
 }
 
-/* Scratch for the packed rows of a transposed A tells the forms apart: a pair is as large as one f32. */
-static int64_t scratch_bytes(bm_engine *e, bm_dtype type_a)
+/* Scratch for the packed rows of a transposed A of bf16 tells the forms apart: a pair is as large as one f32. */
+static int64_t scratch_bytes(bm_engine *e, bm_dtype type_b)
 {
     bm_gemm_desc d = product(64, 64, 100, 1);
-    d.type_a = type_a;
+    d.type_b = type_b;
     d = bm_gemm_desc_full(&d);
     int64_t bytes = 0;
     test_ok(bm_gemm_backend_find("packed")->scratch(&bytes, &d, e, bm_engine_limits(e)));
