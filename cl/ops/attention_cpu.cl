@@ -107,15 +107,46 @@ FN void transpose_panel(float *t, const float *panel, int n)
         }
 }
 
-/* Columns [c, end) of a row, s times p[c]; those from HEAD on do not exist. */
-FN void store_columns(__global stored *x, size_t at, const float *p, int c, int end, float16 s)
+/* The first n elements of a row, times s. */
+FN void store_columns(__global stored *x, size_t at, const float *p, int n, float16 s)
 {
-    end = min(end, HEAD);
-    for (; c + 16 <= end; c += 16) STORE_VECTOR(16, STORAGE, AT16(p + c) * s, x, at + c);
-    for (; c < end; c++) store1(p[c] * s.s0, x, at + c);
+    int c = 0;
+    for (; c + 16 <= n; c += 16) STORE_VECTOR(16, STORAGE, AT16(p + c) * s, x, at + c);
+    for (; c < n; c++) store1(p[c] * s.s0, x, at + c);
 }
 
-FN void store_row(__global stored *x, size_t at, const float *p, float16 s) { store_columns(x, at, p, 0, HEAD, s); }
+/* Rows of a tensor that are written: the first at element `at`, `row` apart. */
+typedef struct target {
+    __global stored *x;
+    size_t at, row;
+} target;
+
+FN target from_row(target to, int i)
+{
+    to.at += i * to.row;
+    return to;
+}
+
+/* Columns c .. c + 31 of rows i, i + 1, ..., divided by l[i] .. when there is an l. */
+FN void store_tile(target to, const tile *t, int i, int c, int rows, const float *l)
+{
+    const size_t at = to.at + i * to.row + c;
+    if (HEAD % 32 == 0 || c + 32 <= HEAD) {
+#define M(u)                                                                                                           \
+    if (u < rows) {                                                                                                    \
+        const float16 s = (float16)(l ? 1.0f / l[i + u] : 1.0f);                                                       \
+        STORE_VECTOR(16, STORAGE, t->l##u * s, to.x, at + u * to.row);                                                 \
+        STORE_VECTOR(16, STORAGE, t->r##u * s, to.x, at + u * to.row + 16);                                            \
+    }
+        TILE_ROWS(M)
+#undef M
+        return;
+    }
+    PANEL sums[8 * 32];
+    tile_store(t, sums, 32);
+    for (int u = 0; u < rows; u++)
+        store_columns(to.x, at + u * to.row, sums + u * 32, HEAD - c, (float16)(l ? 1.0f / l[i + u] : 1.0f));
+}
 
 #define LANE_NUMBERS ((int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
 
@@ -267,24 +298,34 @@ FN void softmax_step(float *s, float *m, float *l, float *alpha, float scale, sp
     }
 }
 
+/* Where the sums of queries gather: o, and what is complete goes to `to`, divided by l when there is an l. */
+typedef struct answers {
+    float *o;
+    const float *l;
+    target to;
+} answers;
+
 /* o[query] = alpha o[query] + sum over keys of w[key][query] y[key], in units across the keys, rows of w `ldw` apart. No alpha: 1.
- * When these keys are the `first`, o is written. */
-FN __attribute__((always_inline)) void gather_values(float *o, const float *w, int ldw, const float *y, const float *alpha, span x,
-                                                     int first)
+ * When these keys are the `first`, there are no sums before; when they are the `last`, none after. */
+FN __attribute__((always_inline)) void gather_values(answers a, const float *w, int ldw, const float *y, const float *alpha, span x,
+                                                     int first, int last)
 {
     for (int i = 0; i < x.queries; i += 8) {
-        const int n = seen(x, i, 8);
+        const int n = seen(x, i, 8), edge = n >= 8 && n == x.diag + i + 8 && n % UNIT_K == 0;
+        const int all = UNITS(edge ? n - 8 : n); /* units that each of the eight sees */
         for (int c = 0; n > 0 && c < PITCH; c += 32) {
             tile t;
             if (first) tile_zero(&t);
-            else tile_load(&t, o + i * PITCH + c, PITCH);
+            else tile_load(&t, a.o + i * PITCH + c, PITCH);
             if (!first && alpha) {
 #define M(u) t.l##u *= alpha[i + u], t.r##u *= alpha[i + u];
                 TILE_ROWS(M)
 #undef M
             }
-            tile_mul(&t, w + i, 1, ldw, y + c, PITCH, UNITS(n));
-            tile_store(&t, o + i * PITCH + c, PITCH);
+            tile_mul(&t, w + i, 1, ldw, y + c, PITCH, all);
+            if (edge) tile_mul_edge(&t, w + i + all * ldw, 1, ldw, y + all * PITCH + c, PITCH, 1);
+            if (last || x.diag + i + 8 <= BLOCK) store_tile(a.to, &t, i, c, min(8, x.queries - i), a.l);
+            else tile_store(&t, a.o + i * PITCH + c, PITCH);
         }
     }
 }
@@ -293,13 +334,16 @@ __kernel void forward(__global const stored *qkv, __global const stored *k, __gl
                       __global stored *y, __global float *lse, __global const uint *rt, int T, int k_at, int v_at,
                       int kv_row, int kv_rows, int cached, float scale, int parts)
 {
-    PANEL rows[QUERIES * ROW], qt[QUERIES * ROW], o[QUERIES * PITCH], m[QUERIES], l[QUERIES];
+    PANEL qt[QUERIES * ROW], o[QUERIES * PITCH], m[QUERIES], l[QUERIES];
     PANEL kp[BLOCK * ROW], vp[BLOCK * ROW], space[ACROSS(BLOCK)], s[BLOCK * STRIP], alpha[STRIP];
     const size_t h = get_group_id(1), b = get_group_id(2), heads = get_num_groups(1), at = b * heads + h, C = heads * HEAD;
     const int first = (int)get_group_id(0) * parts * BLOCK, n = min(parts * BLOCK, T - first);
+    const target to = {y, (b * T + first) * C + h * HEAD, C};
     const int position = cached ? (int)min(rt[BM_RT_POSITION], (uint)kv_rows) : 0;
-    load_panel(rows, qkv, (b * T + first) * 3 * C + h * HEAD, 3 * C, n);
-    transpose_panel(qt, rows, n);
+    for (int j = 0; j < n; j += BLOCK) {
+        load_panel(kp, qkv, (b * T + first + j) * 3 * C + h * HEAD, 3 * C, min(BLOCK, n - j));
+        transpose_panel(qt + j * ROW, kp, min(BLOCK, n - j));
+    }
     fill_panel(m, QUERIES, -INFINITY);
     fill_panel(l, QUERIES, 0.0f);
 
@@ -317,14 +361,12 @@ __kernel void forward(__global const stored *qkv, __global const stored *k, __gl
             if (x.diag + x.queries <= 0) continue;
             scores(s, kp, qt + j * ROW, x, &next);
             softmax_step(s, m + j, l + j, alpha, scale * LOG2E, x);
-            gather_values(o + j * PITCH, s, STRIP, values, alpha, x, k0 == 0);
+            const answers a = {o + j * PITCH, l + j, from_row(to, j)};
+            gather_values(a, s, STRIP, values, alpha, x, k0 == 0, k0 + keys == end);
         }
     }
-    for (int j = 0; j < n; j += 16) AT16(m + j) = FMA(AT16(m + j), (float16)(LN2), log(AT16(l + j)));
-    for (int j = 0; j < n; j++) {
-        store_row(y, (b * T + first + j) * C + h * HEAD, o + j * PITCH, (float16)(1.0f / l[j]));
-        if (lse) lse[at * T + first + j] = m[j];
-    }
+    for (int j = 0; lse && j < n; j += 16) AT16(m + j) = FMA(AT16(m + j), (float16)(LN2), log(AT16(l + j)));
+    for (int j = 0; lse && j < n; j++) lse[at * T + first + j] = m[j];
 }
 
 /* The queries of the backward pass: q and dy transposed by strips, lse in units of ln 2, and scale delta. */
@@ -396,25 +438,18 @@ FN void backward_scores(float *p, float *ds, float *dst, const float *kp, const 
     }
 }
 
-/* Where the sums of keys gather: f32, rows `row` apart; the last of them go to `to` at element `at`, rows `to_row` apart. */
+/* Where the sums of keys gather: f32, rows `row` apart; the last of them go to `to`. */
 typedef struct gathered {
     __global float *acc;
-    __global stored *to;
-    size_t row, at, to_row;
+    size_t row;
+    target to;
 } gathered;
 
 FN gathered from_key(gathered g, int k0)
 {
     g.acc += k0 * g.row;
-    g.at += k0 * g.to_row;
+    g.to = from_row(g.to, k0);
     return g;
-}
-
-FN void store_last(gathered g, const tile *t, int i, int c, int rows)
-{
-    PANEL sums[8 * 32];
-    tile_store(t, sums, 32);
-    for (int u = 0; u < rows; u++) store_columns(g.to, g.at + (i + u) * g.to_row, sums + u * 32 - c, c, c + 32, (float16)(1.0f));
 }
 
 /* acc[key] += sum over queries of w[key][query] y[query], units along w's and across y's queries; when `first`, there are no sums
@@ -422,14 +457,15 @@ FN void store_last(gathered g, const tile *t, int i, int c, int rows)
 FN void gather_keys(gathered g, const float *w, const float *y, span x, int first, int last)
 {
     for (int i = 0; i < x.keys; i += 8) {
-        const int from = max(0, i - x.diag) / UNIT_K; /* earlier queries do not see these keys */
+        const int n = UNITS(x.queries), from = max(0, i - x.diag) / UNIT_K; /* earlier queries do not see these keys */
+        const int edge = from * UNIT_K == i - x.diag && n - from >= UNITS(8), all = edge ? from + UNITS(8) : from;
         const int rows = min(8, x.keys - i);
         for (int c = 0; c < PITCH; c += 32) {
             __global float *acc = g.acc + i * g.row + c;
             tile t;
             for (int u = 0; u < rows; u++) {
                 if (last) {
-                    PREFETCH(g.to + g.at + (i + u) * g.to_row + c);
+                    PREFETCH(g.to.x + g.to.at + (i + u) * g.to.row + c);
                 } else {
                     PREFETCH(acc + u * g.row);
                     PREFETCH(acc + u * g.row + 16);
@@ -437,8 +473,9 @@ FN void gather_keys(gathered g, const float *w, const float *y, span x, int firs
             }
             if (first) tile_zero(&t);
             else tile_load_rows(&t, acc, g.row, rows);
-            tile_mul(&t, w + i * ALONG_ROW + from, ALONG_ROW, 1, y + from * PITCH + c, PITCH, UNITS(x.queries) - from);
-            if (last) store_last(g, &t, i, c, rows);
+            if (edge) tile_mul_edge(&t, w + i * ALONG_ROW + from, ALONG_ROW, 1, y + from * PITCH + c, PITCH, 0);
+            tile_mul(&t, w + i * ALONG_ROW + all, ALONG_ROW, 1, y + all * PITCH + c, PITCH, n - all);
+            if (last) store_tile(g.to, &t, i, c, rows, 0);
             else tile_store_rows(&t, acc, g.row, rows);
         }
     }
@@ -471,10 +508,10 @@ __kernel void backward(__global const stored *qkv, __global const stored *y, __g
     const size_t head = b * T * 3 * C + h * HEAD;
     const size_t k_at = head + C, v_at = head + 2 * C;
 #if DIRECT
-    const gathered dk = {acc + k_at, dqkv, 3 * C, 0, 0}, dv = {acc + v_at, dqkv, 3 * C, 0, 0};
+    const gathered dk = {acc + k_at, 3 * C, {dqkv, 0, 0}}, dv = {acc + v_at, 3 * C, {dqkv, 0, 0}};
 #else
     acc += at * T * 2 * PITCH;
-    const gathered dk = {acc, dqkv, 2 * PITCH, k_at, 3 * C}, dv = {acc + PITCH, dqkv, 2 * PITCH, v_at, 3 * C};
+    const gathered dk = {acc, 2 * PITCH, {dqkv, k_at, 3 * C}}, dv = {acc + PITCH, 2 * PITCH, {dqkv, v_at, 3 * C}};
 #endif
     const asked a = {qt, dt, lse, delta, scale};
 
@@ -492,6 +529,7 @@ __kernel void backward(__global const stored *qkv, __global const stored *y, __g
             lse[j] = LOG2E * lse_of[at * T + first + j];
             delta[j] = scale * dot_rows(y, dy, from + j * C);
         }
+        const answers answer = {dq, 0, {dqkv, head + (size_t)first * 3 * C, 3 * C}};
         ahead next = ahead_of(qkv, y, dy, dqkv + head + (size_t)first * 3 * C, 3 * C, T, first, n);
         for (int k0 = 0; k0 < first + n; k0 += BLOCK) {
             const span x = {n, min(BLOCK, first + n - k0), first - k0};
@@ -501,10 +539,8 @@ __kernel void backward(__global const stored *qkv, __global const stored *y, __g
             const int newest = x.diag <= 0, last = !DIRECT && first + n == T; /* the first queries to see these keys, and the last */
             gather_keys(from_key(dv, k0), p, d, x, newest, last);
             gather_keys(from_key(dk, k0), ds, queries, x, newest, last);
-            gather_values(dq, dst, ACROSS_ROW, across(k_space, kp, x.keys), 0, x, k0 == 0);
+            gather_values(answer, dst, ACROSS_ROW, across(k_space, kp, x.keys), 0, x, k0 == 0, k0 + x.keys == first + n);
         }
-        for (int j = 0; j < n; j++)
-            store_row(dqkv, head + (size_t)(first + j) * 3 * C, dq + j * PITCH, (float16)(1.0f));
     }
 }
 
@@ -550,5 +586,5 @@ __kernel void decode(__global const stored *qkv, __global const stored *k, __glo
             for (int c = 0; c < PITCH; c += 16) AT16(o + c) = FMA((float16)(s[i]), AT16(row + c), AT16(o + c));
         }
     }
-    store_row(y, (b * T + t) * C + h * HEAD, o, (float16)(1.0f / l));
+    store_columns(y, (b * T + t) * C + h * HEAD, o, HEAD, (float16)(1.0f / l));
 }
