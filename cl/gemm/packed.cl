@@ -4,7 +4,8 @@
  * COLS columns, `panels` times, by `block_rows` rows of D. For each run of `kc` of the k in [k_begin, k_end) it copies the panels
  * op(B) [kc, COLS] into local memory, 4 UNITS(kc) COLS bytes each, and multiplies every ROWS rows of op(A) with them: the ROWS * 2
  * vectors of a tile stay in registers. B is therefore read once from memory for each block of rows, and never copied as a whole.
- * The sums of earlier runs lie in `part`, f32: D's own memory when D is f32.
+ * What it, or the next work-item, reads of B after that is fetched meanwhile. The sums of earlier runs lie in `part`, f32: D's own
+ * memory when D is f32.
  *
  *     gemm_block    global (column blocks, row blocks, batch)
  *     pack_rows     op(A) [M, K] -> [M / ROWS][UNITS(K)][ROWS], zeros beyond M, for an A that multiply_tile cannot read where it
@@ -264,6 +265,25 @@ FN void multiply_tile(const target *t, __global const row_element *a, long lda, 
     }
 }
 
+/* What of B is read when the panels at hand have met every row of A: so many of its rows, of so many elements. */
+typedef struct ahead {
+    __global const STORED(TYPE_B) *b;
+    long rows, width;
+} ahead;
+
+FN ahead ahead_of(__global const STORED(TYPE_B) *b, long ldb, long k, long run, long col, long cols)
+{
+    const ahead a = {b + (TRANS_B ? col * ldb + k : k * ldb + col), TRANS_B ? cols : run, TRANS_B ? run : cols};
+    return a;
+}
+
+/* Fetches the first of the rows, so that they come from memory while products are made. */
+FN void look_ahead(ahead *a, long ldb, long rows)
+{
+    for (long i = min(rows, a->rows); i > 0; i--, a->rows--, a->b += ldb)
+        for (long j = 0; j < a->width; j += 64 / (long)sizeof(STORED(TYPE_B))) PREFETCH_FAR(a->b + j);
+}
+
 /* Rows that meet one panel after the other while they are in a cache. */
 #define CHUNK (16 * ROWS)
 
@@ -305,11 +325,16 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
         t.steps = (k > 0 ? ADD_PART : beta != 0.0f ? ADD_OLD : 0) | (k + run == k_all ? LAST : 0);
         for (long col = col0; col < col_end; col += COLS)
             pack_panel(packed + (col - col0) * UNITS(kc), b + (TRANS_B ? col * ldb + k : k * ldb + col), ldb, run, col_end - col);
+        const long then_k = k + run < k_end ? k + run : k_begin, then_col = k + run < k_end ? col0 : col_end;
+        ahead next = ahead_of(b, ldb, then_k, min(kc, k_end - then_k), then_col, min(panels * COLS, n - then_col));
+        const long tiles = (end - first + ROWS - 1) / ROWS * panels, share = (next.rows + tiles - 1) / tiles;
         for (long chunk = first; chunk < end; chunk += CHUNK)
             for (long col = col0; col < col_end; col += COLS)
-                for (long row = chunk; row < min(chunk + CHUNK, end); row += ROWS)
+                for (long row = chunk; row < min(chunk + CHUNK, end); row += ROWS) {
+                    look_ahead(&next, ldb, share);
                     multiply_tile(&t, rows + row * down + ALONG(k - k_begin), lda, packed + (col - col0) * UNITS(kc), run,
                                   row, end - row, col, col_end - col);
+                }
     }
 }
 
