@@ -28,15 +28,28 @@ static int is_cpu(bm_launcher *l, const bm_limits *limits)
     return (l && bm_launcher_engine(l) ? bm_launcher_form(l) : bm_limits_form(limits)) == BM_FORM_CPU;
 }
 
+/* Whether both operands are of bf16 and the device multiplies such; without an engine, whether one of these limits should. */
+static bm_status in_pairs(int *out, const bm_node *n, bm_launcher *l, const bm_limits *limits)
+{
+    *out = limits->bf16_dot && n->inputs[0]->dtype == BM_BF16 && n->inputs[1]->dtype == BM_BF16;
+    return *out && l && bm_launcher_engine(l) ? bm_gemm_in_pairs(out, bm_launcher_engine(l)) : BM_OK;
+}
+
 /* The form for CPU devices that does this product, or NULL. Their kernels have one type for x and y. */
-static const bm_conv_form *form_of(const bm_node *n, bm_launcher *l, const bm_limits *limits, enum bm_conv_product what)
+static bm_status form_of(const bm_conv_form **out, int *pairs, const bm_node *n, bm_launcher *l, const bm_limits *limits,
+                         enum bm_conv_product what)
 {
     static const bm_conv_form *const forms[] = {&bm_conv_winograd, &bm_conv_direct};
     const bm_conv *c = n->attrs;
-    if (!is_cpu(l, limits) || (what == BM_CONV_DX && c->type != n->inputs[DX_DY]->dtype)) return NULL;
-    for (int i = 0; i < 2; i++)
-        if (forms[i]->takes(c, what, limits)) return forms[i];
-    return NULL;
+    *out = NULL;
+    *pairs = 0;
+    if (!is_cpu(l, limits) || (what == BM_CONV_DX && c->type != n->inputs[DX_DY]->dtype)) return BM_OK;
+    BM_TRY(in_pairs(pairs, n, l, limits));
+    *pairs = *pairs && bm_conv_direct.takes(c, what, limits, 1);
+    if (*pairs) *out = &bm_conv_direct;
+    for (int i = 0; !*out && i < 2; i++)
+        if (forms[i]->takes(c, what, limits, 0)) *out = forms[i];
+    return BM_OK;
 }
 
 static int64_t positions(const bm_conv *c) { return c->Ho * c->Wo; }
@@ -85,9 +98,11 @@ static bm_status scratch_product(int64_t *bytes, bm_launcher *l, const bm_node *
     const bm_conv *c = n->attrs;
     *bytes = 0;
     if (c->o.groups > 1) return BM_OK;
-    const bm_conv_form *const form = form_of(n, l, limits, what);
+    const bm_conv_form *form;
+    int pairs;
+    BM_TRY(form_of(&form, &pairs, n, l, limits, what));
     if (form) {
-        *bytes = form->scratch(c, what, limits);
+        *bytes = form->scratch(c, what, limits, pairs);
         return BM_OK;
     }
     const int64_t images = images_at_once(c, l, limits), last = c->B % images;
@@ -141,9 +156,9 @@ static void launch_unfold(bm_launcher *l, const bm_conv *c, const bm_value *x, c
                                       images * positions(c) * bm_conv_window(c)});
 }
 
-static void launch_form(bm_launcher *l, const bm_node *n, const bm_conv_form *form, enum bm_conv_product what)
+static void launch_form(bm_launcher *l, const bm_node *n, const bm_conv_form *form, int pairs, enum bm_conv_product what)
 {
-    bm_conv_args a = {.c = n->attrs, .x_type = n->inputs[0]->dtype, .w_type = n->inputs[1]->dtype};
+    bm_conv_args a = {.c = n->attrs, .x_type = n->inputs[0]->dtype, .w_type = n->inputs[1]->dtype, .pairs = pairs};
     a.x = bm_launcher_mem(l, n->inputs[0]);
     a.w = bm_launcher_mem(l, n->inputs[1]);
     a.y = bm_launcher_mem(l, n->outputs[0]);
@@ -154,7 +169,7 @@ static void launch_form(bm_launcher *l, const bm_node *n, const bm_conv_form *fo
     } else if (what == BM_CONV_DX) {
         form->dx(l, &a);
     } else {
-        a = (bm_conv_args){.c = n->attrs, .x_type = a.x_type, .w_type = a.c->type, .x = a.w, .w = a.y, .y = a.x};
+        a = (bm_conv_args){.c = n->attrs, .x_type = a.x_type, .w_type = a.c->type, .pairs = pairs, .x = a.w, .w = a.y, .y = a.x};
         form->dw(l, &a, n->inputs[DW_ACC] != NULL);
     }
 }
@@ -164,9 +179,11 @@ static bm_status launch_products(bm_launcher *l, const bm_node *n, enum bm_conv_
 {
     const bm_conv *c = n->attrs;
     const bm_limits *limits = bm_launcher_limits(l);
-    const bm_conv_form *const form = form_of(n, l, limits, what);
+    const bm_conv_form *form;
+    int pairs;
+    BM_TRY(form_of(&form, &pairs, n, l, limits, what));
     if (form) {
-        launch_form(l, n, form, what);
+        launch_form(l, n, form, pairs, what);
         return bm_launcher_status(l);
     }
     const int64_t most = images_at_once(c, l, limits), behind = rows_bytes(c, l, limits);

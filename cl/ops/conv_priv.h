@@ -24,13 +24,15 @@ enum bm_conv_product { BM_CONV_FORWARD, BM_CONV_DX, BM_CONV_DW };
 typedef struct bm_conv_args {
     const bm_conv *c;
     bm_dtype x_type, w_type; /* x and y have one type */
+    int pairs;
     cl_mem x, w, bias, y, pre;
 } bm_conv_args;
 
 typedef struct bm_conv_form {
-    /* Whether it does this product on a CPU device of these limits, and the bytes of scratch it needs from the first on. */
-    int (*takes)(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits);
-    int64_t (*scratch)(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits);
+    /* Whether it does this product on a CPU device of these limits, and the bytes of scratch it needs from the first on; `pairs`: with
+     * operands of bf16 multiplied as such (bm_gemm_in_pairs). */
+    int (*takes)(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits, int pairs);
+    int64_t (*scratch)(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits, int pairs);
     void (*forward)(bm_launcher *l, const bm_conv_args *a);
     void (*dx)(bm_launcher *l, const bm_conv_args *a);
     void (*dw)(bm_launcher *l, const bm_conv_args *a, int add); /* add: to what dw holds */

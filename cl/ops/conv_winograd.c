@@ -51,21 +51,22 @@ static int64_t parts_of(const tiling *t, const bm_limits *limits)
     return bm_conv_least(bm_ceil_div(t->tiles, t->block), bm_conv_most(1, bm_conv_least(limits->compute_units, fit)));
 }
 
-static int64_t scratch(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits)
+static int64_t scratch(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits, int pairs)
 {
+    (void)pairs;
     const tiling t = tiling_of(c, what, limits);
     if (what == BM_CONV_DW) return parts_of(&t, limits) * part_bytes(&t);
     return 4 * 16 * bm_ceil_div(t.N, columns(&t)) * (columns(&t) * t.C + t.lanes);
 }
 
-static int takes(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits)
+static int takes(const bm_conv *c, enum bm_conv_product what, const bm_limits *limits, int pairs)
 {
     if (c->kh != 3 || c->kw != 3 || c->o.groups > 1) return 0;
     for (int axis = 0; axis < 2; axis++)
         if (c->o.stride[axis] > 1 || c->o.dilation[axis] > 1) return 0;
     const tiling t = tiling_of(c, what, limits);
     return t.C % t.lanes == 0 && t.N % t.lanes == 0 && t.images_bytes + t.sums_bytes <= limits->local_bytes &&
-           scratch(c, what, limits) <= limits->max_alloc_bytes;
+           scratch(c, what, limits, pairs) <= limits->max_alloc_bytes;
 }
 
 enum { N_SIZES = 10 };
@@ -105,7 +106,7 @@ static void launch_tiles(bm_launcher *l, const bm_conv_args *a, enum bm_conv_pro
 {
     const bm_limits *limits = bm_launcher_limits(l);
     const tiling t = tiling_of(a->c, what, limits);
-    const cl_mem panels = bm_launcher_scratch(l, 0, scratch(a->c, what, limits));
+    const cl_mem panels = bm_launcher_scratch(l, 0, scratch(a->c, what, limits, a->pairs));
     bm_arg args[7 + N_SIZES] = {bm_arg_mem(a->x), bm_arg_mem(panels), bm_arg_mem(a->bias), bm_arg_mem(a->y), bm_arg_mem(a->pre),
                                 bm_arg_local((size_t)t.images_bytes), bm_arg_local((size_t)t.sums_bytes)};
     bm_kernel_launch k = {.kernel = "convolve_tiles", .args = args, .n_args = 7 + add_sizes(args + 7, &t),
@@ -122,7 +123,7 @@ static void dw(bm_launcher *l, const bm_conv_args *a, int add)
     const bm_limits *limits = bm_launcher_limits(l);
     const tiling t = tiling_of(a->c, BM_CONV_DW, limits);
     const int64_t parts = parts_of(&t, limits);
-    const cl_mem sums = bm_launcher_scratch(l, 0, scratch(a->c, BM_CONV_DW, limits));
+    const cl_mem sums = bm_launcher_scratch(l, 0, scratch(a->c, BM_CONV_DW, limits, a->pairs));
     bm_arg args[5 + N_SIZES] = {bm_arg_mem(a->y), bm_arg_mem(a->x), bm_arg_mem(sums), bm_arg_local((size_t)t.images_bytes),
                                 bm_arg_local((size_t)t.sums_bytes)};
     bm_kernel_launch k = {.kernel = "gather_weights", .args = args, .n_args = 5 + add_sizes(args + 5, &t),

@@ -6,6 +6,7 @@
 
 #include "cl/ops/ops.h"
 #include "core/graph/bank.h"
+#include "tests/lib/device.h"
 #include "tests/lib/optest.h"
 #include "tests/lib/test.h"
 
@@ -206,6 +207,141 @@ START_TEST(gradients_of_copies_are_those_of_the_parameters)
 }
 END_TEST
 
+/* What x, w and dy make, in bf16: their numbers are -1, 0 and 1, so that sums in f32 are exact in any order. */
+typedef struct products {
+    kind k;
+    int64_t n[6];
+    float *of[6]; /* x, w, dy, y, dx, dw */
+} products;
+
+static products products_of(const kind *k)
+{
+    products p = {.k = *k};
+    p.k.act = BM_ACT_NONE;
+    const int64_t image = k->B * k->H * k->W * k->C, window = k->O * k->kh * k->kw * k->C;
+    const int64_t made = k->B * places(k->H, k->kh, &k->o, 0) * places(k->W, k->kw, &k->o, 1) * k->O;
+    const int64_t n[] = {image, window, made, made, image, window};
+    for (int i = 0; i < 6; i++) {
+        p.n[i] = n[i];
+        p.of[i] = calloc((size_t)n[i], sizeof(float));
+        ck_assert_ptr_nonnull(p.of[i]);
+        for (int64_t j = 0; i < 3 && j < n[i]; j++) p.of[i][j] = (float)((int)((uint32_t)(3 * j + i) * 2654435761u >> 16) % 3 - 1);
+    }
+    return p;
+}
+
+static void multiply_by_host(const products *p)
+{
+    const kind *k = &p->k;
+    const int64_t Ho = places(k->H, k->kh, &k->o, 0), Wo = places(k->W, k->kw, &k->o, 1);
+    for (int64_t at = 0; at < p->n[2]; at++) {
+        const int64_t o = at % k->O, j = at / k->O % Wo, i = at / k->O / Wo % Ho, b = at / k->O / Wo / Ho;
+        for (int64_t t = 0; t < k->kh * k->kw; t++) {
+            const int64_t h = i * k->o.stride[0] - k->o.pad[0] + t / k->kw * k->o.dilation[0];
+            const int64_t v = j * k->o.stride[1] - k->o.pad[1] + t % k->kw * k->o.dilation[1];
+            if (h < 0 || h >= k->H || v < 0 || v >= k->W) continue;
+            for (int64_t c = 0; c < k->C; c++) {
+                const int64_t at_x = ((b * k->H + h) * k->W + v) * k->C + c, at_w = (o * k->kh * k->kw + t) * k->C + c;
+                p->of[3][at] += p->of[0][at_x] * p->of[1][at_w];
+                p->of[4][at_x] += p->of[2][at] * p->of[1][at_w];
+                p->of[5][at_w] += p->of[2][at] * p->of[0][at_x];
+            }
+        }
+    }
+}
+
+static void check_on_device(const products *p, bm_engine *e)
+{
+    static const char *const names[] = {"x", "w", "dy", "y", "dx", "dw"};
+    const kind *k = &p->k;
+    bm_graph *g = NULL;
+    bm_plan *plan = NULL;
+    bm_graph_opts opts = bm_graph_opts_with_ops();
+    test_ok(bm_graph_create(&g, &opts));
+    bm_value *v[6] = {bm_graph_input(g, "x", BM_BF16, BM_SHAPE(k->B, k->H, k->W, k->C)),
+                      bm_graph_input(g, "w", BM_BF16, BM_SHAPE(k->O, k->kh, k->kw, k->C))};
+    for (int i = 0; i < 2; i++) bm_graph_want_gradient(g, v[i]);
+    v[3] = bm_conv2d(g, v[0], v[1], NULL, BM_ACT_NONE, &k->o);
+    ck_assert_ptr_nonnull(v[3]);
+    v[2] = bm_graph_input(g, "dy", BM_BF16, *bm_value_shape(v[3]));
+    test_ok(bm_graph_gradients(g, bm_sum(g, bm_mul(g, v[3], v[2]))));
+    v[4] = bm_graph_gradient(g, v[0]);
+    v[5] = bm_graph_gradient(g, v[1]);
+    for (int i = 3; i < 6; i++) bm_graph_output(g, v[i], names[i]);
+    test_ok(bm_plan_create(&plan, e, g, &(bm_plan_opts){0}));
+    for (int i = 0; i < 6; i++) {
+        uint16_t *const half = calloc((size_t)p->n[i], 2);
+        ck_assert_int_eq(bm_value_dtype(v[i]), BM_BF16);
+        if (i == 3) test_ok(bm_plan_run(plan));
+        if (i >= 3) test_ok(bm_plan_read(plan, v[i], half));
+        for (int64_t j = 0; j < p->n[i]; j++) {
+            const uint16_t want = bm_f32_to_bf16(p->of[i][j] + 0.0f);
+            if (i < 3) half[j] = want;
+            else if (half[j] != want)
+                ck_abort_msg("[%lld, %lld, %lld, %lld] on %s, bf16_dot %d: %s[%lld] is %g, not %g", (long long)k->B, (long long)k->H,
+                             (long long)k->W, (long long)k->C, bm_engine_device_name(e),
+                             bm_engine_limits(e)->bf16_dot, names[i], (long long)j, (double)bm_bf16_to_f32(half[j]),
+                             (double)bm_bf16_to_f32(want));
+        }
+        if (i < 3) test_ok(bm_plan_write(plan, v[i], half));
+        free(half);
+    }
+    bm_plan_destroy(plan);
+    bm_graph_destroy(g);
+}
+
+static bm_engine *without_pairs(void)
+{
+    bm_engine_opts opts = test_engine_opts();
+    opts.form = BM_FORM_CPU;
+    opts.no_bf16_dot = 1;
+    return test_engine_open_with(&opts);
+}
+
+/* In pairs where the device has them, and converted to f32. */
+START_TEST(products_of_bf16_in_every_form)
+{
+    bm_engine *const converted = without_pairs();
+    for (int i = 0; i < n_kinds(); i++) {
+        if (kinds[i].o.groups > 1) continue;
+        products p = products_of(&kinds[i]);
+        multiply_by_host(&p);
+        EACH_FORM(form) check_on_device(&p, optest_engine((bm_form)form));
+        check_on_device(&p, converted);
+        for (int j = 0; j < 6; j++) free(p.of[j]);
+    }
+    bm_engine_close(converted);
+}
+END_TEST
+
+/* vdpbf16ps takes a subnormal operand for 0. */
+START_TEST(pairs_are_used_where_the_device_has_them)
+{
+    bm_engine *const engine[] = {optest_engine(BM_FORM_CPU), without_pairs()};
+    for (int i = 0; i < 2; i++) {
+        bm_graph *g = NULL;
+        bm_plan *p = NULL;
+        uint16_t x[4], w[4 * 16], y[16];
+        bm_graph_opts opts = bm_graph_opts_with_ops();
+        for (int j = 0; j < 4; j++) x[j] = bm_f32_to_bf16(0x1p-130f);
+        for (int j = 0; j < 64; j++) w[j] = bm_f32_to_bf16(0x1p100f);
+        test_ok(bm_graph_create(&g, &opts));
+        bm_value *xv = bm_graph_input(g, "x", BM_BF16, BM_SHAPE(1, 2, 2, 1)), *wv = bm_graph_input(g, "w", BM_BF16, BM_SHAPE(16, 2, 2, 1));
+        bm_value *yv = bm_graph_output(g, bm_conv2d(g, xv, wv, NULL, BM_ACT_NONE, NULL), "y");
+        test_ok(bm_plan_create(&p, engine[i], g, &(bm_plan_opts){0}));
+        test_ok(bm_plan_write(p, xv, x));
+        test_ok(bm_plan_write(p, wv, w));
+        test_ok(bm_plan_run(p));
+        test_ok(bm_plan_read(p, yv, y));
+        const int pairs = bm_engine_limits(engine[i])->bf16_dot;
+        for (int j = 0; j < 16; j++) ck_assert_float_eq(bm_bf16_to_f32(y[j]), pairs ? 0 : 0x1p-28f);
+        bm_plan_destroy(p);
+        bm_graph_destroy(g);
+    }
+    bm_engine_close(engine[1]);
+}
+END_TEST
+
 typedef struct refusal {
     bm_shape x, w, b;
     bm_conv_opts o;
@@ -258,6 +394,8 @@ int main(void)
     tcase_add_loop_test(c, a_convolution_and_its_gradients, 0, (int)(sizeof kinds / sizeof *kinds));
     tcase_add_test(c, gradients_of_copies_are_those_of_the_parameters);
     tcase_add_test(c, weights_may_have_a_type_of_their_own);
+    tcase_add_test(c, products_of_bf16_in_every_form);
+    tcase_add_test(c, pairs_are_used_where_the_device_has_them);
     tcase_add_test(c, operands_that_do_not_fit_are_refused);
     return test_run(s);
 }
