@@ -29,17 +29,18 @@
 #define STRIP 32                          /* of which a tile has */
 #define DIRECT (STORAGE == 0 && HEAD % 32 == 0) /* dK and dV gather in dqkv itself */
 
-/* Elements [0, HEAD) of x from `at` on as f32, then zeros. */
+/* Elements c .. c + 15 of the row of x at `at` as f32; those from HEAD on are zero. */
+FN __attribute__((always_inline)) float16 load_part(__global const stored *x, size_t at, int c)
+{
+    if (c + 16 <= HEAD) return load16(x, at + c);
+    PANEL part[16] = {0};
+    for (int j = c; j < HEAD; j++) part[j - c] = load1(x, at + j);
+    return AT16(part);
+}
+
 FN void load_row(float *p, __global const stored *x, size_t at)
 {
-    for (int c = 0; c < PITCH; c += 16) {
-        if (c + 16 <= HEAD) {
-            AT16(p + c) = load16(x, at + c);
-        } else {
-            AT16(p + c) = (float16)(0.0f);
-            for (int j = c; j < HEAD; j++) p[j] = load1(x, at + j);
-        }
-    }
+    for (int c = 0; c < PITCH; c += 16) AT16(p + c) = load_part(x, at, c);
 }
 
 /* The same as units along the row. */
@@ -544,16 +545,20 @@ __kernel void backward(__global const stored *qkv, __global const stored *y, __g
     }
 }
 
+#define PARTS (PITCH / 16)
+#define KEYS_AHEAD 8
+
 __kernel void decode(__global const stored *qkv, __global const stored *k, __global const stored *v, __global stored *y,
                      __global const uint *rt, int T, int kv_row, int kv_rows, float scale)
 {
-    PANEL q[PITCH], o[PITCH], row[PITCH], s[BLOCK];
+    PANEL s[BLOCK];
+    float16 q[PARTS], o[PARTS];
     const size_t t = get_group_id(0), h = get_group_id(1), b = get_group_id(2), C = get_num_groups(1) * HEAD;
     const int end = min((int)min(rt[BM_RT_POSITION], (uint)kv_rows) + (int)t + 1, kv_rows);
-    load_row(q, qkv, (b * T + t) * 3 * C + h * HEAD);
-    for (int c = 0; c < PITCH; c += 16) {
-        AT16(q + c) = AT16(q + c) * scale;
-        AT16(o + c) = (float16)(0.0f);
+#pragma unroll
+    for (int c = 0; c < PARTS; c++) {
+        q[c] = load_part(qkv, (b * T + t) * 3 * C + h * HEAD, 16 * c) * scale;
+        o[c] = (float16)(0.0f);
     }
     float m = -INFINITY, l = 0.0f;
     for (int k0 = 0; k0 < end; k0 += BLOCK) {
@@ -562,9 +567,12 @@ __kernel void decode(__global const stored *qkv, __global const stored *k, __glo
         float16 top16 = (float16)(m);
         for (int i = 0; i < BLOCK; i += 16) AT16(s + i) = (float16)(-INFINITY);
         for (int i = 0; i < keys; i++) {
-            load_row(row, k, from + (size_t)i * kv_row);
+            const size_t at = from + (size_t)i * kv_row;
             float16 sum = (float16)(0.0f);
-            for (int c = 0; c < PITCH; c += 16) sum = FMA(AT16(q + c), AT16(row + c), sum);
+            fetch_row(k + at + KEYS_AHEAD * kv_row);
+            fetch_row(v + at);
+#pragma unroll
+            for (int c = 0; c < PARTS; c++) sum = FMA(q[c], load_part(k, at, 16 * c), sum);
             s[i] = sum16(sum);
         }
         for (int i = 0; i < BLOCK; i += 16) {
@@ -580,11 +588,15 @@ __kernel void decode(__global const stored *qkv, __global const stored *k, __glo
         }
         m = top;
         l = l * alpha + sum16(sum);
-        for (int c = 0; c < PITCH; c += 16) AT16(o + c) = AT16(o + c) * alpha;
+#pragma unroll
+        for (int c = 0; c < PARTS; c++) o[c] *= alpha;
         for (int i = 0; i < keys; i++) {
-            load_row(row, v, from + (size_t)i * kv_row);
-            for (int c = 0; c < PITCH; c += 16) AT16(o + c) = FMA((float16)(s[i]), AT16(row + c), AT16(o + c));
+#pragma unroll
+            for (int c = 0; c < PARTS; c++) o[c] = FMA((float16)(s[i]), load_part(v, from + (size_t)i * kv_row, 16 * c), o[c]);
         }
     }
-    store_columns(y, (b * T + t) * C + h * HEAD, o, HEAD, (float16)(1.0f / l));
+    PANEL sums[PITCH];
+#pragma unroll
+    for (int c = 0; c < PARTS; c++) AT16(sums + 16 * c) = o[c];
+    store_columns(y, (b * T + t) * C + h * HEAD, sums, HEAD, (float16)(1.0f / l));
 }
