@@ -212,7 +212,7 @@ static void launch_decode(bm_launcher *l, const bm_node *n)
                            bm_arg_i32((int32_t)s.C),
                            bm_arg_i32((int32_t)n->inputs[1]->shape.dim[1]),
                            bm_arg_f32(1.0f / sqrtf((float)s.head))};
-    bm_kernel_launch k = {.kernel = "decode", .args = args, .n_args = 9};
+    bm_kernel_launch k = {.source = "ops/attention_decode", .kernel = "decode", .args = args, .n_args = 9};
     launch_blocks(l, n, &k, s.T, s.heads);
 }
 

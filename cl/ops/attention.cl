@@ -12,7 +12,7 @@
  *     append     k and v of qkv to the ends of the caches; a work-group per (token, 1, batch element), on any device.
  *
  * The other kernels here are for work-groups of ITEMS, one query (or key) per work-item, KEYS keys (or queries) at a time in local
- * memory: 2 KEYS HEAD floats. Those of CPU devices are in attention_cpu.cl.
+ * memory: 2 KEYS HEAD floats. Those of CPU devices are in attention_cpu.cl and attention_decode.cl.
  *     forward, delta, backward_q (owns dQ), backward_kv (owns dK and dV): no atomics.
  *
  * Options: HEAD (elements of a head, at most 256), STORAGE (types.clh), CPU (grid.clh). */

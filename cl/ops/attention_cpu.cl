@@ -8,42 +8,22 @@
  *     backward   a work-item per (1, head, batch element): one pass makes dQ, dK and dV, each product once. dK and dV gather in
  *                    `acc`: dqkv itself where rows can be written there as they are (f32, HEAD a multiple of 32), else
  *                    [B heads, T, 2, PITCH] f32.
- *     decode     a work-item per (query, head, batch element), for few queries: reads keys and values once, in order.
  *
  * Options: HEAD (elements of a head, at most 256), STORAGE (types.clh), PAIRS (pairs.clh: with bf16). */
 
 #include "grid.clh"
+#include "head.clh"
 #include "math.clh"
 #include "scalars.clh"
-#include "tile.clh"
 
-#ifndef HEAD
-#define HEAD 64
-#endif
-
-#define PITCH ((HEAD + 31) / 32 * 32)     /* elements of a row of a panel */
-#define ROW (PITCH / UNIT_K)              /* its units */
+#define ROW (PITCH / UNIT_K)              /* units of a row of a panel, which has PITCH elements */
 #define BLOCK (HEAD > 128 ? 32 : 64)      /* keys of a panel */
 #define QUERIES (2 * BLOCK)               /* queries that meet a panel of keys, at most, in the forward pass, */
 #define QUERIES_BACK (PAIRS && HEAD <= 64 ? 256 : QUERIES) /* and in the backward pass */
 #define STRIP 32                          /* of which a tile has */
 #define DIRECT (STORAGE == 0 && HEAD % 32 == 0) /* dK and dV gather in dqkv itself */
 
-/* Elements c .. c + 15 of the row of x at `at` as f32; those from HEAD on are zero. */
-FN __attribute__((always_inline)) float16 load_part(__global const stored *x, size_t at, int c)
-{
-    if (c + 16 <= HEAD) return load16(x, at + c);
-    PANEL part[16] = {0};
-    for (int j = c; j < HEAD; j++) part[j - c] = load1(x, at + j);
-    return AT16(part);
-}
-
-FN void load_row(float *p, __global const stored *x, size_t at)
-{
-    for (int c = 0; c < PITCH; c += 16) AT16(p + c) = load_part(x, at, c);
-}
-
-/* The same as units along the row. */
+/* Elements [0, HEAD) of x from `at` on as units along the row, then zeros. */
 #if PAIRS
 FN void load_units(float *p, __global const stored *x, size_t at)
 {
@@ -106,14 +86,6 @@ FN void transpose_panel(float *t, const float *panel, int n)
             transpose16(t + u * STRIP, STRIP, panel + u, ROW);
             transpose16(t + u * STRIP + 16, STRIP, panel + 16 * ROW + u, ROW);
         }
-}
-
-/* The first n elements of a row, times s. */
-FN void store_columns(__global stored *x, size_t at, const float *p, int n, float16 s)
-{
-    int c = 0;
-    for (; c + 16 <= n; c += 16) STORE_VECTOR(16, STORAGE, AT16(p + c) * s, x, at + c);
-    for (; c < n; c++) store1(p[c] * s.s0, x, at + c);
 }
 
 /* Rows of a tensor that are written: the first at element `at`, `row` apart. */
@@ -230,11 +202,6 @@ FN ahead ahead_of(__global const stored *qkv, __global const stored *y, __global
     a.qkv += row * 3 * C + column;
     if (y) a.y += row * C + column, a.dy += row * C + column;
     return a;
-}
-
-FN void fetch_row(__global const stored *x)
-{
-    for (int c = 0; c < HEAD; c += 64 / (int)sizeof(stored)) PREFETCH_FAR(x + c);
 }
 
 /* Fetches a few of the rows, so that the processor has time for them. */
@@ -543,60 +510,4 @@ __kernel void backward(__global const stored *qkv, __global const stored *y, __g
             gather_values(answer, dst, ACROSS_ROW, across(k_space, kp, x.keys), 0, x, k0 == 0, k0 + x.keys == first + n);
         }
     }
-}
-
-#define PARTS (PITCH / 16)
-#define KEYS_AHEAD 8
-
-__kernel void decode(__global const stored *qkv, __global const stored *k, __global const stored *v, __global stored *y,
-                     __global const uint *rt, int T, int kv_row, int kv_rows, float scale)
-{
-    PANEL s[BLOCK];
-    float16 q[PARTS], o[PARTS];
-    const size_t t = get_group_id(0), h = get_group_id(1), b = get_group_id(2), C = get_num_groups(1) * HEAD;
-    const int end = min((int)min(rt[BM_RT_POSITION], (uint)kv_rows) + (int)t + 1, kv_rows);
-#pragma unroll
-    for (int c = 0; c < PARTS; c++) {
-        q[c] = load_part(qkv, (b * T + t) * 3 * C + h * HEAD, 16 * c) * scale;
-        o[c] = (float16)(0.0f);
-    }
-    float m = -INFINITY, l = 0.0f;
-    for (int k0 = 0; k0 < end; k0 += BLOCK) {
-        const int keys = min(BLOCK, end - k0);
-        const size_t from = (b * kv_rows + k0) * kv_row + h * HEAD;
-        float16 top16 = (float16)(m);
-        for (int i = 0; i < BLOCK; i += 16) AT16(s + i) = (float16)(-INFINITY);
-        for (int i = 0; i < keys; i++) {
-            const size_t at = from + (size_t)i * kv_row;
-            float16 sum = (float16)(0.0f);
-            fetch_row(k + at + KEYS_AHEAD * kv_row);
-            fetch_row(v + at);
-#pragma unroll
-            for (int c = 0; c < PARTS; c++) sum = FMA(q[c], load_part(k, at, 16 * c), sum);
-            s[i] = sum16(sum);
-        }
-        for (int i = 0; i < BLOCK; i += 16) {
-            const float16 x = AT16(s + i);
-            top16 = top16 > x ? top16 : x;
-        }
-        const float top = max16(top16), alpha = exp1(m - top);
-        float16 sum = (float16)(0.0f);
-        for (int i = 0; i < BLOCK; i += 16) {
-            const float16 e = exp16(AT16(s + i) - top);
-            sum += e;
-            AT16(s + i) = e;
-        }
-        m = top;
-        l = l * alpha + sum16(sum);
-#pragma unroll
-        for (int c = 0; c < PARTS; c++) o[c] *= alpha;
-        for (int i = 0; i < keys; i++) {
-#pragma unroll
-            for (int c = 0; c < PARTS; c++) o[c] = FMA((float16)(s[i]), load_part(v, from + (size_t)i * kv_row, 16 * c), o[c]);
-        }
-    }
-    PANEL sums[PITCH];
-#pragma unroll
-    for (int c = 0; c < PARTS; c++) AT16(sums + 16 * c) = o[c];
-    store_columns(y, (b * T + t) * C + h * HEAD, sums, HEAD, (float16)(1.0f / l));
 }

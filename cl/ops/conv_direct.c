@@ -49,8 +49,9 @@ static walk forward_walk(const bm_conv *c, enum bm_conv_product what, const bm_l
     const int of_dw = what == BM_CONV_DW;
     return (walk){.lanes = lanes_for(of_dw ? run : c->O, limits), .unit_k = pairs ? 2 : 1, .element_bytes = pairs && !of_dw ? 2 : 4,
                   .row_bytes = pairs && of_dw ? 4 * c->O * bm_ceil_div(c->Wo, 2) : 0,
-                  .B = c->B, .H = c->H, .W = c->W, .C = c->C, .N = c->O, .taps = {c->kh, c->kw}, .pad = {c->o.pad[0], c->o.pad[1]}, .stride = {c->o.stride[0], c->o.stride[1]},
-                  .dilation = {c->o.dilation[0], c->o.dilation[1]}, .places = {c->Ho, c->Wo}, .out = {c->Ho, c->Wo}, .out_step = {1, 1}};
+                  .B = c->B, .H = c->H, .W = c->W, .C = c->C, .N = c->O, .taps = {c->kh, c->kw}, .pad = {c->o.pad[0], c->o.pad[1]},
+                  .stride = {c->o.stride[0], c->o.stride[1]}, .dilation = {c->o.dilation[0], c->o.dilation[1]},
+                  .places = {c->Ho, c->Wo}, .out = {c->Ho, c->Wo}, .out_step = {1, 1}};
 }
 
 /* The pixels whose number along an axis leaves `at` when divided by the stride: pixel at + stride i meets y's ho = i + base - q
@@ -72,7 +73,8 @@ static void set_dx_axis(walk *w, const bm_conv *c, int axis, int64_t at, int64_t
 
 static walk dx_walk(const bm_conv *c, const bm_limits *limits, int pairs, const int64_t at[2], int64_t first[2])
 {
-    walk w = {.lanes = lanes_for(c->C, limits), .unit_k = pairs ? 2 : 1, .element_bytes = pairs ? 2 : 4, .B = c->B, .H = c->Ho, .W = c->Wo, .C = c->O, .N = c->C};
+    walk w = {.lanes = lanes_for(c->C, limits), .unit_k = pairs ? 2 : 1, .element_bytes = pairs ? 2 : 4,
+              .B = c->B, .H = c->Ho, .W = c->Wo, .C = c->O, .N = c->C};
     for (int axis = 0; axis < 2; axis++) set_dx_axis(&w, c, axis, at[axis], &first[axis]);
     return w;
 }
@@ -147,7 +149,8 @@ static void launch_pack(bm_launcher *l, const bm_conv_args *a, const walk *w, cl
     const bm_conv *c = a->c;
     const int64_t r = c->kw * c->C, s = c->C;
     if (!w->taps[0] || !w->taps[1]) return;
-    const bm_arg args[] = {bm_arg_mem(a->w), bm_arg_mem(to), bm_arg_i64(w->N), bm_arg_i64(runs_of(w)), bm_arg_i64(run_length(w)), bm_arg_i64(w->C),
+    const bm_arg args[] = {bm_arg_mem(a->w), bm_arg_mem(to), bm_arg_i64(w->N), bm_arg_i64(runs_of(w)),
+                           bm_arg_i64(run_length(w)), bm_arg_i64(w->C),
                            bm_arg_i64(first[0] * r + first[1] * s), bm_arg_i64(ld[0]), bm_arg_i64(step[0] * r),
                            bm_arg_i64(step[1] * s), bm_arg_i64(ld[1])};
     bm_kernel_launch k = {.kernel = "pack_weights", .args = args, .n_args = 11,

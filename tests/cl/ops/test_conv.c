@@ -317,6 +317,7 @@ END_TEST
 /* vdpbf16ps takes a subnormal operand for 0. */
 START_TEST(pairs_are_used_where_the_device_has_them)
 {
+    if (!bm_engine_limits(optest_engine(BM_FORM_CPU))->bf16_dot) return;
     bm_engine *const engine[] = {optest_engine(BM_FORM_CPU), without_pairs()};
     for (int i = 0; i < 2; i++) {
         bm_graph *g = NULL;
@@ -333,8 +334,7 @@ START_TEST(pairs_are_used_where_the_device_has_them)
         test_ok(bm_plan_write(p, wv, w));
         test_ok(bm_plan_run(p));
         test_ok(bm_plan_read(p, yv, y));
-        const int pairs = bm_engine_limits(engine[i])->bf16_dot;
-        for (int j = 0; j < 16; j++) ck_assert_float_eq(bm_bf16_to_f32(y[j]), pairs ? 0 : 0x1p-28f);
+        for (int j = 0; j < 16; j++) ck_assert_float_eq(bm_bf16_to_f32(y[j]), i == 0 ? 0 : 0x1p-28f);
         bm_plan_destroy(p);
         bm_graph_destroy(g);
     }
