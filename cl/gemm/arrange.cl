@@ -3,12 +3,19 @@
  *     arrange    TRANS 0: X is [K, cols], its rows ldx apart; global (runs of 256 columns, runs of 16 rows)
  *                TRANS 1: X is [cols, K], its rows ldx apart; global (runs of 64 k, runs of 16 columns)
  *
- * A work-item does its block alone, and is a work-group. `width` is a multiple of 16. Option: TRANS. */
+ * A work-item does its block alone, and is a work-group. `width` is a multiple of 16, and y begins at one of 64 bytes. Option: TRANS. */
 
 #include "transpose.clh"
 
 #ifndef TRANS
 #define TRANS 0
+#endif
+
+/* y lies in another core's cache as a rule, and is read by all next: it is written past the caches where the compiler can. */
+#if defined(__clang__) && (defined(__x86_64__) || defined(__aarch64__))
+#define STORE_PAST(v, p) __builtin_nontemporal_store(v, (__global word16 *)(p))
+#else
+#define STORE_PAST(v, p) vstore16(v, 0, p)
 #endif
 
 #if TRANS
@@ -25,7 +32,7 @@ __kernel void arrange(__global const word *x, __global word *y, long offset_x, l
         for (int i = 0; i < SIDE; i++) tile[i] = i < high ? vload16(0, from + i * ldx + k) : (word16)(0);
         transpose_tile(tile);
 #pragma unroll
-        for (int i = 0; i < SIDE; i++) vstore16(tile[i], 0, to + (k + i) * width);
+        for (int i = 0; i < SIDE; i++) STORE_PAST(tile[i], to + (k + i) * width);
     }
     for (; k < k1; k++)
         for (int i = 0; i < SIDE; i++) to[k * width + i] = i < high ? from[i * ldx + k] : 0;
@@ -39,7 +46,7 @@ __kernel void arrange(__global const word *x, __global word *y, long offset_x, l
         __global const word *const from = x + offset_x + k * ldx;
         __global word *const to = y + k * width;
         long col = col0;
-        for (; col + 16 <= min(col1, cols); col += 16) vstore16(vload16(0, from + col), 0, to + col);
+        for (; col + 16 <= min(col1, cols); col += 16) STORE_PAST(vload16(0, from + col), to + col);
         for (; col < col1; col++) to[col] = col < cols ? from[col] : 0;
     }
 }

@@ -19,7 +19,7 @@ static void setup(void)
     ck_assert_msg(bm_gemm_backend_takes("clblast", engine, &d, &why), "%s", why);
 }
 
-/* Rows by 384, columns by 2 MiB of B but 256 at least, k by 384: the last slice of each is a short one. */
+/* Rows by 384, k by 384, columns by 4 MiB of what is arranged of B but 256 at least: the last slice of each is a short one. */
 EACH_TRANSPOSE(slices_of_rows_keep_their_epilogue)
 {
     static const int64_t cols[] = {64, 21}; /* the sums go into D at once, or through scratch */
@@ -34,14 +34,27 @@ EACH_TRANSPOSE(slices_of_rows_keep_their_epilogue)
 
 EACH_TRANSPOSE(slices_of_columns_keep_their_epilogue)
 {
-    bm_gemm_desc d = gemmtest_desc(33, 600, 4100, trans);
+    bm_gemm_desc d = gemmtest_desc(33, 2900, 420, trans);
     d.offset_b = 1; /* so that B never lies as it should */
-    d.ldd = 610;
+    d.ldd = 2910;
     d.offset_d = 32;
     d.beta = -0.5f;
     d.has_bias = d.has_pre = 1;
     d.act = BM_ACT_TANH;
     gemmtest_check(engine, "clblast", &d);
+}
+
+/* One slice of rows: B is arranged run by run, and what is there of D counts once. */
+EACH_TRANSPOSE(slabs_of_k_make_one_product)
+{
+    static const int64_t cols[] = {64, 21};
+    for (int i = 0; i < 2; i++) {
+        bm_gemm_desc d = gemmtest_desc(128, cols[i], 1000, trans);
+        d.offset_b = 1;
+        d.beta = 0.5f;
+        d.has_bias = 1;
+        gemmtest_check(engine, "clblast", &d);
+    }
 }
 
 EACH_TRANSPOSE(slices_of_both_make_one_product)
@@ -112,6 +125,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, NULL);
     tcase_add_test(t, slices_of_rows_keep_their_epilogue);
     tcase_add_test(t, slices_of_columns_keep_their_epilogue);
+    tcase_add_test(t, slabs_of_k_make_one_product);
     tcase_add_test(t, slices_of_both_make_one_product);
     tcase_add_test(t, batches_share_the_scratch);
     tcase_add_test(t, no_run_makes_a_buffer);
