@@ -62,16 +62,31 @@ done:
     return status;
 }
 
+int64_t bm_bench_bytes(const bm_engine *e)
+{
+    const int64_t bytes = (int64_t)256 << 20, most = bm_engine_limits(e)->max_alloc_bytes;
+    return bytes < most ? bytes : most;
+}
+
+/* Bytes/s of an op that moves each byte of its input so many times. */
+static bm_status rate(double *out, bm_engine *e, int64_t bytes, bm_value *(*op)(bm_graph *, bm_value *), double times)
+{
+    double seconds;
+    BM_TRY(time_op(&seconds, e, bytes / 4, op));
+    *out = times * (double)bytes / seconds;
+    return BM_OK;
+}
+
+bm_status bm_bench_read(double *out, bm_engine *e, int64_t bytes)
+{
+    return rate(out, e, bytes, bm_sum, 1);
+}
+
 bm_status bm_bench_bandwidth(bm_bandwidth *out, bm_engine *e, int64_t bytes)
 {
-    double read, write, copy;
-    int64_t n = bytes / 4;
-    *out = (bm_bandwidth){0, 0, 0};
-    BM_TRY(time_op(&read, e, n, bm_sum));
-    BM_TRY(time_op(&write, e, n, fill));
-    BM_TRY(time_op(&copy, e, n, bm_copy));
-    *out = (bm_bandwidth){(double)bytes / read, (double)bytes / write, 2.0 * (double)bytes / copy};
-    return BM_OK;
+    BM_TRY(bm_bench_read(&out->read, e, bytes));
+    BM_TRY(rate(&out->write, e, bytes, fill, 1));
+    return rate(&out->copy, e, bytes, bm_copy, 2);
 }
 
 /* ---- the yardstick ---- */

@@ -24,10 +24,10 @@ static void count(bm_generation *out, const bm_params *p, int tied)
     }
 }
 
-static bm_status measure(bm_generation *out, bm_generator *g, bm_status (*stop)(void))
+static bm_status measure(bm_generation *out, bm_engine *e, bm_generator *g, bm_status (*stop)(void))
 {
     const float *logits;
-    double seconds[PROMPTS], each[TOKENS];
+    double seconds[PROMPTS], each[TOKENS], before, after;
     bm_status status = BM_OK;
     int32_t *ids = bm_calloc((size_t)out->prompt, sizeof *ids);
     if (!ids) return BM_ERR_MEMORY;
@@ -38,6 +38,7 @@ static bm_status measure(bm_generation *out, bm_generator *g, bm_status (*stop)(
         BM_GO(bm_generator_feed(g, ids, out->prompt, &logits));
         if (i >= 0) seconds[i] = bm_now_s() - start;
     }
+    BM_GO(bm_bench_read(&before, e, bm_bench_bytes(e)));
     for (int i = -1; i < TOKENS; i++) {
         BM_GO(stop());
         const double start = bm_now_s();
@@ -45,6 +46,8 @@ static bm_status measure(bm_generation *out, bm_generator *g, bm_status (*stop)(
         if (i >= 0) each[i] = bm_now_s() - start;
         if (i == TOKENS / 2) out->token_bytes += (double)bm_generator_cache_bytes(g);
     }
+    BM_GO(bm_bench_read(&after, e, bm_bench_bytes(e)));
+    out->read = before > after ? before : after;
     out->prompt_s = bm_bench_median(seconds, PROMPTS);
     out->token_s = bm_bench_median(each, TOKENS);
 done:
@@ -70,7 +73,7 @@ bm_status bm_bench_generation(bm_generation *out, bm_session *s, const bm_model 
     /* Written, though with the zeros that are there: until then all pages may be one page, which a cache holds. */
     BM_GO(bm_bank_clear(bm_params_bank(params, BM_PLACE_WEIGHT)));
     BM_GO(bm_generator_create(&g, s->engine, m, c, params, gemm));
-    BM_GO(measure(out, g, stop));
+    BM_GO(measure(out, s->engine, g, stop));
 done:
     bm_generator_destroy(g);
     bm_params_destroy(params);

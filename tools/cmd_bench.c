@@ -184,9 +184,8 @@ static bm_status measure(bench *b, int steps)
 {
     bm_status status;
     bm_learner *l = NULL;
-    int64_t bytes = (int64_t)256 << 20, most = bm_engine_limits(b->session.engine)->max_alloc_bytes;
     bm_out_progress("bandwidth");
-    BM_GO(bm_bench_bandwidth(&b->bandwidth, b->session.engine, bytes < most ? bytes : most));
+    BM_GO(bm_bench_bandwidth(&b->bandwidth, b->session.engine, bm_bench_bytes(b->session.engine)));
     bm_out_progress("GEMM rate");
     b->rate[BM_F32] = bm_session_measure_gemm(&b->session, BM_F32);
     b->rate[BM_BF16] = bm_session_measure_gemm(&b->session, BM_BF16);
@@ -226,16 +225,16 @@ static json_t *shapes_json(const bench *b)
 }
 
 static double share_of_gemm(const bench *b) { return b->generation.prompt_flops / b->generation.prompt_s / b->rate[BM_F32]; }
-static double share_of_read(const bench *b) { return b->generation.token_bytes / b->generation.token_s / b->bandwidth.read; }
+static double share_of_read(const bench *b) { return b->generation.token_bytes / b->generation.token_s / b->generation.read; }
 
 static json_t *generation_json(const bench *b)
 {
     const bm_generation *g = &b->generation;
     if (!g->prompt) return json_null(); /* a model that writes nothing */
-    return json_pack("{s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "weights", bm_dtype_name(b->weights), "prompt_tokens", (json_int_t)g->prompt,
+    return json_pack("{s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "weights", bm_dtype_name(b->weights), "prompt_tokens", (json_int_t)g->prompt,
                      "prompt_ms", g->prompt_s * 1e3, "prompt_gflops", g->prompt_flops / g->prompt_s / 1e9, "prompt_share_of_gemm",
                      share_of_gemm(b), "token_ms", g->token_s * 1e3, "token_gb_per_s", g->token_bytes / g->token_s / 1e9,
-                     "token_share_of_read", share_of_read(b));
+                     "token_share_of_read", share_of_read(b), "read_gb_per_s", g->read / 1e9);
 }
 
 static int print_json(const bench *b)
@@ -296,8 +295,8 @@ static bm_status print_table(const bench *b)
     if (!g->prompt) return b->by_op ? bm_op_times_print(&b->ops, b->step_s) : BM_OK; /* a model that writes nothing */
     printf("a prompt of %lld tokens: %.1f ms, %.1f GFLOP/s in matrices: %.0f %% of the best GEMM\n", (long long)g->prompt, g->prompt_s * 1e3,
            g->prompt_flops / g->prompt_s / 1e9, 100 * share_of_gemm(b));
-    printf("a token after it: %.2f ms, %.1f GB/s of matrices in %s and of the cache: %.0f %% of the read bandwidth\n", g->token_s * 1e3,
-           g->token_bytes / g->token_s / 1e9, bm_dtype_name(b->weights), 100 * share_of_read(b));
+    printf("a token after it: %.2f ms, %.1f GB/s of matrices in %s and of the cache: %.0f %% of the %.1f GB/s read beside it\n", g->token_s * 1e3,
+           g->token_bytes / g->token_s / 1e9, bm_dtype_name(b->weights), 100 * share_of_read(b), g->read / 1e9);
     return b->by_op ? bm_op_times_print(&b->ops, b->step_s) : BM_OK;
 }
 
