@@ -11,7 +11,8 @@
 #define TRANS 0
 #endif
 
-/* y lies in another core's cache as a rule, and is read by all next: it is written past the caches where the compiler can. */
+/* y lies in another core's cache as a rule, and is read by all next: it is written past the caches where the compiler can. Such
+ * stores are seen by all once the runtime has taken a lock to end the work-group, as every runtime does. */
 #if defined(__clang__) && (defined(__x86_64__) || defined(__aarch64__))
 #define STORE_PAST(v, p) __builtin_nontemporal_store(v, (__global word16 *)(p))
 #else
