@@ -12,7 +12,7 @@ typedef struct bm_generation {
     double prompt_flops;        /* of products with matrices; logits count for the last token only */
     double token_bytes;         /* of the matrices that a token passes, and of what is kept of those before it */
     double read;                /* bytes/s of the device, the better of just before the tokens and just after: it changes as a system
-                                   moves threads between cores that share a memory controller and cores that do not */
+                                   moves threads between cores that share a last-level cache and cores that do not */
 } bm_generation;
 
 /* The model of a configuration with zeros for weights, matrices kept in `weights`. Blocks. `stop` is asked now and then. */

@@ -3,7 +3,8 @@
  *     arrange    TRANS 0: X is [K, cols], its rows ldx apart; global (runs of 256 columns, runs of 16 rows)
  *                TRANS 1: X is [cols, K], its rows ldx apart; global (runs of 64 k, runs of 16 columns)
  *
- * A work-item does its block alone, and is a work-group. `width` is a multiple of 16, and y begins at one of 64 bytes. Option: TRANS. */
+ * A work-item does its block alone, and is a work-group. `width` is a multiple of 16, and y begins at one of 64 bytes.
+ * Option: TRANS. */
 
 #include "transpose.clh"
 
@@ -11,13 +12,8 @@
 #define TRANS 0
 #endif
 
-/* y lies in another core's cache as a rule, and is read by all next: it is written past the caches where the compiler can. Such
- * stores are seen by all once the runtime has taken a lock to end the work-group, as every runtime does. */
-#if defined(__clang__) && (defined(__x86_64__) || defined(__aarch64__))
-#define STORE_PAST(v, p) __builtin_nontemporal_store(v, (__global word16 *)(p))
-#else
-#define STORE_PAST(v, p) vstore16(v, 0, p)
-#endif
+/* y lies in another core's cache as a rule, and is read by all next. */
+#define STORE_WORDS(v, p) STORE_PAST(v, (__global word16 *)(p))
 
 #if TRANS
 __kernel void arrange(__global const word *x, __global word *y, long offset_x, long ldx, long k_all, long cols, long width)
@@ -33,7 +29,7 @@ __kernel void arrange(__global const word *x, __global word *y, long offset_x, l
         for (int i = 0; i < SIDE; i++) tile[i] = i < high ? vload16(0, from + i * ldx + k) : (word16)(0);
         transpose_tile(tile);
 #pragma unroll
-        for (int i = 0; i < SIDE; i++) STORE_PAST(tile[i], to + (k + i) * width);
+        for (int i = 0; i < SIDE; i++) STORE_WORDS(tile[i], to + (k + i) * width);
     }
     for (; k < k1; k++)
         for (int i = 0; i < SIDE; i++) to[k * width + i] = i < high ? from[i * ldx + k] : 0;
@@ -47,7 +43,7 @@ __kernel void arrange(__global const word *x, __global word *y, long offset_x, l
         __global const word *const from = x + offset_x + k * ldx;
         __global word *const to = y + k * width;
         long col = col0;
-        for (; col + 16 <= min(col1, cols); col += 16) STORE_PAST(vload16(0, from + col), to + col);
+        for (; col + 16 <= min(col1, cols); col += 16) STORE_WORDS(vload16(0, from + col), to + col);
         for (; col < col1; col++) to[col] = col < cols ? from[col] : 0;
     }
 }

@@ -34,7 +34,7 @@ EACH_TRANSPOSE(slices_of_rows_keep_their_epilogue)
 
 EACH_TRANSPOSE(slices_of_columns_keep_their_epilogue)
 {
-    bm_gemm_desc d = gemmtest_desc(33, 2900, 420, trans);
+    bm_gemm_desc d = gemmtest_desc(33, 2900, 760, trans);
     d.offset_b = 1; /* so that B never lies as it should */
     d.ldd = 2910;
     d.offset_d = 32;
