@@ -115,6 +115,7 @@ static void print_features(const bm_limits *m)
     } feature[] = {{m->fp16, "fp16 arithmetic"},          {m->fp64, "fp64"},
                    {m->unified_memory, "shares the host's memory"}, {m->native_kernel, "native kernels"},
                    {m->partition_counts, "can be split"}, {m->bf16_dot, "bf16 products (vdpbf16ps)"},
+                   {m->i8_dot, "int8 products (vpdpbusd)"},
                    {!m->compiler, "no compiler: needs prebuilt kernels"}};
     const char *comma = "";
     printf("    features     ");
@@ -179,7 +180,7 @@ static json_t *extensions_json(const bm_device *d)
 static json_t *device_json(const bm_device *d)
 {
     const bm_limits *m = bm_device_limits(d);
-    return json_pack("{ss ss ss ss ss ss ss sI sI sI sI sI sI s[III] si si si sb sb sb sb sb sb sb so}",
+    return json_pack("{ss ss ss ss ss ss ss sI sI sI sI sI sI s[III] si si si sb sb sb sb sb sb sb sb so}",
                      "device", bm_device_short_name(d), "type", type_name(m->type), "name", bm_device_name(d),
                      "vendor", bm_device_vendor(d), "version", bm_device_version(d), "c_version", bm_device_c_version(d),
                      "driver", bm_device_driver(d),
@@ -190,7 +191,8 @@ static json_t *device_json(const bm_device *d)
                      (json_int_t)m->max_work_item[2],
                      "compute_units", m->compute_units, "clock_mhz", m->clock_mhz, "float_width", m->float_width,
                      "unified_memory", m->unified_memory, "fp16", m->fp16, "fp64", m->fp64, "compiler", m->compiler,
-                     "native_kernel", m->native_kernel, "partition_counts", m->partition_counts, "bf16_dot", m->bf16_dot,
+                     "native_kernel", m->native_kernel, "partition_counts", m->partition_counts,
+                     "bf16_dot", m->bf16_dot, "i8_dot", m->i8_dot,
                      "extensions", extensions_json(d));
 }
 

@@ -3,9 +3,10 @@
  *     D = act(alpha * scale * op(A) op(B) + beta * D + bias)          op(A) [M, K], op(B) [K, N], D [M, N], bias, scale [N]
  *
  * All row-major. With trans_a, A is stored [K, M]; with trans_b, B is stored [N, K]. Leading dimensions and strides are in
- * elements, 64-bit. Arithmetic is f32 whatever the storage types are. Column n of the product is multiplied by scale[n]: an i8 B
- * stands for scale[n] B[., n]. The scales, the bias row and the activation are epilogues; with
- * `pre` the value before the activation is stored too (a gradient needs it).
+ * elements, 64-bit. Arithmetic is f32 whatever the storage types are; where a CPU multiplies an i8 B by whole numbers (few.cl), a row
+ * of A is taken to 2^-22 of its largest element. Column n of the product is multiplied by scale[n]: an i8 B stands for
+ * scale[n] B[., n]. The scales, the bias row and the activation are epilogues; with `pre` the value before the activation is stored
+ * too (a gradient needs it).
  */
 #ifndef BM_CL_GEMM_GEMM_H
 #define BM_CL_GEMM_GEMM_H

@@ -10,26 +10,23 @@
  *     gemm_block    global (column blocks, row blocks, batch)
  *     pack_rows     op(A) [M, K] -> [M / ROWS][UNITS(K)][ROWS], zeros beyond M, for an A that multiply_tile cannot read where it
  *                   lies: narrower than f32, but rows of bf16 for PAIRS; global (runs of K, groups of rows, batch)
- *     gemm_few      M = FEW <= 8, A not transposed: reads B once, where it lies; global (column blocks, 1, batch)
  *
  * Panels and tiles hold units of 4 bytes (pairs.clh): an f32 each, or with PAIRS, when A and B are bf16, the elements of two k
  * beside each other, the second 0 beyond the last k.
  *
  * Local size 1 for all. Offsets, leading dimensions and strides in elements. Options: TYPE_A, TYPE_B, TYPE_D (storage numbers);
- * TRANS_A, TRANS_B; WIDTH 16 or 8, the lanes of a vector; A_PACKED 1 when A comes from pack_rows; PAIRS 1 (WIDTH is 16 then); FEW;
+ * TRANS_A, TRANS_B; WIDTH 16 or 8, the lanes of a vector; A_PACKED 1 when A comes from pack_rows; PAIRS 1 (WIDTH is 16 then);
  * HAS_SCALE, HAS_BIAS, HAS_PRE, ACT. */
 
 #include "pairs.clh"
 #include "registers.clh"
+#include "result.clh"
 
 #ifndef TYPE_A
 #define TYPE_A 0
 #endif
 #ifndef TYPE_B
 #define TYPE_B 0
-#endif
-#ifndef TYPE_D
-#define TYPE_D 0
 #endif
 #ifndef TRANS_A
 #define TRANS_A 0
@@ -40,20 +37,6 @@
 #ifndef A_PACKED
 #define A_PACKED 0
 #endif
-#ifndef FEW
-#define FEW 1
-#endif
-#ifndef HAS_SCALE
-#define HAS_SCALE 0
-#endif
-#ifndef HAS_BIAS
-#define HAS_BIAS 0
-#endif
-#ifndef HAS_PRE
-#define HAS_PRE 0
-#endif
-
-#define LOADV(T, p, i) PASTE(PASTE(PASTE(load, WIDTH), _), T)(p, i)
 
 /* The units of matrices whose k are `ld` apart, k < end: one at k, or 8 or 16 columns beside each other at k; and units along a
  * row (ld = 1), 8 in the lanes of a float8. */
@@ -86,7 +69,6 @@ typedef float unit;
 #define UNIT16(T, p, k, ld, end) LOAD16(T, p, (k) * (ld))
 #define UNITS_ALONG(T, p, k) LOAD8(T, p, k)
 #endif
-#define STOREV(T, v, p, i) STORE_VECTOR(WIDTH, T, v, p, i)
 
 /* Eight vectors of eight, transposed where they are. */
 #define TRANSPOSE8(r0, r1, r2, r3, r4, r5, r6, r7)                                                                     \
@@ -157,38 +139,6 @@ FN void pack_panel(__local unit *panel, __global const STORED(TYPE_B) *b, long l
         for (int n = 0; n < COLS; n++) panel[UNITS(k) * COLS + n] = n < cols ? UNIT1(TYPE_B, b + n, k, ldb, kc) : 0;
 }
 #endif
-
-/* Where a tile goes and how: alpha scale sum, plus the sum of earlier runs or beta D, and at the last k the epilogue. */
-enum { ADD_PART = 1, ADD_OLD = 2, LAST = 4 };
-
-typedef struct target {
-    __global STORED(TYPE_D) *d, *pre;
-    __global const STORED(TYPE_D) *bias;
-    __global const float *scale;
-    __global float *part;
-    long ldd, ld_part;
-    float alpha, beta;
-    int steps;
-} target;
-
-#define FINISH_OF_WIDTH(name, F, LOAD_F, STORE_F, ACT_F)                                                               \
-    FN void name(const target *t, F sum, long row, long col)                                                           \
-    {                                                                                                                  \
-        const size_t at = row * t->ldd + col, at_part = row * t->ld_part + col;                                        \
-        F v = sum * (F)(t->alpha);                                                                                     \
-        if (HAS_SCALE) v *= LOAD_F(0, t->scale, col);                                                                  \
-        if (t->steps & ADD_PART) v += LOAD_F(0, t->part, at_part);                                                     \
-        if (t->steps & ADD_OLD) v = FMA((F)(t->beta), LOAD_F(TYPE_D, t->d, at), v);                                    \
-        if (!(t->steps & LAST)) {                                                                                      \
-            STORE_F(0, v, t->part, at_part);                                                                           \
-            return;                                                                                                    \
-        }                                                                                                              \
-        if (HAS_BIAS) v += LOAD_F(TYPE_D, t->bias, col);                                                               \
-        if (HAS_PRE) STORE_F(TYPE_D, v, t->pre, at);                                                                   \
-        STORE_F(TYPE_D, ACT_F(v), t->d, at);                                                                           \
-    }
-FINISH_OF_WIDTH(finish_vec, VEC, LOADV, STOREV, ACTV)
-FINISH_OF_WIDTH(finish_one, float, LOAD1, STORE1, act1)
 
 /* What multiply_tile reads A as: units from pack_rows, or A's own elements. */
 #if A_PACKED
@@ -395,138 +345,4 @@ __kernel void pack_rows(__global const STORED(TYPE_A) *a, __global unit *tiles, 
 #endif
         if (k < run) pack_one(from + k * (TRANS_A ? lda : 1), lda, tile + UNITS(k) * ROWS, rows, run - k);
     }
-}
-
-#define EACH_OF_1(X) X(0)
-#define EACH_OF_2(X) EACH_OF_1(X) X(1)
-#define EACH_OF_3(X) EACH_OF_2(X) X(2)
-#define EACH_OF_4(X) EACH_OF_3(X) X(3)
-#define EACH_OF_5(X) EACH_OF_4(X) X(4)
-#define EACH_OF_6(X) EACH_OF_5(X) X(5)
-#define EACH_OF_7(X) EACH_OF_6(X) X(6)
-#define EACH_OF_8(X) EACH_OF_7(X) X(7)
-#define EACH_FEW(X) PASTE(EACH_OF_, FEW)(X)
-
-FN float sum_lanes(VEC v)
-{
-#if WIDTH == 16
-    return sum16(v);
-#else
-    const float4 a = v.lo + v.hi;
-    const float2 b = a.lo + a.hi;
-    return b.x + b.y;
-#endif
-}
-
-#if TRANS_B
-/* Each row of B has PARTS sums of vectors for each row of A, as many as registers hold: one alone would wait for itself. */
-#if 4 * FEW <= WIDTH
-#define PARTS 4
-#define EACH_PART(X, i) X(i, 0) X(i, 1) X(i, 2) X(i, 3)
-#define JOIN(sum) ((sum##_0 + sum##_1) + (sum##_2 + sum##_3))
-#else
-#define PARTS 2
-#define EACH_PART(X, i) X(i, 0) X(i, 1)
-#define JOIN(sum) (sum##_0 + sum##_1)
-#endif
-
-/* sums[i COLS] = row i of A times one row of B. */
-FN void dot_row(float *sums, __global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, long lda, long k_all)
-{
-#define ZERO_PART(i, p) VEC sum##i##_##p = (VEC)(0.0f);
-#define ZERO_PARTS(i) EACH_PART(ZERO_PART, i)
-    EACH_FEW(ZERO_PARTS)
-    long k = 0;
-    for (; k + PARTS * WIDTH <= k_all; k += PARTS * WIDTH) {
-#define LOAD_PART(i, p) const VEC y##p = LOADV(TYPE_B, b, k + p * WIDTH);
-#define DOT_PART(i, p) sum##i##_##p = FMA(LOADV(TYPE_A, a, i * lda + k + p * WIDTH), y##p, sum##i##_##p);
-#define DOT_PARTS(i) EACH_PART(DOT_PART, i)
-        EACH_PART(LOAD_PART, 0)
-        EACH_FEW(DOT_PARTS)
-    }
-    for (; k + WIDTH <= k_all; k += WIDTH) {
-        const VEC y = LOADV(TYPE_B, b, k);
-#define DOT(i) sum##i##_0 = FMA(LOADV(TYPE_A, a, i * lda + k), y, sum##i##_0);
-        EACH_FEW(DOT)
-    }
-#define SUM(i) float s##i = sum_lanes(JOIN(sum##i));
-    EACH_FEW(SUM)
-    for (; k < k_all; k++) {
-        const float y = LOAD1(TYPE_B, b, k);
-#define DOT_ONE(i) s##i = FMA(LOAD1(TYPE_A, a, i * lda + k), y, s##i);
-        EACH_FEW(DOT_ONE)
-    }
-#define KEEP_SUM(i) sums[i * COLS] = s##i;
-    EACH_FEW(KEEP_SUM)
-}
-
-/* The rows of B one after the other, as they lie: what a processor fetches ahead of a single run of addresses is what comes next.
- * Two rows in turn took twice as long on a Zen 4 where B was in memory. */
-FN void multiply_few(const target *t, __global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, long lda, long ldb,
-                     long k_all, long col, long cols)
-{
-    float sums[FEW * COLS];
-    for (long j = 0; j < cols; j++) dot_row(sums + j, a, b + j * ldb, lda, k_all);
-    for (long i = 0; i < FEW; i++) {
-        const float *const row = sums + i * COLS;
-        if (cols >= COLS) {
-            finish_vec(t, VLOAD(0, row), i, col);
-            finish_vec(t, VLOAD(0, row + WIDTH), i, col + WIDTH);
-        } else {
-            for (long j = 0; j < cols; j++) finish_one(t, row[j], i, col + j);
-        }
-    }
-}
-#else
-/* The rows of B in turn, COLS columns of each. */
-FN void multiply_few(const target *t, __global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, long lda, long ldb,
-                     long k_all, long col, long cols)
-{
-    if (cols >= COLS) {
-        EACH_FEW(ZERO)
-        for (long k = 0; k < k_all; k++) {
-            const VEC y0 = LOADV(TYPE_B, b, k * ldb), y1 = LOADV(TYPE_B, b, k * ldb + WIDTH);
-#define ADD_ROW(i)                                                                                                     \
-    {                                                                                                                  \
-        const VEC x = (VEC)(LOAD1(TYPE_A, a, i * lda + k));                                                            \
-        lo##i = FMA(x, y0, lo##i);                                                                                     \
-        hi##i = FMA(x, y1, hi##i);                                                                                     \
-    }
-            EACH_FEW(ADD_ROW)
-        }
-#define FINISH_ROW(i)                                                                                                  \
-    finish_vec(t, lo##i, i, col);                                                                                      \
-    finish_vec(t, hi##i, i, col + WIDTH);
-        EACH_FEW(FINISH_ROW)
-        return;
-    }
-    for (long j = 0; j < cols; j++)
-        for (long i = 0; i < FEW; i++) {
-            float sum = 0.0f;
-            for (long k = 0; k < k_all; k++) sum = FMA(LOAD1(TYPE_A, a, i * lda + k), LOAD1(TYPE_B, b, k * ldb + j), sum);
-            finish_one(t, sum, i, col + j);
-        }
-}
-#endif
-
-__kernel void gemm_few(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, __global STORED(TYPE_D) *d,
-                       __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, __global const float *scale,
-                       long n, long k, long lda, long ldb,
-                       long ldd, long offset_a, long offset_b, long offset_d, long stride_a, long stride_b, long stride_d,
-                       float alpha, float beta)
-{
-    const long col = (long)get_group_id(0) * COLS, cols = min(n - col, (long)COLS), batch = (long)get_group_id(2);
-    target t;
-    t.d = d + offset_d + batch * stride_d;
-    t.pre = HAS_PRE ? pre + offset_d + batch * stride_d : 0;
-    t.bias = bias;
-    t.scale = scale;
-    t.part = 0;
-    t.ldd = ldd;
-    t.ld_part = 0;
-    t.alpha = alpha;
-    t.beta = beta;
-    t.steps = (beta != 0.0f ? ADD_OLD : 0) | LAST;
-    multiply_few(&t, a + offset_a + batch * stride_a, b + offset_b + batch * stride_b + (TRANS_B ? col * ldb : col), lda, ldb, k,
-                 col, cols);
 }

@@ -150,21 +150,22 @@ static bm_status read_limits(bm_limits *l, cl_device_id d, const char *extension
     return BM_OK;
 }
 
-/* Whether the CPU that runs this has AVX512_BF16, and the operating system keeps the registers it needs. Intel 64 manual,
- * volume 2A, CPUID: leaf 1 ECX bit 27 (XGETBV may be asked), leaf 7 EBX bit 16 (AVX512F), leaf 7.1 EAX bit 5; volume 1, 13.1:
- * XCR0 bits 1, 2, 5, 6, 7 are XMM, YMM, opmask and both parts of ZMM. */
-static int host_has_bf16_dot(void)
+/* Whether the CPU that runs this has AVX512_BF16 and AVX512_VNNI, and the operating system keeps the registers they need. Intel 64
+ * manual, volume 2A, CPUID: leaf 1 ECX bit 27 (XGETBV may be asked), leaf 7 EBX bit 16 (AVX512F) and ECX bit 11, leaf 7.1 EAX
+ * bit 5; volume 1, 13.1: XCR0 bits 1, 2, 5, 6, 7 are XMM, YMM, opmask and both parts of ZMM. */
+static void ask_host_for_dots(bm_limits *l)
 {
 #if defined(__x86_64__)
     const unsigned saved = 0xe6;
     unsigned a = 0, b = 0, c = 0, d = 0, low = 0, high = 0;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) return 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) return;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    if ((low & saved) != saved) return 0;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || a < 1 || !(b >> 16 & 1)) return 0;
-    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+    if ((low & saved) != saved) return;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b >> 16 & 1)) return;
+    l->i8_dot = c >> 11 & 1;
+    l->bf16_dot = a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
 #else
-    return 0;
+    (void)l;
 #endif
 }
 
@@ -280,7 +281,7 @@ static bm_status device_init(bm_device *d, cl_device_id id, int platform, const 
     bm_status status = BM_OK;
     for (size_t i = 0; !status && i < sizeof text / sizeof text[0]; i++) status = device_text(text[i].to, id, text[i].what);
     if (!status) status = read_limits(&d->limits, id, d->extensions);
-    if (!status) d->limits.bf16_dot = is_pocl_on_host(platform_name, d) && host_has_bf16_dot();
+    if (!status && is_pocl_on_host(platform_name, d)) ask_host_for_dots(&d->limits);
     if (status) device_finish(d);
     return status;
 }

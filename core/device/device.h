@@ -31,7 +31,7 @@ typedef struct bm_limits {
     int compiler;             /* CL_DEVICE_COMPILER_AVAILABLE */
     int native_kernel;        /* CL_EXEC_NATIVE_KERNEL */
     int partition_counts;     /* CL_DEVICE_PARTITION_BY_COUNTS among its properties */
-    int bf16_dot;             /* kernels run on this machine's CPU, and it has x86's vdpbf16ps; drivers do not say so */
+    int bf16_dot, i8_dot;     /* kernels run on this machine's CPU, and it has x86's vdpbf16ps, vpdpbusd; drivers do not say so */
 } bm_limits;
 
 /* Which form of a kernel runs: `cpu` (one work-item per work-group, explicit vectors) or `plain` (any device). */

@@ -55,7 +55,7 @@ bm_status bm_engine_open(bm_engine **out, const bm_device *d, const bm_engine_op
     e->limits = d->limits;
     if (opts->max_alloc_bytes > 0 && opts->max_alloc_bytes < e->limits.max_alloc_bytes)
         e->limits.max_alloc_bytes = opts->max_alloc_bytes;
-    if (opts->no_bf16_dot) e->limits.bf16_dot = 0;
+    if (opts->no_dots) e->limits.bf16_dot = e->limits.i8_dot = 0;
     e->form = opts->form == BM_FORM_AUTO ? bm_limits_form(&d->limits) : opts->form;
     e->sources = opts->sources;
     e->keeps_programs = opts->cache_dir && (opts->cache_always || strcmp(d->platform_name, "Portable Computing Language") != 0);

@@ -26,7 +26,7 @@ typedef struct bm_engine_opts {
     bm_form form;            /* AUTO: bm_limits_form() of the device */
     int profile;             /* queues that time their commands */
     int64_t max_alloc_bytes; /* lowers the device's own limit, to try slabs; 0: as the device says */
-    int no_bf16_dot;         /* as if the CPU did not have limits.bf16_dot */
+    int no_dots;             /* as if the CPU had neither limits.bf16_dot nor limits.i8_dot */
 } bm_engine_opts;
 BM_API bm_engine_opts bm_engine_opts_default(void);
 

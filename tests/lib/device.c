@@ -23,7 +23,7 @@ bm_engine_opts test_engine_opts(void)
         ck_assert_msg(!strcmp(form, "cpu") || !strcmp(form, "plain"), "BM_TEST_FORM is \"%s\": cpu or plain", form);
         opts.form = !strcmp(form, "cpu") ? BM_FORM_CPU : BM_FORM_PLAIN;
     }
-    opts.no_bf16_dot = getenv("BM_TEST_NO_BF16_DOT") != NULL;
+    opts.no_dots = getenv("BM_TEST_NO_DOTS") != NULL;
     return opts;
 }
 

@@ -1,6 +1,6 @@
 /* The device that tests run on: BM_TEST_DEVICE (a SPEC of DESIGN 5, default "auto"), kernels in the form BM_TEST_FORM ("cpu" or
- * "plain"; default: the device's own), sources replaced from BM_CL_DIR, programs kept in BM_CACHE_DIR; BM_TEST_NO_BF16_DOT hides
- * limits.bf16_dot.
+ * "plain"; default: the device's own), sources replaced from BM_CL_DIR, programs kept in BM_CACHE_DIR; BM_TEST_NO_DOTS hides
+ * limits.bf16_dot and i8_dot.
  * libcheck runs each test in a process of its own: open the engine within the test, not before, or share one. */
 #ifndef BM_TESTS_LIB_DEVICE_H
 #define BM_TESTS_LIB_DEVICE_H

@@ -19,10 +19,10 @@ enum { IN_PAIRS, CONVERTED, FORMS };
 
 static bm_engine *engine[FORMS];
 
-static bm_engine *open_with(int no_bf16_dot, const char *cl_dir)
+static bm_engine *open_with(int no_dots, const char *cl_dir)
 {
     bm_engine_opts opts = test_engine_opts();
-    opts.no_bf16_dot |= no_bf16_dot;
+    opts.no_dots |= no_dots;
     if (cl_dir) opts.cl_dir = cl_dir;
     return test_engine_open_with(&opts);
 }

@@ -206,7 +206,8 @@ START_TEST(a_broken_backend_is_set_aside_and_said_once)
     snprintf(folder, sizeof folder, "%s", test_path("cl"));
     test_ok(bm_folder_create(test_path("cl/gemm")));
     test_copy_headers(folder);
-    test_copy_kernel(folder, "gemm/packed.cl", "(F)(t->alpha)", to[_i]);
+    test_copy_kernel(folder, "gemm/packed.cl", "", "");
+    test_copy_kernel(folder, "lib/result.clh", "(F)(t->alpha)", to[_i]);
     bm_engine_opts opts = test_engine_opts();
     opts.cl_dir = folder;
     bm_engine *broken = test_engine_open_with(&opts);

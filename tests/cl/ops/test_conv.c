@@ -294,7 +294,7 @@ static bm_engine *without_pairs(void)
 {
     bm_engine_opts opts = test_engine_opts();
     opts.form = BM_FORM_CPU;
-    opts.no_bf16_dot = 1;
+    opts.no_dots = 1;
     return test_engine_open_with(&opts);
 }
 

@@ -87,25 +87,29 @@ START_TEST(the_cpu_form_is_for_cpus_with_vectors)
 END_TEST
 
 /* Linux says by itself what the CPU has; only PoCL's driver for the CPU is known to take the instruction. */
-START_TEST(bf16_products_are_a_feature_of_pocl_on_a_cpu_that_has_them)
+START_TEST(bf16_and_int8_products_are_features_of_pocl_on_a_cpu_that_has_them)
 {
     bm_device_list *l = NULL;
     test_ok(bm_device_list_create(&l));
     for (int i = 0; i < bm_device_list_count(l); i++) {
         const bm_device *d = bm_device_list_at(l, i);
-        const int has = bm_device_limits(d)->bf16_dot;
+        const int pairs = bm_device_limits(d)->bf16_dot, bytes = bm_device_limits(d)->i8_dot;
         if (strncmp(bm_device_short_name(d), "pocl", 4) || bm_device_limits(d)->type != BM_DEVICE_CPU) {
-            ck_assert_msg(!has, "%s", bm_device_name(d));
+            ck_assert_msg(!pairs && !bytes, "%s", bm_device_name(d));
             continue;
         }
 #if defined(__linux__)
         char word[64] = "";
-        int flagged = 0;
+        int has_pairs = 0, has_bytes = 0;
         FILE *f = fopen("/proc/cpuinfo", "r");
         if (!f) continue;
-        while (fscanf(f, "%63s", word) == 1) flagged |= !strcmp(word, "avx512_bf16");
+        while (fscanf(f, "%63s", word) == 1) {
+            has_pairs |= !strcmp(word, "avx512_bf16");
+            has_bytes |= !strcmp(word, "avx512_vnni");
+        }
         fclose(f);
-        ck_assert_int_eq(has, flagged);
+        ck_assert_int_eq(pairs, has_pairs);
+        ck_assert_int_eq(bytes, has_bytes);
 #endif
     }
     bm_device_list_destroy(l);
@@ -232,7 +236,7 @@ int main(void)
     TCase *c = tcase_create("device");
     tcase_add_test(c, limits_are_within_what_opencl_promises);
     tcase_add_test(c, the_cpu_form_is_for_cpus_with_vectors);
-    tcase_add_test(c, bf16_products_are_a_feature_of_pocl_on_a_cpu_that_has_them);
+    tcase_add_test(c, bf16_and_int8_products_are_features_of_pocl_on_a_cpu_that_has_them);
     tcase_add_test(c, looking_makes_no_opencl_object);
     tcase_add_test(c, looking_survives_failing_allocations);
     tcase_add_test(c, looking_survives_failing_calls);
