@@ -117,8 +117,8 @@ typedef struct part {
     int64_t m0, m, k0, k1, batch0, batch;
 } part;
 
-/* Each work-item of BYTES splits the rows of A, which costs as much as some 16 columns: it takes several panels where that leaves
- * work-items enough. */
+/* Each work-item of BYTES splits the rows of A first, which costs as much as several columns: it makes more than one panel where that
+ * leaves work-items enough. */
 static int64_t few_panels(const part *p, const bm_limits *limits)
 {
     if (p->form != BM_PACKED_BYTES) return 1;
