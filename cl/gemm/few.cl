@@ -3,8 +3,8 @@
  *
  *     gemm_few      global (column blocks, 1, batch); a work-item makes COLS columns, `panels` times
  *
- * With BYTES, when B is i8, transposed and `scale` times whole numbers, the products are those of whole numbers, which x86's vpdpbusd
- * makes and sums 64 at a time, exactly: see dot_bytes below.
+ * With BYTES, for a transposed B of i8, A is taken for whole numbers too, and x86's vpdpbusd multiplies 64 at a time and sums them
+ * exactly: split_row says how.
  *
  * Local size 1. Offsets, leading dimensions and strides in elements. Options: TYPE_A, TYPE_B, TYPE_D (storage numbers); TRANS_B; FEW;
  * WIDTH 16 or 8, the lanes of a vector; BYTES 1 (WIDTH is 16 then); HAS_SCALE, HAS_BIAS, HAS_PRE, ACT. */
@@ -29,15 +29,7 @@
 #define BYTES 0
 #endif
 
-#define EACH_OF_1(X) X(0)
-#define EACH_OF_2(X) EACH_OF_1(X) X(1)
-#define EACH_OF_3(X) EACH_OF_2(X) X(2)
-#define EACH_OF_4(X) EACH_OF_3(X) X(3)
-#define EACH_OF_5(X) EACH_OF_4(X) X(4)
-#define EACH_OF_6(X) EACH_OF_5(X) X(5)
-#define EACH_OF_7(X) EACH_OF_6(X) X(6)
-#define EACH_OF_8(X) EACH_OF_7(X) X(7)
-#define EACH_FEW(X) PASTE(EACH_OF_, FEW)(X)
+#define EACH_FEW(X) EACH_OF(FEW, X)
 
 /* Bytes of a B narrower than f32 that are fetched before they are used: arithmetic on them leaves a processor that looks ahead by
  * itself too little of the memory in sight. */

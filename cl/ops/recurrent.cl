@@ -338,15 +338,7 @@ __kernel void backward_step(BACKWARD_ARGS, const long t)
 #define COLS (2 * VECTOR)
 #define PACK_RUN 256
 
-#define EACH_OF_1(X) X(0)
-#define EACH_OF_2(X) EACH_OF_1(X) X(1)
-#define EACH_OF_3(X) EACH_OF_2(X) X(2)
-#define EACH_OF_4(X) EACH_OF_3(X) X(3)
-#define EACH_OF_5(X) EACH_OF_4(X) X(4)
-#define EACH_OF_6(X) EACH_OF_5(X) X(5)
-#define EACH_OF_7(X) EACH_OF_6(X) X(6)
-#define EACH_OF_8(X) EACH_OF_7(X) X(7)
-#define EACH_ROW(X) PASTE(EACH_OF_, TILE_ROWS)(X)
+#define EACH_ROW(X) EACH_OF(TILE_ROWS, X)
 
 #define VECF PASTE(float, VECTOR)
 #define VLOAD PASTE(vload, VECTOR)
