@@ -1,44 +1,17 @@
 /* `packed` on bf16 operands: in pairs by vdpbf16ps where the device has it, and converted to f32 as everywhere else. Each test
  * runs for both, and for D in bf16 and in f32. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cl/gemm/bound_priv.h"
 #include "cl/gemm/gemm.h"
 #include "cl/gemm/gemm_priv.h"
-#include "core/base/file.h"
 #include "core/device/memory.h"
 #include "core/device/queue.h"
 #include "tests/lib/device.h"
+#include "tests/lib/dotstest.h"
 #include "tests/lib/gemmtest.h"
 #include "tests/lib/test.h"
-
-enum { IN_PAIRS, CONVERTED, FORMS };
-
-static bm_engine *engine[FORMS];
-
-static bm_engine *open_with(int no_dots, const char *cl_dir)
-{
-    bm_engine_opts opts = test_engine_opts();
-    opts.no_dots |= no_dots;
-    if (cl_dir) opts.cl_dir = cl_dir;
-    return test_engine_open_with(&opts);
-}
-
-static void setup(void)
-{
-    test_listen();
-    if (engine[IN_PAIRS]) return;
-    engine[IN_PAIRS] = open_with(0, NULL);
-    engine[CONVERTED] = open_with(1, NULL);
-}
-static void close_engines(void)
-{
-    for (int i = 0; i < FORMS; i++) bm_engine_close(engine[i]);
-    memset(engine, 0, sizeof engine);
-}
 
 /* Where host code is looked at, few products walk all of it. */
 static int small(void) { return getenv("BM_TEST_SMALL") != NULL; }
@@ -58,10 +31,10 @@ static bm_gemm_desc product(int64_t m, int64_t n, int64_t k, int trans)
 static void check(bm_gemm_desc d)
 {
     static const bm_dtype type[] = {BM_F32, BM_BF16};
-    for (int form = has_pairs(engine[IN_PAIRS]) ? IN_PAIRS : CONVERTED; form < FORMS; form++)
+    for (int form = has_pairs(dotstest_engine[DOTS]) ? DOTS : NO_DOTS; form < DOTS_FORMS; form++)
         for (int i = 0; i < 2; i++) {
             d.type_d = type[i];
-            gemmtest_check(engine[form], "packed", &d);
+            gemmtest_check(dotstest_engine[form], "packed", &d);
             ck_assert_msg(test_times_said == 0, "said: %s", test_said); /* the pairs were not given up */
         }
 }
@@ -79,11 +52,11 @@ static int64_t scratch_bytes(bm_engine *e, bm_dtype type_b)
 
 START_TEST(pairs_are_used_where_the_device_has_them)
 {
-    ck_assert_int_eq(bm_engine_limits(engine[CONVERTED])->bf16_dot, 0);
-    ck_assert_int_eq(scratch_bytes(engine[CONVERTED], BM_BF16), 64 * 100 * 4);
-    if (!has_pairs(engine[IN_PAIRS])) return;
-    ck_assert_int_eq(scratch_bytes(engine[IN_PAIRS], BM_BF16), 64 * 50 * 4);
-    ck_assert_int_eq(scratch_bytes(engine[IN_PAIRS], BM_F32), 64 * 100 * 4); /* both operands have to be bf16 */
+    ck_assert_int_eq(bm_engine_limits(dotstest_engine[NO_DOTS])->bf16_dot, 0);
+    ck_assert_int_eq(scratch_bytes(dotstest_engine[NO_DOTS], BM_BF16), 64 * 100 * 4);
+    if (!has_pairs(dotstest_engine[DOTS])) return;
+    ck_assert_int_eq(scratch_bytes(dotstest_engine[DOTS], BM_BF16), 64 * 50 * 4);
+    ck_assert_int_eq(scratch_bytes(dotstest_engine[DOTS], BM_F32), 64 * 100 * 4); /* both operands have to be bf16 */
 }
 END_TEST
 
@@ -174,8 +147,8 @@ START_TEST(d_in_bf16_is_rounded_to_even_and_keeps_nan)
     bm_gemm_desc d = product(M, N, K, 0);
     d.type_d = BM_BF16;
     d = bm_gemm_desc_full(&d);
-    for (int form = 0; form < FORMS; form++) {
-        bm_queue *q = bm_engine_queue(engine[form]);
+    for (int form = 0; form < DOTS_FORMS; form++) {
+        bm_queue *q = bm_engine_queue(dotstest_engine[form]);
         bm_region *r = NULL;
         cl_mem mem[3];
         const int64_t bytes[3] = {2 * M * K, 2 * K * N, 2 * M * N};
@@ -185,13 +158,13 @@ START_TEST(d_in_bf16_is_rounded_to_even_and_keeps_nan)
         test_ok(bm_convert_floats(a, BM_BF16, x, BM_F32, M * K));
         for (int i = 0; i < K * N; i++) x[i] = 1;
         test_ok(bm_convert_floats(b, BM_BF16, x, BM_F32, K * N));
-        test_ok(bm_region_create(&r, engine[form], "operands", bytes, 3, 0));
+        test_ok(bm_region_create(&r, dotstest_engine[form], "operands", bytes, 3, 0));
         for (int i = 0; i < 3; i++) test_ok(bm_region_piece(&mem[i], r, i, 0, bytes[i]));
         test_ok(bm_queue_write(q, mem[0], 0, a, bytes[0]));
         test_ok(bm_queue_write(q, mem[1], 0, b, bytes[1]));
         bm_gemm_bound *bound = NULL;
         const bm_gemm_args args = {.a = mem[0], .b = mem[1], .d = mem[2]};
-        test_ok(bm_gemm_bound_create(&bound, engine[form], bm_gemm_backend_find("packed"), &d, &args));
+        test_ok(bm_gemm_bound_create(&bound, dotstest_engine[form], bm_gemm_backend_find("packed"), &d, &args));
         test_ok(bm_gemm_bound_run(bound));
         test_ok(bm_queue_read(q, mem[2], 0, out, bytes[2]));
         test_ok(bm_convert_floats(x, BM_F32, out, BM_BF16, M * N));
@@ -218,14 +191,8 @@ static const char *const faults[][3] = {
 
 START_TEST(a_faulty_form_is_left_and_said_once)
 {
-    if (!has_pairs(engine[IN_PAIRS])) return;
-    char folder[500];
-    snprintf(folder, sizeof folder, "%s", test_path("cl"));
-    test_ok(bm_folder_create(test_path("cl/gemm")));
-    test_copy_headers(folder);
-    test_copy_kernel(folder, "gemm/packed.cl", "", "");
-    test_copy_kernel(folder, faults[_i][0], faults[_i][1], faults[_i][2]);
-    bm_engine *faulty = open_with(0, folder);
+    if (!has_pairs(dotstest_engine[DOTS])) return;
+    bm_engine *faulty = dotstest_faulty("gemm/packed.cl", faults[_i][0], faults[_i][1], faults[_i][2]);
     ck_assert(bm_engine_limits(faulty)->bf16_dot);
     for (int trans = 0; trans < 4; trans += 3) {
         bm_gemm_desc d = product(20, 40, 33, trans);
@@ -262,8 +229,8 @@ int main(void)
 {
     Suite *s = suite_create("cl/gemm/bf16");
     TCase *t = tcase_create("bf16 operands");
-    test_together(t, close_engines);
-    tcase_add_checked_fixture(t, setup, NULL);
+    test_together(t, dotstest_close);
+    tcase_add_checked_fixture(t, dotstest_setup, NULL);
     tcase_add_test(t, pairs_are_used_where_the_device_has_them);
     tcase_add_loop_test(t, sizes_around_every_block, 0, 4);
     tcase_add_loop_test(t, long_sums, 0, 4);

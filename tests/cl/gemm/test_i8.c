@@ -1,44 +1,17 @@
 /* `packed` on few rows and a B of i8: by products of bytes (vpdpbusd) where the device has them, and converted to f32 as everywhere
  * else. Each test runs for both. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cl/gemm/bound_priv.h"
 #include "cl/gemm/packed_priv.h"
-#include "core/base/file.h"
 #include "core/base/rng.h"
 #include "core/device/memory.h"
 #include "core/device/queue.h"
 #include "tests/lib/device.h"
+#include "tests/lib/dotstest.h"
 #include "tests/lib/gemmtest.h"
 #include "tests/lib/test.h"
-
-enum { BY_BYTES, CONVERTED, FORMS };
-
-static bm_engine *engine[FORMS];
-
-static bm_engine *open_with(int no_dots, const char *cl_dir)
-{
-    bm_engine_opts opts = test_engine_opts();
-    opts.no_dots |= no_dots;
-    if (cl_dir) opts.cl_dir = cl_dir;
-    return test_engine_open_with(&opts);
-}
-
-static void setup(void)
-{
-    test_listen();
-    if (engine[BY_BYTES]) return;
-    engine[BY_BYTES] = open_with(0, NULL);
-    engine[CONVERTED] = open_with(1, NULL);
-}
-static void close_engines(void)
-{
-    for (int i = 0; i < FORMS; i++) bm_engine_close(engine[i]);
-    memset(engine, 0, sizeof engine);
-}
 
 /* Where host code is looked at, few products walk all of it. */
 static int small(void) { return getenv("BM_TEST_SMALL") != NULL; }
@@ -58,8 +31,8 @@ static bm_gemm_desc product(int64_t m, int64_t n, int64_t k)
 
 static void check(bm_gemm_desc d)
 {
-    for (int form = has_bytes(engine[BY_BYTES]) ? BY_BYTES : CONVERTED; form < FORMS; form++) {
-        gemmtest_check(engine[form], "packed", &d);
+    for (int form = has_bytes(dotstest_engine[DOTS]) ? DOTS : NO_DOTS; form < DOTS_FORMS; form++) {
+        gemmtest_check(dotstest_engine[form], "packed", &d);
         ck_assert_msg(test_times_said == 0, "said: %s", test_said); /* bytes were not given up */
     }
 }
@@ -74,10 +47,10 @@ static bm_packed_form form_of(bm_engine *e, bm_gemm_desc d)
 
 START_TEST(bytes_are_multiplied_where_the_device_has_them)
 {
-    ck_assert_int_eq(bm_engine_limits(engine[CONVERTED])->i8_dot, 0);
-    ck_assert_int_eq(form_of(engine[CONVERTED], product(1, 40, 70)), BM_PACKED_FLOATS);
-    if (!has_bytes(engine[BY_BYTES])) return;
-    bm_engine *e = engine[BY_BYTES];
+    ck_assert_int_eq(bm_engine_limits(dotstest_engine[NO_DOTS])->i8_dot, 0);
+    ck_assert_int_eq(form_of(dotstest_engine[NO_DOTS], product(1, 40, 70)), BM_PACKED_FLOATS);
+    if (!has_bytes(dotstest_engine[DOTS])) return;
+    bm_engine *e = dotstest_engine[DOTS];
     ck_assert_int_eq(form_of(e, product(1, 40, 70)), BM_PACKED_BYTES);
     ck_assert_int_eq(form_of(e, product(8, 40, 70)), BM_PACKED_BYTES);
     ck_assert_int_eq(form_of(e, product(9, 40, 70)), BM_PACKED_FLOATS);
@@ -187,8 +160,8 @@ START_TEST(whole_numbers_are_exact)
     fill_b(b);
     for (int i = 0; i < 3; i++) {
         for (int j = 0; j < M * K; j++) a[j] = ldexpf((float)random_number(2, (uint64_t)j, most[j / K]), power[i]);
-        for (int form = 0; form < FORMS; form++) {
-            multiply(got, engine[form], a, b);
+        for (int form = 0; form < DOTS_FORMS; form++) {
+            multiply(got, dotstest_engine[form], a, b);
             for (int row = 0; row < M; row++)
                 for (int n = 0; n < N; n++) {
                     double want = 0;
@@ -215,8 +188,8 @@ START_TEST(rows_of_any_size_keep_their_precision)
         a[2 * K + k] = x * 0x1p100f;
         a[3 * K + k] = x * 0x1p-135f; /* subnormal: lost below 2^-126 at most */
     }
-    for (int form = 0; form < FORMS; form++) {
-        multiply(got, engine[form], a, b);
+    for (int form = 0; form < DOTS_FORMS; form++) {
+        multiply(got, dotstest_engine[form], a, b);
         for (int row = 0; row < M; row++) {
             double largest = 0;
             for (int k = 0; k < K; k++) largest = fmax(largest, fabs((double)a[row * K + k]));
@@ -245,8 +218,8 @@ START_TEST(nan_and_infinity_stay_in_their_row_and_zero_is_zero)
     for (int i = 0; i < M * K; i++) a[i] = i / K == 3 ? 0.0f : (float)random_number(4, (uint64_t)i, 9);
     a[5] = NAN;
     a[K + 199] = -INFINITY;
-    for (int form = 0; form < FORMS; form++) {
-        multiply(got, engine[form], a, b);
+    for (int form = 0; form < DOTS_FORMS; form++) {
+        multiply(got, dotstest_engine[form], a, b);
         for (int n = 0; n < N; n++) {
             test_that(isnan(got[n]), "form %d: %g of NaN", form, (double)got[n]);
             test_that(!isfinite(got[N + n]), "form %d: %g of infinity", form, (double)got[N + n]);
@@ -272,13 +245,8 @@ static const char *const faults[][2] = {
 
 START_TEST(a_faulty_form_is_left_and_said_once)
 {
-    if (!has_bytes(engine[BY_BYTES])) return;
-    char folder[500];
-    snprintf(folder, sizeof folder, "%s", test_path("cl"));
-    test_ok(bm_folder_create(test_path("cl/gemm")));
-    test_copy_headers(folder);
-    test_copy_kernel(folder, "gemm/few.cl", faults[_i][0], faults[_i][1]);
-    bm_engine *faulty = open_with(0, folder);
+    if (!has_bytes(dotstest_engine[DOTS])) return;
+    bm_engine *faulty = dotstest_faulty("gemm/few.cl", "gemm/few.cl", faults[_i][0], faults[_i][1]);
     ck_assert(bm_engine_limits(faulty)->i8_dot);
     for (int m = 1; m < 4; m += 2) {
         bm_gemm_desc d = product(m, 40, 133);
@@ -314,8 +282,8 @@ int main(void)
 {
     Suite *s = suite_create("cl/gemm/i8");
     TCase *t = tcase_create("few rows by whole numbers");
-    test_together(t, close_engines);
-    tcase_add_checked_fixture(t, setup, NULL);
+    test_together(t, dotstest_close);
+    tcase_add_checked_fixture(t, dotstest_setup, NULL);
     tcase_add_test(t, bytes_are_multiplied_where_the_device_has_them);
     tcase_add_test(t, sizes_around_every_block);
     tcase_add_test(t, types_and_epilogues);
