@@ -383,7 +383,7 @@ const bm_cmd bm_cmd_bench = {
             "  -s, --set KEY=VALUE  set a key of the configuration; may be repeated\n"
             "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
             "      --threads N      of a CPU (default: as many as the process may use)\n"
-            "      --gemm BACKEND   of the training step: auto (measured), clblast, packed or tiled\n"
+            "      --gemm BACKEND   of the training step: auto (measured), clblast, packed, packed_ab or tiled\n"
             "      --steps N        training steps to time (default 5)\n"
             "      --weights TYPE   of the text written: f32, f16, bf16 or int8, how matrices are kept (default f32)\n"
             "      --ops            also a table of the step's ops: time, and share of the limit (it costs a little time)\n"

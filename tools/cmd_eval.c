@@ -216,7 +216,7 @@ const bm_cmd bm_cmd_eval = {
             "  -b, --batch N        windows at a time (default: train.micro_batch)\n"
             "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
             "      --threads N      of a CPU (default: as many as the process may use)\n"
-            "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
+            "      --gemm BACKEND   auto (measured), clblast, packed, packed_ab or tiled\n"
             "      --weights TYPE   f32, f16, bf16 or int8: how matrices are kept; f16 and bf16 take half the memory,\n"
             "                       int8 a quarter, with a scale for each row (default f32)\n"
             "  -j, --json           {\"loss\", \"perplexity\", \"tokens\", \"samples\", ...}: the mean loss over the targets that\n"

@@ -156,7 +156,7 @@ const bm_cmd bm_cmd_generate = {
             "      --stop           stop at the end of a document; without it, no document ends\n"
             "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
             "      --threads N      of a CPU (default: as many as the process may use)\n"
-            "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
+            "      --gemm BACKEND   auto (measured), clblast, packed, packed_ab or tiled\n"
             "      --weights TYPE   f32, f16, bf16 or int8: how matrices are kept; f16 and bf16 take half the memory,\n"
             "                       int8 a quarter, with a scale for each row (default f32)\n"
             "\n"

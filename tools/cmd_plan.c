@@ -205,7 +205,7 @@ const bm_cmd bm_cmd_plan = {
             "      --no-data        do not open the data set; model.vocab must be given\n"
             "      --gflops X       the device's GEMM rate, for the least time of a step (default: with --device, as measured\n"
             "                       there by bench or train)\n"
-            "      --gemm BACKEND   plan for clblast, packed or tiled alone; auto (default) counts what the default one needs\n"
+            "      --gemm BACKEND   plan for clblast, packed, packed_ab or tiled alone; auto (default) counts what the default needs\n"
             "      --graph FORMAT   text or dot: the training graph of a micro-batch instead (dot is for Graphviz)\n"
             "  -j, --json           one object; bytes and FLOP\n"
             "\n"

@@ -40,7 +40,7 @@ static const char help[] =
     "  -s, --set KEY=VALUE  set a key of the configuration for all trials; may be repeated\n"
     "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
     "      --threads N      of a CPU (default: as many as the process may use)\n"
-    "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
+    "      --gemm BACKEND   auto (measured), clblast, packed, packed_ab or tiled\n"
     "  -j, --json           {\"schema\", \"study\", \"method\", \"metric\", \"seed\", \"wanted\", \"best\", \"trials\": [{\"trial\", \"rung\",\n"
     "                       \"status\", \"score\", \"step\", \"seconds\", \"values\", \"scores\", \"reason\", \"run\"}]}, best first\n"
     "\n"

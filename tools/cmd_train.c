@@ -98,7 +98,7 @@ const bm_cmd bm_cmd_train = {
         "  -s, --set KEY=VALUE  set a key of the configuration; may be repeated\n"
         "  -d, --device SPEC    auto, cpu, gpu, gpu:1, pocl:0, ... (bmtool devices)\n"
         "      --threads N      of a CPU (default: as many as the process may use)\n"
-        "      --gemm BACKEND   auto (measured), clblast, packed or tiled\n"
+        "      --gemm BACKEND   auto (measured), clblast, packed, packed_ab or tiled\n"
         "\n"
         "SIGINT or SIGTERM finishes the step, saves a checkpoint and says how to resume; the second stops at once.\n",
     .run = run_train,

@@ -9,7 +9,7 @@
 #define RUNS 5
 #define ENOUGH_S 0.25 /* of timing for one backend */
 #define LEAD 0.97     /* another than the default must be this much faster: the clock is noisy, the default well tested */
-#define MOST_CANDIDATES 3
+#define MOST_CANDIDATES 4
 
 /* A forced backend is an error where it does not take the product, but for storage types: only f32 is in every backend, and a
  * model in 16-bit storage must still run under each. */
@@ -17,8 +17,9 @@ static bm_status forced_choice(const bm_gemm_backend **out, bm_engine *e, const 
                                const char *name)
 {
     const bm_gemm_backend *b = bm_gemm_backend_find(name);
-    if (!b) return bm_fail(BM_ERR_USAGE, "no GEMM backend is called \"%s\"; there are clblast, packed and tiled", name);
+    if (!b) return bm_fail(BM_ERR_USAGE, "no GEMM backend is called \"%s\"; there are clblast, packed, packed_ab and tiled", name);
     const char *why = NULL;
+    if (b == &bm_gemm_packed_ab && !b->takes(d, e, limits, &why)) b = &bm_gemm_packed; /* which it differs from in a few products */
     if (b->takes(d, e, limits, &why)) {
         *out = b;
         return BM_OK;
@@ -44,13 +45,13 @@ typedef struct candidate {
 static int list_candidates(candidate c[MOST_CANDIDATES], bm_engine *e, const bm_gemm_desc *d)
 {
     const bm_limits *limits = bm_engine_limits(e);
-    const bm_gemm_backend *const all[] = {bm_gemm_default(d, e, limits), &bm_gemm_clblast, &bm_gemm_packed};
+    const bm_gemm_backend *const all[] = {bm_gemm_default(d, e, limits), &bm_gemm_clblast, &bm_gemm_packed, &bm_gemm_packed_ab};
     const int cpu = limits->type == BM_DEVICE_CPU;
     const char *why;
     int n = 0;
     memset(c, 0, MOST_CANDIDATES * sizeof *c);
-    for (int i = 0; i < 3; i++) {
-        if (i && (all[i] == all[0] || (all[i] == &bm_gemm_packed && !cpu) || !all[i]->takes(d, e, limits, &why))) continue;
+    for (int i = 0; i < MOST_CANDIDATES; i++) {
+        if (i && (all[i] == all[0] || (all[i] != &bm_gemm_clblast && !cpu) || !all[i]->takes(d, e, limits, &why))) continue;
         c[n++].backend = all[i];
     }
     return n;

@@ -6,7 +6,7 @@
 #include "cl/gemm/gemm_priv.h"
 #include "core/base/checked.h"
 
-static const bm_gemm_backend *const backends[] = {&bm_gemm_clblast, &bm_gemm_packed, &bm_gemm_tiled};
+static const bm_gemm_backend *const backends[] = {&bm_gemm_clblast, &bm_gemm_packed, &bm_gemm_packed_ab, &bm_gemm_tiled};
 #define BACKENDS ((int)(sizeof backends / sizeof backends[0]))
 
 bm_gemm_desc bm_gemm_desc_default(int64_t m, int64_t n, int64_t k)
@@ -100,7 +100,7 @@ char *bm_gemm_options(const bm_gemm_desc *d, char *buf, size_t bytes)
 
 const char *const *bm_gemm_backends(void)
 {
-    static const char *const names[] = {"clblast", "packed", "tiled", NULL};
+    static const char *const names[] = {"clblast", "packed", "packed_ab", "tiled", NULL};
     return names;
 }
 

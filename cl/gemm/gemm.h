@@ -51,7 +51,7 @@ BM_API void bm_gemm_launch(bm_launcher *l, const bm_gemm_desc *d, const bm_gemm_
  * right. For ops whose own kernels multiply so (cl/lib/pairs.clh). */
 BM_API bm_status bm_gemm_in_pairs(int *out, bm_engine *e);
 
-/* Names of the backends, "clblast", "packed", "tiled"; NULL ends the list. */
+/* Names of the backends, "clblast", "packed", "packed_ab", "tiled"; NULL ends the list. */
 BM_API const char *const *bm_gemm_backends(void);
 /* Whether a backend takes this product on this engine; a reason when not (static text). */
 BM_API int bm_gemm_backend_takes(const char *backend, bm_engine *e, const bm_gemm_desc *d, const char **why);

@@ -27,7 +27,7 @@ typedef struct bm_gemm_backend {
     void (*launch)(bm_gemm_emit *out, const bm_gemm_desc *d, const bm_gemm_args *args, int64_t scratch_offset);
 } bm_gemm_backend;
 
-extern const bm_gemm_backend bm_gemm_clblast, bm_gemm_packed, bm_gemm_tiled;
+extern const bm_gemm_backend bm_gemm_clblast, bm_gemm_packed, bm_gemm_packed_ab, bm_gemm_tiled;
 
 /* By name, or NULL. */
 const bm_gemm_backend *bm_gemm_backend_find(const char *name);

@@ -1,4 +1,4 @@
-/* The backend for CPU devices: kernels and their blocking are described in cl/gemm/packed.cl and few.cl. */
+/* The backends for CPU devices, `packed` and `packed_ab`: kernels and their blocking are described in cl/gemm/packed.cl and few.cl. */
 #include <stdio.h>
 #include <string.h>
 
@@ -70,7 +70,7 @@ static blocking blocking_of(const bm_gemm_desc *d, const bm_limits *limits, bm_p
     b.group_batch = d->batch;
     if (b.few) return b;
 
-    b.a_packed = pairs ? d->trans_a : d->type_a != BM_F32;
+    b.a_packed = pairs ? d->trans_a : d->type_a != BM_F32 || form == BM_PACKED_TILES;
     const int64_t run = longest_run(limits, &b, RUN), run_wide = longest_run(limits, &b, RUN_WIDE);
     const int64_t tiles_k = TILES_BYTES / 4 * b.unit_k; /* k of all packed rows of A together */
     const int one_run = d->k <= (d->type_d == BM_F32 ? run : run_wide);
@@ -254,3 +254,30 @@ static void launch(bm_gemm_emit *out, const bm_gemm_desc *d, const bm_gemm_args 
 }
 
 const bm_gemm_backend bm_gemm_packed = {"packed", takes, scratch, launch};
+
+/* ---- packed_ab ---- */
+
+/* An f32 A that lies transposed can be read where it lies, but its k are far apart: a tile meets a page with each, and few sets of the
+ * caches where the rows are a power of two apart. Whether that costs more than copying A differs among CPUs: the choice is measured. */
+static int takes_ab(const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits, const char **why)
+{
+    if (!d->trans_a || d->type_a != BM_F32) {
+        *why = d->trans_a ? "A is not f32: packed copies it as well" : "A is not transposed: packed reads it in order";
+        return 0;
+    }
+    return takes(d, e, limits, why);
+}
+
+static bm_status scratch_ab(int64_t *bytes, const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits)
+{
+    (void)e;
+    *bytes = d->k ? bm_packed_scratch(d, limits, BM_PACKED_TILES) : 0;
+    return BM_OK;
+}
+
+static void launch_ab(bm_gemm_emit *out, const bm_gemm_desc *d, const bm_gemm_args *args, int64_t scratch_offset)
+{
+    bm_packed_launch(out, d, args, scratch_offset, BM_PACKED_TILES);
+}
+
+const bm_gemm_backend bm_gemm_packed_ab = {"packed_ab", takes_ab, scratch_ab, launch_ab};

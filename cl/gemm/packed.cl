@@ -9,7 +9,8 @@
  *
  *     gemm_block    global (column blocks, row blocks, batch)
  *     pack_rows     op(A) [M, K] -> [M / ROWS][UNITS(K)][ROWS], zeros beyond M, for an A that multiply_tile cannot read where it
- *                   lies: narrower than f32, but rows of bf16 for PAIRS; global (runs of K, groups of rows, batch)
+ *                   lies, narrower than f32 but rows of bf16 for PAIRS, or better not: transposed, where that measured
+ *                   faster (the backend packed_ab); global (runs of K, groups of rows, batch)
  *
  * Panels and tiles hold units of 4 bytes (pairs.clh): an f32 each, or with PAIRS, when A and B are bf16, the elements of two k
  * beside each other, the second 0 beyond the last k.

@@ -1,4 +1,4 @@
-/* The forms in which the backend `packed` multiplies, and which of them a product takes. */
+/* The forms in which the backends `packed` and `packed_ab` multiply, and which of them a product takes. */
 #ifndef BM_CL_GEMM_PACKED_PRIV_H
 #define BM_CL_GEMM_PACKED_PRIV_H
 
@@ -6,6 +6,7 @@
 
 typedef enum bm_packed_form {
     BM_PACKED_FLOATS,
+    BM_PACKED_TILES, /* the backend `packed_ab`: packed.cl, A_PACKED, of an f32 A */
     BM_PACKED_PAIRS, /* both operands bf16, by vdpbf16ps: packed.cl, PAIRS */
     BM_PACKED_BYTES  /* few rows by an i8 B, by vpdpbusd: few.cl, BYTES */
 } bm_packed_form;

@@ -48,13 +48,14 @@ static void destroy(void *object)
     bm_free(t);
 }
 
-/* The engine's key and a hash of the kernels that the choice is among, and of which forms `packed` has. */
+/* The engine's key and a hash of the kernels that the choice is among, of how many backends there are, and of which forms `packed` has. */
 static bm_status device_key(char out[72], bm_engine *e)
 {
     static const char *const sources[] = {"gemm/packed", "gemm/few", "gemm/tiled", "gemm/epilogue"};
     bm_hash128 all[5] = {{{0}}};
     all[4].byte[0] = bm_engine_limits(e)->bf16_dot != 0;
     all[4].byte[1] = bm_engine_limits(e)->i8_dot != 0;
+    for (const char *const *name = bm_gemm_backends(); *name; name++) all[4].byte[2]++;
     for (int i = 0; i < 4; i++) BM_TRY(bm_program_source_hash(&all[i], e, sources[i]));
     bm_hash128 h = bm_hash(all, sizeof all);
     char hex[33];

@@ -13,7 +13,7 @@
 #include "tests/lib/h5fixture.h"
 #include "tests/lib/test.h"
 
-static const char *const backends[] = {"clblast", "packed", "tiled"};
+static const char *const backends[] = {"clblast", "packed", "packed_ab", "tiled"};
 enum { BACKENDS = sizeof backends / sizeof *backends };
 
 static h5fixture *fixture;

@@ -237,7 +237,7 @@ START_TEST(a_forced_backend_refuses_aloud)
         test_ok(bm_gemm_choose(&b, engine, &d, *name));
         ck_assert_str_eq(b->name, *name);
     }
-    test_fails(bm_gemm_choose(&b, engine, &d, "cublas"), BM_ERR_USAGE, "clblast, packed and tiled");
+    test_fails(bm_gemm_choose(&b, engine, &d, "cublas"), BM_ERR_USAGE, "clblast, packed, packed_ab and tiled");
     ck_assert_ptr_null(b);
     bm_gemm_desc large = product(70000, 70000, 8);
     test_fails(bm_gemm_choose(&b, engine, &large, "clblast"), BM_ERR_UNSUPPORTED, "NT 70000x70000x8 f32");
@@ -245,6 +245,31 @@ START_TEST(a_forced_backend_refuses_aloud)
     large.type_d = BM_BF16; /* a storage type that CLBlast does not have: another runs it */
     test_ok(bm_gemm_choose(&b, engine, &large, "clblast"));
     ck_assert_ptr_eq(b, bm_gemm_default(&large, engine, bm_engine_limits(engine)));
+}
+END_TEST
+
+START_TEST(packed_ab_copies_a_transposed_f32_and_leaves_the_rest_to_packed)
+{
+    const bm_gemm_backend *b = NULL;
+    const char *why = NULL;
+    bm_gemm_desc d = product(16, 32, 24);
+    ck_assert(!bm_gemm_backend_takes("packed_ab", engine, &d, &why));
+    test_text_holds(why, "not transposed");
+    test_ok(bm_gemm_choose(&b, engine, &d, "packed_ab"));
+    ck_assert_str_eq(b->name, "packed");
+    d.trans_a = 1;
+    d.lda = d.m;
+    ck_assert(bm_gemm_backend_takes("packed_ab", engine, &d, &why));
+    test_ok(bm_gemm_choose(&b, engine, &d, "packed_ab"));
+    ck_assert_str_eq(b->name, "packed_ab");
+    int64_t plain = -1, copied = -1;
+    test_ok(bm_gemm_backend_find("packed")->scratch(&plain, &d, engine, bm_engine_limits(engine)));
+    test_ok(b->scratch(&copied, &d, engine, bm_engine_limits(engine)));
+    ck_assert_int_eq(plain, 0);
+    ck_assert_int_eq(copied, 4 * 24 * (bm_engine_limits(engine)->float_width >= 16 ? 16 : 18)); /* rows in tiles of 8, or of 6 */
+    d.type_a = BM_BF16;
+    ck_assert(!bm_gemm_backend_takes("packed_ab", engine, &d, &why));
+    test_text_holds(why, "not f32");
 }
 END_TEST
 
@@ -405,6 +430,7 @@ int main(void)
     tcase_add_test(t, choices_travel_as_json);
     tcase_add_loop_test(t, a_broken_backend_is_set_aside_and_said_once, 0, 2);
     tcase_add_test(t, a_forced_backend_refuses_aloud);
+    tcase_add_test(t, packed_ab_copies_a_transposed_f32_and_leaves_the_rest_to_packed);
     tcase_add_test(t, sizes_beyond_32_bits);
     tcase_add_test(t, descriptions_that_make_no_sense_are_refused);
     tcase_add_test(t, planning_without_a_device_asks_for_the_same_scratch);

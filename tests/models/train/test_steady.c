@@ -16,7 +16,7 @@
 
 enum { VOCAB = 61, STEPS = 8 };
 
-static const char *const backends[] = {"clblast", "packed", "tiled"};
+static const char *const backends[] = {"clblast", "packed", "packed_ab", "tiled"};
 enum { BACKENDS = sizeof backends / sizeof *backends };
 
 static void make_data(const char *path)
