@@ -16,6 +16,7 @@
 #define STRIDED_ROWS 1024           /* of a block whose A lies transposed: more of them leave the caches between two panels */
 #define PANELS 4                    /* for each work-item where there are rows enough to share out as well */
 #define PANEL_ROWS 512
+#define PAST_BYTES (6ll << 20)      /* of a D that has left the caches when it is read: written past them, it is not fetched before */
 #define FEW_PANELS 8                /* of a work-item of gemm_few that splits A first */
 
 typedef struct blocking {
@@ -178,6 +179,14 @@ static sharing share_out(const part *p, const bm_limits *limits)
     return s;
 }
 
+/* D of f32, large, and its vectors whole. */
+static int writes_past(const part *p, int64_t at_d)
+{
+    const bm_gemm_desc *d = p->d;
+    return d->type_d == BM_F32 && 4 * d->m * d->n * d->batch >= PAST_BYTES &&
+           (at_d | d->ldd | (d->batch > 1 ? d->stride_d : 0)) % p->b->width == 0;
+}
+
 static void launch_block(bm_gemm_emit *out, const part *p)
 {
     const bm_gemm_desc *d = p->d;
@@ -192,7 +201,8 @@ static void launch_block(bm_gemm_emit *out, const part *p)
         /* A product in one run never touches the sums, whatever D's type. */
         bm_arg_mem(b->needs_part ? p->sums : p->args->d), bm_arg_local((size_t)(s.panels * panel_bytes(b))),
         bm_arg_i64(p->m), bm_arg_i64(d->n), bm_arg_i64(p->k0), bm_arg_i64(p->k1), bm_arg_i64(d->k), bm_arg_i64(b->run),
-        bm_arg_i64(s.panels), bm_arg_i64(s.rows), bm_arg_i64(d->lda), bm_arg_i64(d->ldb), bm_arg_i64(d->ldd), bm_arg_i64(b->needs_part ? d->n : d->ldd),
+        bm_arg_i64(s.panels), bm_arg_i64(s.rows), bm_arg_i32(writes_past(p, at_d)), bm_arg_i64(d->lda), bm_arg_i64(d->ldb),
+        bm_arg_i64(d->ldd), bm_arg_i64(b->needs_part ? d->n : d->ldd),
         bm_arg_i64(at_a), bm_arg_i64(at_b), bm_arg_i64(at_d), bm_arg_i64(b->needs_part ? 0 : at_d),
         bm_arg_i64(b->a_packed ? b->tiles_stride : d->stride_a), bm_arg_i64(d->stride_b), bm_arg_i64(d->stride_d),
         bm_arg_i64(b->needs_part ? b->part_stride : d->stride_d), bm_arg_f32(d->alpha), bm_arg_f32(d->beta)};

@@ -5,7 +5,7 @@
  * op(B) [kc, COLS] into local memory, 4 UNITS(kc) COLS bytes each, and multiplies every ROWS rows of op(A) with them: the ROWS * 2
  * vectors of a tile stay in registers. B is therefore read once from memory for each block of rows, and never copied as a whole.
  * What it, or the next work-item, reads of B after that is fetched meanwhile. The sums of earlier runs lie in `part`, f32: D's own
- * memory when D is f32.
+ * memory when D is f32. With `past` a D that is made in one run is written past the caches (result.clh).
  *
  *     gemm_block    global (column blocks, row blocks, batch)
  *     pack_rows     op(A) [M, K] -> [M / ROWS][UNITS(K)][ROWS], zeros beyond M, for an A that multiply_tile cannot read where it
@@ -43,6 +43,7 @@
  * row (ld = 1), 8 in the lanes of a float8. */
 #if PAIRS
 typedef uint unit;
+#define EIGHT_UNITS uint8
 #define UNITV uint16
 
 FN uint unit1(__global const ushort *p, long k, long ld, long end)
@@ -64,6 +65,7 @@ UNITS_OF_WIDTH(16)
 #define UNITS_ALONG(T, p, k) as_float8(vload16(0, (p) + (k)))
 #else
 typedef float unit;
+#define EIGHT_UNITS float8
 #define UNITV VEC
 #define UNIT1(T, p, k, ld, end) LOAD1(T, p, (k) * (ld))
 #define UNIT8(T, p, k, ld, end) LOAD8(T, p, (k) * (ld))
@@ -241,9 +243,8 @@ FN void look_ahead(ahead *a, long ldb, long rows)
 __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, __global STORED(TYPE_D) *d,
                          __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, __global const float *scale,
                          __global float *part, __local unit *packed, long m, long n, long k_begin, long k_end, long k_all, long kc,
-                         long panels,
-                         long block_rows, long lda, long ldb, long ldd, long ld_part, long offset_a, long offset_b,
-                         long offset_d, long offset_part, long stride_a, long stride_b, long stride_d, long stride_part,
+                         long panels, long block_rows, int past, long lda, long ldb, long ldd, long ld_part, long offset_a,
+                         long offset_b, long offset_d, long offset_part, long stride_a, long stride_b, long stride_d, long stride_part,
                          float alpha, float beta)
 {
     const long col0 = (long)get_group_id(0) * panels * COLS, col_end = min(n, col0 + panels * COLS);
@@ -274,6 +275,7 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
     for (long k = k_begin; k < k_end; k += kc) {
         const long run = min(kc, k_end - k);
         t.steps = (k > 0 ? ADD_PART : beta != 0.0f ? ADD_OLD : 0) | (k + run == k_all ? LAST : 0);
+        if (past && t.steps == LAST) t.steps |= PAST;
         for (long col = col0; col < col_end; col += COLS)
             pack_panel(packed + (col - col0) * UNITS(kc), b + (TRANS_B ? col * ldb + k : k * ldb + col), ldb, run, col_end - col);
         const long then_k = k + run < k_end ? k + run : k_begin, then_col = k + run < k_end ? col0 : col_end;
@@ -291,6 +293,7 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
 
 /* tiles[batch][row / ROWS][UNITS(k_count)][ROWS] = op(A)[row, k_begin + k]. A work-item copies PACK_ROWS rows of PACK_RUN k. */
 #if TRANS_A
+#define STORE_EIGHT(v, p) STORE_PAST(v, (__global EIGHT_UNITS *)(p)) /* lines of another core's cache as a rule, read by all next */
 #define PACK_RUN 16
 #define PACK_ROWS (64 * ROWS)
 #else
@@ -321,8 +324,8 @@ __kernel void pack_rows(__global const STORED(TYPE_A) *a, __global unit *tiles, 
         __global unit *const lo = tiles + row * ld_tiles, *const hi = lo + ROWS * ld_tiles;
         for (long k = 0; k < run; k += UNIT_K) {
             const UNITV x = UNIT16(TYPE_A, from, k, lda, run);
-            vstore8(x.lo, 0, lo + UNITS(k) * ROWS);
-            vstore8(x.hi, 0, hi + UNITS(k) * ROWS);
+            STORE_EIGHT(x.lo, lo + UNITS(k) * ROWS);
+            STORE_EIGHT(x.hi, hi + UNITS(k) * ROWS);
         }
     }
 #endif
@@ -334,7 +337,7 @@ __kernel void pack_rows(__global const STORED(TYPE_A) *a, __global unit *tiles, 
 #if ROWS == 8
         if (rows >= ROWS) {
 #if TRANS_A
-            for (; k < run; k += UNIT_K) vstore8(UNIT8(TYPE_A, from, k, lda, run), 0, tile + UNITS(k) * ROWS);
+            for (; k < run; k += UNIT_K) STORE_EIGHT(UNIT8(TYPE_A, from, k, lda, run), tile + UNITS(k) * ROWS);
 #else
             for (; k + 8 * UNIT_K <= run; k += 8 * UNIT_K) {
                 LOAD_ROWS_ALONG(TYPE_A, from, lda, k);

@@ -268,6 +268,28 @@ EACH_TRANSPOSE(large_products_by_a_vector)
     }
 }
 
+/* 6 MiB of f32 and more: written once, whole vectors of it go past the caches; not where rows or D lie between vectors, and not what
+ * is added to. */
+START_TEST(results_that_leave_the_caches)
+{
+    static const struct {
+        int64_t n, k, ldd, offset, batch;
+        float beta;
+    } cases[] = {{976, 9, 0, 0, 1, 0}, {976, 9, 984, 0, 1, 0}, {976, 9, 0, 8, 1, 0}, {976, 9, 0, 16, 2, 0}, {977, 9, 992, 0, 1, 0},
+                 {976, 9, 0, 0, 1, 1}, {976, 390, 0, 0, 1, 0}};
+    if (small()) return;
+    bm_gemm_desc d = gemmtest_desc(1651, cases[_i].n, cases[_i].k, _i % 4);
+    d.ldd = cases[_i].ldd;
+    d.offset_d = cases[_i].offset;
+    d.batch = cases[_i].batch;
+    d.stride_d = d.batch > 1 ? d.m * d.n + 32 : 0;
+    d.beta = cases[_i].beta;
+    d.has_bias = d.has_pre = 1;
+    d.act = BM_ACT_RELU;
+    gemmtest_check(engine, "packed", &d);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("cl/gemm/backends");
@@ -288,6 +310,7 @@ int main(void)
     tcase_add_test(t, scaled_whole_numbers);
     tcase_add_loop_test(t, whole_numbers_of_several_products, 0, 4);
     tcase_add_test(t, large_products_by_a_vector);
+    tcase_add_loop_test(t, results_that_leave_the_caches, 0, 7);
     suite_add_tcase(s, t);
     return test_run(s);
 }
