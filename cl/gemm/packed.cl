@@ -104,8 +104,12 @@ typedef float unit;
     vstore8(r4, 0, (p) + 4 * (ld)), vstore8(r5, 0, (p) + 5 * (ld)), vstore8(r6, 0, (p) + 6 * (ld));                    \
     vstore8(r7, 0, (p) + 7 * (ld))
 
-/* k whose elements are fetched before they are used, where two k lie further apart than a processor looks by itself. */
+/* k whose elements are fetched before they are used, where two k lie further apart than a processor looks by itself; units of a panel,
+ * which is as large as a first-level cache and comes from the second; units of a cache line of a row. A core whose caches a neighbour
+ * shares does not keep up by itself with the latter two. */
 #define AHEAD 16
+#define PANEL_AHEAD 12
+#define LINE 16
 
 /* panel[UNITS(kc)][COLS] = op(B)[k .., n ..]; columns from `cols` on are zero. */
 #if TRANS_B
@@ -187,8 +191,13 @@ FN void multiply_tile(const target *t, __global const row_element *a, long lda, 
             PREFETCH(t->d + (row + i) * t->ldd + col + COLS - 1);
         }
     for (long u = 0; u < whole; u++) {
+        PREFETCH(panel + (u + PANEL_AHEAD) * COLS);
+        PREFETCH(panel + (u + PANEL_AHEAD) * COLS + WIDTH);
 #if TRANS_A && !A_PACKED
         PREFETCH(a + (u + AHEAD) * lda);
+#elif !A_PACKED
+#define FETCH_LINE(i) PREFETCH(a##i + (u + LINE) * UNIT_K);
+        if (u % LINE == 0) { EACH_ROW(FETCH_LINE) }
 #endif
         const UNITV b0 = VLOAD(0, panel + u * COLS), b1 = VLOAD(0, panel + u * COLS + WIDTH);
         EACH_ROW(STEP)
