@@ -54,13 +54,13 @@ wait_for_step() { # RUN STEP PID: until metrics.jsonl has that many lines, or th
 }
 
 stopped_midway() { # COMMAND...: SIGINT finds it held up by a pipe that is full, where it notes a file that it leaves out; it ends with 130
-  local pid code=0
+  local pid code=0 waits=0
   mkfifo held
   exec 7<>held 8<held
   dd if=/dev/zero of=held bs=4096 oflag=nonblock 2>/dev/null || true
   sh -c "trap - INT; exec \"\$@\"" sh "$@" >out 2>held 7>&- 8<&- &
   pid=$!
-  sleep 0.4
+  until grep -qs pipe /proc/$pid/wchan || ((++waits == 50)); do sleep 0.1; done # 5 s where the system does not say
   kill -INT $pid
   exec 7>&-
   tr -d '\0' <&8 >err
