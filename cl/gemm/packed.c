@@ -1,4 +1,5 @@
 /* The backends for CPU devices, `packed` and `packed_ab`: kernels and their blocking are described in cl/gemm/packed.cl and few.cl. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +17,9 @@
 #define STRIDED_ROWS 1024           /* of a block whose A lies transposed: more of them leave the caches between two panels */
 #define PANELS 4                    /* for each work-item where there are rows enough to share out as well */
 #define PANEL_ROWS 512
+#define OWN_PANELS 12               /* of a work-item that copies A as well: they and a chunk of A are to stay in a second-level cache */
+#define COPY_COST 16                /* copying a row of A or a column of B, in products of a row and a column: 10 to 18 measured */
+#define CHUNK_TILES 16              /* CHUNK of packed.cl, in tiles */
 #define PAST_BYTES (6ll << 20)      /* of a D that has left the caches when it is read: written past them, it is not fetched before */
 #define FEW_PANELS 8                /* of a work-item of gemm_few that splits A first */
 
@@ -24,6 +28,7 @@ typedef struct blocking {
     int few;                 /* gemm_few */
     int unit_k;              /* k of a unit of 4 bytes: 2 for pairs of bf16, else 1 */
     int a_packed;            /* pack_rows first */
+    int own_tiles;           /* gemm_block copies A */
     int needs_part;          /* sums apart from D */
     int64_t run, group_k;    /* k of a panel, of a launch */
     int64_t group_m, group_batch;
@@ -47,15 +52,30 @@ static int64_t equal_parts(int64_t total, int64_t limit, int64_t step)
     return bm_round_up(bm_ceil_div(total, bm_ceil_div(total, limit)), step);
 }
 
+/* Local memory of a panel's unit of k, and of that of the rows of A that gemm_block copies. */
+static int64_t panel_unit_bytes(const blocking *b)
+{
+    return 4 * b->cols;
+}
+static int64_t chunk_unit_bytes(const blocking *b)
+{
+    return b->own_tiles ? 4 * CHUNK_TILES * b->rows : 0;
+}
+
 /* In k. */
 static int64_t longest_run(const bm_limits *limits, const blocking *b, int64_t wanted)
 {
-    return least(wanted, limits->local_bytes / (4 * b->cols) / 8 * 8) * b->unit_k;
+    return least(wanted, limits->local_bytes / (panel_unit_bytes(b) + chunk_unit_bytes(b)) / 8 * 8) * b->unit_k;
 }
 
-static int64_t panel_bytes(const blocking *b)
+/* Local memory of a work-item of so many panels, and how many there is room for. */
+static int64_t local_bytes(const blocking *b, int64_t panels)
 {
-    return 4 * bm_ceil_div(b->run, b->unit_k) * b->cols;
+    return bm_ceil_div(b->run, b->unit_k) * (panels * panel_unit_bytes(b) + chunk_unit_bytes(b));
+}
+static int64_t panels_of(const blocking *b, const bm_limits *limits)
+{
+    return (limits->local_bytes - local_bytes(b, 0)) / (local_bytes(b, 1) - local_bytes(b, 0));
 }
 
 static blocking blocking_of(const bm_gemm_desc *d, const bm_limits *limits, bm_packed_form form)
@@ -71,7 +91,8 @@ static blocking blocking_of(const bm_gemm_desc *d, const bm_limits *limits, bm_p
     b.group_batch = d->batch;
     if (b.few) return b;
 
-    b.a_packed = pairs ? d->trans_a : d->type_a != BM_F32 || form == BM_PACKED_TILES;
+    b.own_tiles = form == BM_PACKED_TILES;
+    b.a_packed = pairs ? d->trans_a : d->type_a != BM_F32;
     const int64_t run = longest_run(limits, &b, RUN), run_wide = longest_run(limits, &b, RUN_WIDE);
     const int64_t tiles_k = TILES_BYTES / 4 * b.unit_k; /* k of all packed rows of A together */
     const int one_run = d->k <= (d->type_d == BM_F32 ? run : run_wide);
@@ -163,12 +184,32 @@ typedef struct sharing {
     int64_t panels, rows, columns;
 } sharing;
 
+/* The blocks of which the core that makes most ends first. A work-item copies its rows of A and its columns of B, so large ones are
+ * better; but all cores are to be busy. */
+static sharing share_own(const part *p, const bm_limits *limits)
+{
+    const int64_t units = most(limits->compute_units, 1), cols = p->b->cols, all = bm_ceil_div(p->d->n, cols);
+    const int64_t most_panels = least(OWN_PANELS, least(all, panels_of(p->b, limits)));
+    sharing best = {0, 0, 0};
+    double least_cost = INFINITY;
+    for (int64_t panels = 1; panels <= most_panels; panels++)
+        for (int64_t row_blocks = 1; row_blocks <= units; row_blocks++) {
+            const sharing s = {panels, bm_round_up(bm_ceil_div(p->m, row_blocks), p->b->rows), bm_ceil_div(all, panels)};
+            const int64_t rounds = bm_ceil_div(s.columns * bm_ceil_div(p->m, s.rows) * p->batch, units);
+            const double rows = (double)s.rows, columns = (double)(panels * cols);
+            const double cost = (double)rounds * (rows * columns + COPY_COST * (rows + columns));
+            if (cost < least_cost) best = s, least_cost = cost;
+        }
+    return best;
+}
+
 static sharing share_out(const part *p, const bm_limits *limits)
 {
+    if (p->b->own_tiles) return share_own(p, limits);
     const int64_t wanted = (int64_t)BLOCKS_PER_UNIT * most(limits->compute_units, 1);
     const int64_t all = bm_ceil_div(p->d->n, p->b->cols);
     sharing s = {1, p->m, all};
-    if (p->m >= PANEL_ROWS) s.panels = most(1, least(least(PANELS, all), limits->local_bytes / panel_bytes(p->b)));
+    if (p->m >= PANEL_ROWS) s.panels = most(1, least(least(PANELS, all), panels_of(p->b, limits)));
     s.columns = bm_ceil_div(all, s.panels);
     s.panels = bm_ceil_div(all, s.columns);
     if (s.columns * p->batch < wanted) {
@@ -199,7 +240,7 @@ static void launch_block(bm_gemm_emit *out, const part *p)
         bm_arg_mem(b->a_packed ? p->tiles : p->args->a), bm_arg_mem(p->args->b), bm_arg_mem(p->args->d),
         bm_arg_mem(p->args->bias), bm_arg_mem(p->args->pre), bm_arg_mem(p->args->scale),
         /* A product in one run never touches the sums, whatever D's type. */
-        bm_arg_mem(b->needs_part ? p->sums : p->args->d), bm_arg_local((size_t)(s.panels * panel_bytes(b))),
+        bm_arg_mem(b->needs_part ? p->sums : p->args->d), bm_arg_local((size_t)local_bytes(b, s.panels)),
         bm_arg_i64(p->m), bm_arg_i64(d->n), bm_arg_i64(p->k0), bm_arg_i64(p->k1), bm_arg_i64(d->k), bm_arg_i64(b->run),
         bm_arg_i64(s.panels), bm_arg_i64(s.rows), bm_arg_i32(writes_past(p, at_d)), bm_arg_i64(d->lda), bm_arg_i64(d->ldb),
         bm_arg_i64(d->ldd), bm_arg_i64(b->needs_part ? d->n : d->ldd),
@@ -220,8 +261,8 @@ void bm_packed_launch(bm_gemm_emit *out, const bm_gemm_desc *d, const bm_gemm_ar
     if (b.few)
         snprintf(options + n, sizeof options - n, " -DWIDTH=%d -DFEW=%d -DBYTES=%d", b.width, (int)d->m, form == BM_PACKED_BYTES);
     else
-        snprintf(options + n, sizeof options - n, " -DWIDTH=%d -DA_PACKED=%d -DPAIRS=%d", b.width, b.a_packed,
-                 form == BM_PACKED_PAIRS);
+        snprintf(options + n, sizeof options - n, " -DWIDTH=%d -DA_PACKED=%d -DOWN_TILES=%d -DPAIRS=%d", b.width,
+                 b.a_packed || b.own_tiles, b.own_tiles, form == BM_PACKED_PAIRS);
     part p = {&b, form, d, args, options, NULL, NULL, 0, d->m, 0, d->k, 0, d->batch};
     if (b.few) {
         launch_few(out, &p);
@@ -271,11 +312,17 @@ const bm_gemm_backend bm_gemm_packed = {"packed", takes, scratch, launch};
  * caches where the rows are a power of two apart. Whether that costs more than copying A differs among CPUs: the choice is measured. */
 static int takes_ab(const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits, const char **why)
 {
+    (void)e;
     if (!d->trans_a || d->type_a != BM_F32) {
         *why = d->trans_a ? "A is not f32: packed copies it as well" : "A is not transposed: packed reads it in order";
         return 0;
     }
-    return takes(d, e, limits, why);
+    /* A panel and a chunk of A of 32 k at least. */
+    if (limits->local_bytes < 4 * (32 + CHUNK_TILES * 8) * 32) {
+        *why = "the device has less than 20 KiB of local memory";
+        return 0;
+    }
+    return 1;
 }
 
 static bm_status scratch_ab(int64_t *bytes, const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits)

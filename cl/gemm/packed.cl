@@ -9,15 +9,17 @@
  *
  *     gemm_block    global (column blocks, row blocks, batch)
  *     pack_rows     op(A) [M, K] -> [M / ROWS][UNITS(K)][ROWS], zeros beyond M, for an A that multiply_tile cannot read where it
- *                   lies, narrower than f32 but rows of bf16 for PAIRS, or better not: transposed, where that measured
- *                   faster (the backend packed_ab); global (runs of K, groups of rows, batch)
+ *                   lies: narrower than f32 but rows of bf16 for PAIRS; global (runs of K, groups of rows, batch)
+ *
+ * With OWN_TILES gemm_block copies A as well, CHUNK rows of a run of k at a time, into local memory behind the panels: an A that can
+ * be read where it lies but better is not, transposed, where that measured faster (the backend packed_ab).
  *
  * Panels and tiles hold units of 4 bytes (pairs.clh): an f32 each, or with PAIRS, when A and B are bf16, the elements of two k
  * beside each other, the second 0 beyond the last k.
  *
  * Local size 1 for all. Offsets, leading dimensions and strides in elements. Options: TYPE_A, TYPE_B, TYPE_D (storage numbers);
- * TRANS_A, TRANS_B; WIDTH 16 or 8, the lanes of a vector; A_PACKED 1 when A comes from pack_rows; PAIRS 1 (WIDTH is 16 then);
- * HAS_SCALE, HAS_BIAS, HAS_PRE, ACT. */
+ * TRANS_A, TRANS_B; WIDTH 16 or 8, the lanes of a vector; A_PACKED 1 when tiles of A are copied, by pack_rows or with OWN_TILES 1;
+ * PAIRS 1 (WIDTH is 16 then); HAS_SCALE, HAS_BIAS, HAS_PRE, ACT. */
 
 #include "pairs.clh"
 #include "registers.clh"
@@ -37,6 +39,9 @@
 #endif
 #ifndef A_PACKED
 #define A_PACKED 0
+#endif
+#ifndef OWN_TILES
+#define OWN_TILES 0
 #endif
 
 /* The units of matrices whose k are `ld` apart, k < end: one at k, or 8 or 16 columns beside each other at k; and units along a
@@ -147,7 +152,7 @@ FN void pack_panel(__local unit *panel, __global const STORED(TYPE_B) *b, long l
 }
 #endif
 
-/* What multiply_tile reads A as: units from pack_rows, or A's own elements. */
+/* What multiply_tile reads A as: units of tiles, or A's own elements. */
 #if A_PACKED
 typedef unit row_element;
 #elif PAIRS
@@ -155,9 +160,14 @@ typedef ushort row_element;
 #else
 typedef float row_element;
 #endif
+#if OWN_TILES
+#define TILE_SPACE __local
+#else
+#define TILE_SPACE __global
+#endif
 
 /* ROWS rows of A times the panel, into D at row, col. */
-FN void multiply_tile(const target *t, __global const row_element *a, long lda, __local const unit *panel, long kc,
+FN void multiply_tile(const target *t, TILE_SPACE const row_element *a, long lda, __local const unit *panel, long kc,
                       long row, long rows, long col, long cols)
 {
 #define ZERO(i) VEC lo##i = (VEC)(0.0f), hi##i = (VEC)(0.0f);
@@ -246,6 +256,67 @@ FN void look_ahead(ahead *a, long ldb, long rows)
         for (long j = 0; j < a->width; j += 64 / (long)sizeof(STORED(TYPE_B))) PREFETCH_FAR(a->b + j);
 }
 
+#if A_PACKED
+#if TRANS_A
+#define PACK_RUN 16
+#define PACK_ROWS (64 * ROWS)
+#if OWN_TILES
+#define STORE_EIGHT(v, p) vstore8(v, 0, p)
+#else
+#define STORE_EIGHT(v, p) STORE_PAST(v, (__global EIGHT_UNITS *)(p)) /* lines of another core's cache as a rule, read by all next */
+#endif
+#else
+#define PACK_RUN 256
+#define PACK_ROWS (4 * ROWS)
+#endif
+
+FN void pack_one(TILE_SPACE unit *tile, __global const STORED(TYPE_A) *a, long lda, long rows, long run)
+{
+    const long down = TRANS_A ? 1 : lda, along = TRANS_A ? lda : 1;
+    for (long k = 0; k < run; k += UNIT_K)
+        for (long i = 0; i < ROWS; i++) tile[UNITS(k) * ROWS + i] = i < rows ? UNIT1(TYPE_A, a + i * down, k, along, run) : 0;
+}
+
+/* tiles[row / ROWS][ld][ROWS] = op(A) [rows, run], zeros beyond the last row. */
+FN void pack_tiles(TILE_SPACE unit *tiles, long ld, __global const STORED(TYPE_A) *a, long lda, long rows, long run)
+{
+    long row = 0;
+#if TRANS_A && ROWS == 8
+    /* Two tiles at once: whole cache lines. */
+    for (; row + 16 <= rows; row += 16) {
+        TILE_SPACE unit *const lo = tiles + row * ld, *const hi = lo + ROWS * ld;
+        for (long k = 0; k < run; k += UNIT_K) {
+#if OWN_TILES
+            PREFETCH(a + (k + AHEAD) * lda + row);
+#endif
+            const UNITV x = UNIT16(TYPE_A, a + row, k, lda, run);
+            STORE_EIGHT(x.lo, lo + UNITS(k) * ROWS);
+            STORE_EIGHT(x.hi, hi + UNITS(k) * ROWS);
+        }
+    }
+#endif
+    for (; row < rows; row += ROWS) {
+        TILE_SPACE unit *const tile = tiles + row * ld;
+        __global const STORED(TYPE_A) *const from = a + (TRANS_A ? row : row * lda);
+        long k = 0;
+#if ROWS == 8
+        if (row + ROWS <= rows) {
+#if TRANS_A
+            for (; k < run; k += UNIT_K) STORE_EIGHT(UNIT8(TYPE_A, from, k, lda, run), tile + UNITS(k) * ROWS);
+#else
+            for (; k + 8 * UNIT_K <= run; k += 8 * UNIT_K) {
+                LOAD_ROWS_ALONG(TYPE_A, from, lda, k);
+                TILE_SPACE float *const p = (TILE_SPACE float *)tile + UNITS(k) * ROWS;
+                STORE_ROWS(p, ROWS);
+            }
+#endif
+        }
+#endif
+        if (k < run) pack_one(tile + UNITS(k) * ROWS, from + k * (TRANS_A ? lda : 1), lda, rows - row, run - k);
+    }
+}
+#endif
+
 /* Rows that meet one panel after the other while they are in a cache. */
 #define CHUNK (16 * ROWS)
 
@@ -259,16 +330,18 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
     const long col0 = (long)get_group_id(0) * panels * COLS, col_end = min(n, col0 + panels * COLS);
     const long first = (long)get_group_id(1) * block_rows, end = min(first + block_rows, m);
     const long batch = (long)get_group_id(2);
-#if A_PACKED
+#if A_PACKED && !OWN_TILES
     __global const unit *const rows = (__global const unit *)a + batch * stride_a;
     const long down = UNITS(k_end - k_begin);
     (void)offset_a;
 #define ALONG(k) (UNITS(k) * ROWS)
 #else
-    __global const row_element *const rows = (__global const row_element *)a + offset_a + batch * stride_a +
-                                             (TRANS_A ? k_begin * lda : k_begin);
+    __global const STORED(TYPE_A) *const rows = a + offset_a + batch * stride_a + (TRANS_A ? k_begin * lda : k_begin);
     const long down = TRANS_A ? 1 : lda;
 #define ALONG(k) (TRANS_A ? (k) * lda : (k))
+#endif
+#if OWN_TILES
+    __local unit *const tiles = packed + panels * UNITS(kc) * COLS;
 #endif
     b += offset_b + batch * stride_b;
     target t;
@@ -289,73 +362,34 @@ __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED
             pack_panel(packed + (col - col0) * UNITS(kc), b + (TRANS_B ? col * ldb + k : k * ldb + col), ldb, run, col_end - col);
         const long then_k = k + run < k_end ? k + run : k_begin, then_col = k + run < k_end ? col0 : col_end;
         ahead next = ahead_of(b, ldb, then_k, min(kc, k_end - then_k), then_col, min(panels * COLS, n - then_col));
-        const long tiles = (end - first + ROWS - 1) / ROWS * panels, share = (next.rows + tiles - 1) / tiles;
-        for (long chunk = first; chunk < end; chunk += CHUNK)
+        const long times = (end - first + ROWS - 1) / ROWS * panels, share = (next.rows + times - 1) / times;
+        for (long chunk = first; chunk < end; chunk += CHUNK) {
+#if OWN_TILES
+            for (long k0 = 0; k0 < run; k0 += PACK_RUN)
+                pack_tiles(tiles + UNITS(k0) * ROWS, UNITS(run), rows + chunk * down + ALONG(k - k_begin + k0), lda,
+                           min((long)CHUNK, end - chunk), min((long)PACK_RUN, run - k0));
+#define TILE_AT(row) (tiles + (row - chunk) * UNITS(run))
+#else
+#define TILE_AT(row) (rows + row * down + ALONG(k - k_begin))
+#endif
             for (long col = col0; col < col_end; col += COLS)
                 for (long row = chunk; row < min(chunk + CHUNK, end); row += ROWS) {
                     look_ahead(&next, ldb, share);
-                    multiply_tile(&t, rows + row * down + ALONG(k - k_begin), lda, packed + (col - col0) * UNITS(kc), run,
-                                  row, end - row, col, col_end - col);
+                    multiply_tile(&t, TILE_AT(row), lda, packed + (col - col0) * UNITS(kc), run, row, end - row, col, col_end - col);
                 }
+        }
     }
 }
 
+#if A_PACKED && !OWN_TILES
 /* tiles[batch][row / ROWS][UNITS(k_count)][ROWS] = op(A)[row, k_begin + k]. A work-item copies PACK_ROWS rows of PACK_RUN k. */
-#if TRANS_A
-#define STORE_EIGHT(v, p) STORE_PAST(v, (__global EIGHT_UNITS *)(p)) /* lines of another core's cache as a rule, read by all next */
-#define PACK_RUN 16
-#define PACK_ROWS (64 * ROWS)
-#else
-#define PACK_RUN 256
-#define PACK_ROWS (4 * ROWS)
-#endif
-
-FN void pack_one(__global const STORED(TYPE_A) *a, long lda, __global unit *tile, long rows, long run)
-{
-    const long down = TRANS_A ? 1 : lda, along = TRANS_A ? lda : 1;
-    for (long k = 0; k < run; k += UNIT_K)
-        for (long i = 0; i < ROWS; i++) tile[UNITS(k) * ROWS + i] = i < rows ? UNIT1(TYPE_A, a + i * down, k, along, run) : 0;
-}
-
 __kernel void pack_rows(__global const STORED(TYPE_A) *a, __global unit *tiles, long m, long k_begin, long k_count, long lda,
                         long offset_a, long stride_a, long stride_tiles)
 {
-    const long k0 = (long)get_group_id(0) * PACK_RUN, run = min((long)PACK_RUN, k_count - k0);
-    const long first = (long)get_group_id(1) * PACK_ROWS, end = min(first + PACK_ROWS, m);
-    const long batch = (long)get_group_id(2), ld_tiles = UNITS(k_count);
-    a += offset_a + batch * stride_a;
-    tiles += batch * stride_tiles + UNITS(k0) * ROWS;
-    long row = first;
-#if TRANS_A && ROWS == 8
-    /* Two tiles at once: whole cache lines. */
-    for (; row + 16 <= end; row += 16) {
-        __global const STORED(TYPE_A) *const from = a + (k_begin + k0) * lda + row;
-        __global unit *const lo = tiles + row * ld_tiles, *const hi = lo + ROWS * ld_tiles;
-        for (long k = 0; k < run; k += UNIT_K) {
-            const UNITV x = UNIT16(TYPE_A, from, k, lda, run);
-            STORE_EIGHT(x.lo, lo + UNITS(k) * ROWS);
-            STORE_EIGHT(x.hi, hi + UNITS(k) * ROWS);
-        }
-    }
-#endif
-    for (; row < end; row += ROWS) {
-        __global unit *const tile = tiles + row * ld_tiles;
-        __global const STORED(TYPE_A) *const from = a + (TRANS_A ? (k_begin + k0) * lda + row : row * lda + k_begin + k0);
-        const long rows = end - row;
-        long k = 0;
-#if ROWS == 8
-        if (rows >= ROWS) {
-#if TRANS_A
-            for (; k < run; k += UNIT_K) STORE_EIGHT(UNIT8(TYPE_A, from, k, lda, run), tile + UNITS(k) * ROWS);
-#else
-            for (; k + 8 * UNIT_K <= run; k += 8 * UNIT_K) {
-                LOAD_ROWS_ALONG(TYPE_A, from, lda, k);
-                __global float *const p = (__global float *)tile + UNITS(k) * ROWS;
-                STORE_ROWS(p, ROWS);
-            }
-#endif
-        }
-#endif
-        if (k < run) pack_one(from + k * (TRANS_A ? lda : 1), lda, tile + UNITS(k) * ROWS, rows, run - k);
-    }
+    const long k0 = (long)get_group_id(0) * PACK_RUN, first = (long)get_group_id(1) * PACK_ROWS, batch = (long)get_group_id(2);
+    const long ld = UNITS(k_count), k = k_begin + k0;
+    pack_tiles(tiles + batch * stride_tiles + first * ld + UNITS(k0) * ROWS, ld,
+               a + offset_a + batch * stride_a + (TRANS_A ? k * lda + first : first * lda + k), lda,
+               min((long)PACK_ROWS, m - first), min((long)PACK_RUN, k_count - k0));
 }
+#endif

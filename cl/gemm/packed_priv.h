@@ -6,7 +6,7 @@
 
 typedef enum bm_packed_form {
     BM_PACKED_FLOATS,
-    BM_PACKED_TILES, /* the backend `packed_ab`: packed.cl, A_PACKED, of an f32 A */
+    BM_PACKED_TILES, /* the backend `packed_ab`: packed.cl, OWN_TILES, of an f32 A */
     BM_PACKED_PAIRS, /* both operands bf16, by vdpbf16ps: packed.cl, PAIRS */
     BM_PACKED_BYTES  /* few rows by an i8 B, by vpdpbusd: few.cl, BYTES */
 } bm_packed_form;
