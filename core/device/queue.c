@@ -280,9 +280,13 @@ bm_status bm_queue_read(bm_queue *q, cl_mem m, int64_t offset, void *data, int64
     return settle_profile(q);
 }
 
+static int begins(const char *text, const char *with) { return !strncmp(text, with, strlen(with)); }
+
 int bm_queue_flush_waits(const bm_queue *q)
 {
-    return !strcmp(q->engine->platform, "rusticl") && !strncmp(q->engine->driver, "22.", 3);
+    const bm_engine *e = q->engine;
+    return (!strcmp(e->platform, "rusticl") && begins(e->driver, "22.")) ||
+           (begins(e->platform, "Intel(R) OpenCL") && e->limits.type == BM_DEVICE_CPU);
 }
 
 bm_status bm_queue_flush(bm_queue *q)

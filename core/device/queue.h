@@ -27,7 +27,8 @@ BM_API bm_status bm_queue_fill(bm_queue *q, cl_mem m, int64_t offset, int64_t by
 BM_API bm_status bm_queue_read(bm_queue *q, cl_mem m, int64_t offset, void *data, int64_t bytes);
 /* Submits what was enqueued; does not block, unless flush_waits. */
 BM_API bm_status bm_queue_flush(bm_queue *q);
-/* Mesa 22's rusticl crashes now and then where commands are enqueued while flushed ones run: there a flush waits for them. */
+/* A flush waits for what it submits on Mesa 22's rusticl, which crashes now and then when commands are enqueued while others run, and
+ * on Intel's CPU runtime, which leaves a core idle until the host waits in a call of its own. */
 BM_API int bm_queue_flush_waits(const bm_queue *q);
 /* Blocks until all is done. An asynchronous failure surfaces here (or in read and wait) and names the op. */
 BM_API bm_status bm_queue_finish(bm_queue *q);
