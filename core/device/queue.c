@@ -40,6 +40,7 @@ struct bm_ticket {
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t passed;
     int pending;
+    cl_command_queue finish; /* by who waits, or NULL */
     cl_int err;
     double passed_s;
     char after[160]; /* the commands before the point */
@@ -280,14 +281,19 @@ bm_status bm_queue_read(bm_queue *q, cl_mem m, int64_t offset, void *data, int64
     return settle_profile(q);
 }
 
-static int begins(const char *text, const char *with) { return !strncmp(text, with, strlen(with)); }
-
 int bm_queue_flush_waits(const bm_queue *q)
 {
-    const bm_engine *e = q->engine;
-    return (!strcmp(e->platform, "rusticl") && begins(e->driver, "22.")) ||
-           (begins(e->platform, "Intel(R) OpenCL") && e->limits.type == BM_DEVICE_CPU);
+    return !strcmp(q->engine->platform, "rusticl") && !strncmp(q->engine->driver, "22.", 3);
 }
+
+/* Intel's CPU runtime. */
+static int host_works(const bm_queue *q)
+{
+    static const char name[] = "Intel(R) OpenCL";
+    return !strncmp(q->engine->platform, name, sizeof name - 1) && q->engine->limits.type == BM_DEVICE_CPU;
+}
+
+int bm_queue_ticket_blocks(const bm_queue *q) { return bm_queue_flush_waits(q) || host_works(q); }
 
 bm_status bm_queue_flush(bm_queue *q)
 {
@@ -317,6 +323,11 @@ bm_status bm_ticket_create(bm_ticket **out)
 static cl_int wait_passed(bm_ticket *t)
 {
     pthread_mutex_lock(&t->lock);
+    if (t->pending && t->finish) {
+        pthread_mutex_unlock(&t->lock);
+        bm_cl.Finish(t->finish); /* what failed is told by the callback */
+        pthread_mutex_lock(&t->lock);
+    }
     while (t->pending) pthread_cond_wait(&t->passed, &t->lock);
     cl_int err = t->err;
     t->err = CL_SUCCESS;
@@ -347,11 +358,12 @@ static void CL_CALLBACK on_passed(cl_event event, cl_int state, void *user)
 }
 
 /* Readies a ticket before its command is enqueued. */
-static bm_status take_ticket(bm_ticket *t)
+static bm_status take_ticket(bm_queue *q, bm_ticket *t)
 {
     pthread_mutex_lock(&t->lock);
     int taken = t->pending;
     t->pending = 1;
+    t->finish = host_works(q) ? q->cl : NULL;
     t->err = CL_SUCCESS;
     pthread_mutex_unlock(&t->lock);
     return taken ? bm_fail(BM_ERR_USAGE, "a ticket marks a point that the queue has not passed yet") : BM_OK;
@@ -392,7 +404,7 @@ bm_status bm_queue_read_ticket(bm_queue *q, cl_mem m, int64_t offset, void *data
     cl_event event = NULL;
     BM_TRY(check_range(&at, &n, offset, bytes, "read"));
     if (n == 0) return bm_queue_mark(q, t);
-    BM_TRY(take_ticket(t));
+    BM_TRY(take_ticket(q, t));
     cl_int err = bm_cl.EnqueueReadBuffer(q->cl, m, CL_FALSE, at, n, data, 0, NULL, &event);
     if (err) {
         give_ticket_back(t);
@@ -405,7 +417,7 @@ bm_status bm_queue_read_ticket(bm_queue *q, cl_mem m, int64_t offset, void *data
 bm_status bm_queue_mark(bm_queue *q, bm_ticket *t)
 {
     cl_event event = NULL;
-    BM_TRY(take_ticket(t));
+    BM_TRY(take_ticket(q, t));
     cl_int err = bm_cl.EnqueueMarkerWithWaitList(q->cl, 0, NULL, &event);
     if (err) {
         give_ticket_back(t);
