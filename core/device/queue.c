@@ -275,6 +275,7 @@ bm_status bm_queue_read(bm_queue *q, cl_mem m, int64_t offset, void *data, int64
     cl_event event = NULL;
     BM_TRY(check_range(&at, &n, offset, bytes, "read"));
     if (n == 0) return BM_OK;
+    if (bm_queue_host_works(q)) BM_TRY(bm_queue_finish(q));
     cl_int err = bm_cl.EnqueueReadBuffer(q->cl, m, CL_TRUE, at, n, data, 0, NULL, if_timed(q, &event));
     if (err) return fail_late(q, err, "a read");
     BM_TRY(enqueued(q, err, event, "read"));
@@ -286,14 +287,11 @@ int bm_queue_flush_waits(const bm_queue *q)
     return !strcmp(q->engine->platform, "rusticl") && !strncmp(q->engine->driver, "22.", 3);
 }
 
-/* Intel's CPU runtime. */
-static int host_works(const bm_queue *q)
+int bm_queue_host_works(const bm_queue *q)
 {
     static const char name[] = "Intel(R) OpenCL";
     return !strncmp(q->engine->platform, name, sizeof name - 1) && q->engine->limits.type == BM_DEVICE_CPU;
 }
-
-int bm_queue_ticket_blocks(const bm_queue *q) { return bm_queue_flush_waits(q) || host_works(q); }
 
 bm_status bm_queue_flush(bm_queue *q)
 {
@@ -363,7 +361,7 @@ static bm_status take_ticket(bm_queue *q, bm_ticket *t)
     pthread_mutex_lock(&t->lock);
     int taken = t->pending;
     t->pending = 1;
-    t->finish = host_works(q) ? q->cl : NULL;
+    t->finish = bm_queue_host_works(q) ? q->cl : NULL;
     t->err = CL_SUCCESS;
     pthread_mutex_unlock(&t->lock);
     return taken ? bm_fail(BM_ERR_USAGE, "a ticket marks a point that the queue has not passed yet") : BM_OK;

@@ -29,14 +29,14 @@ BM_API bm_status bm_queue_read(bm_queue *q, cl_mem m, int64_t offset, void *data
 BM_API bm_status bm_queue_flush(bm_queue *q);
 /* Mesa 22's rusticl crashes now and then where commands are enqueued while flushed ones run: there a flush waits for them. */
 BM_API int bm_queue_flush_waits(const bm_queue *q);
-/* Whether a ticket costs a blocking call: where a flush waits, and on Intel's CPU runtime, which leaves one of its cores to the thread
- * that finishes a queue: there who waits for a ticket does so. */
-BM_API int bm_queue_ticket_blocks(const bm_queue *q);
+/* Intel's CPU runtime leaves one of its cores to the thread that finishes a queue, and blocking reads and clWaitForEvents do not help
+ * it: there a read, and who waits for a ticket, finish the queue first. */
+BM_API int bm_queue_host_works(const bm_queue *q);
 /* Blocks until all is done. An asynchronous failure surfaces here (or in read and wait) and names the op. */
 BM_API bm_status bm_queue_finish(bm_queue *q);
 
-/* A ticket is reusable and marks a point of the queue. Waiting makes no blocking OpenCL call, unless ticket_blocks: an event callback
- * wakes the caller. One ticket marks one point at a time, of a queue that is there as long as it is waited for. */
+/* A ticket is reusable and marks a point of the queue. Waiting makes no blocking OpenCL call, unless flush_waits or host_works: an
+ * event callback wakes the caller. One ticket marks one point at a time, of a queue that is there as long as it is waited for. */
 typedef struct bm_ticket bm_ticket;
 BM_API bm_status bm_ticket_create(bm_ticket **out);
 BM_API void bm_ticket_destroy(bm_ticket *t); /* waits for the point it marks */
