@@ -52,7 +52,7 @@ static int64_t equal_parts(int64_t total, int64_t limit, int64_t step)
     return bm_round_up(bm_ceil_div(total, bm_ceil_div(total, limit)), step);
 }
 
-/* Local memory of a panel's unit of k, and of that of the rows of A that gemm_block copies. */
+/* Local memory, for each unit of k, of a panel and of the rows of A that gemm_block copies. */
 static int64_t panel_unit_bytes(const blocking *b)
 {
     return 4 * b->cols;
