@@ -18,7 +18,7 @@
 #define PANELS 4                    /* for each work-item where there are rows enough to share out as well */
 #define PANEL_ROWS 512
 #define OWN_PANELS 12               /* of a work-item that copies A as well: they and a chunk of A are to stay in a second-level cache */
-#define COPY_COST 16                /* copying a row of A or a column of B, in products of a row and a column: 10 to 18 measured */
+#define COPY_COST 16                /* copying a row of A or a column of B, in such of products: 10 to 18, by runs without copies */
 #define CHUNK_TILES 16              /* CHUNK of packed.cl, in tiles */
 #define PAST_BYTES (6ll << 20)      /* of a D that has left the caches when it is read: written past them, it is not fetched before */
 #define FEW_PANELS 8                /* of a work-item of gemm_few that splits A first */

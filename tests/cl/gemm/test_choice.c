@@ -262,6 +262,11 @@ START_TEST(packed_ab_takes_a_transposed_f32_and_leaves_the_rest_to_packed)
     ck_assert(bm_gemm_backend_takes("packed_ab", engine, &d, &why));
     test_ok(bm_gemm_choose(&b, engine, &d, "packed_ab"));
     ck_assert_str_eq(b->name, "packed_ab");
+    int64_t in_place = -1, copied = -1; /* copies lie in local memory */
+    test_ok(bm_gemm_backend_find("packed")->scratch(&in_place, &d, engine, bm_engine_limits(engine)));
+    test_ok(b->scratch(&copied, &d, engine, bm_engine_limits(engine)));
+    ck_assert_int_eq(in_place, 0);
+    ck_assert_int_eq(copied, 0);
     bm_limits small = *bm_engine_limits(engine);
     small.local_bytes = 16 << 10;
     ck_assert(!b->takes(&d, NULL, &small, &why));
