@@ -7,6 +7,7 @@
 #include "core/base/checked.h"
 
 #define RUN 384                     /* units of a panel: 32 columns are 48 KiB, about a first-level cache */
+#define RUN_ALONG 768               /* where rows of f32 are read where they lie: D is read and written again half as often */
 #define RUN_WIDE 1024               /* with a 16-bit D, so that its sums rarely need a buffer of their own */
 #define PACK_K 384                  /* k of the packed rows of A, or a multiple where all rows fit TILES_BYTES */
 #define DIRECT_K 4096               /* k of one launch on A where it lies: its block stays in the last-level cache */
@@ -15,7 +16,7 @@
 #define BLOCKS_PER_UNIT 8           /* work-items for each core, so that the last ones end together */
 #define LEAST_BLOCK_ROWS 64
 #define STRIDED_ROWS 1024           /* of a block whose A lies transposed: more of them leave the caches between two panels */
-#define PANELS 4                    /* for each work-item where there are rows enough to share out as well */
+#define PANELS 4                    /* of RUN, or as many units, for each work-item where there are rows enough to share out as well */
 #define PANEL_ROWS 512
 #define OWN_PANELS 12               /* of a work-item that copies A as well: they and a chunk of A are to stay in a second-level cache */
 #define COPY_COST 16                /* copying a row of A or a column of B, in such of products: 10 to 18, by runs without copies */
@@ -93,7 +94,8 @@ static blocking blocking_of(const bm_gemm_desc *d, const bm_limits *limits, bm_p
 
     b.own_tiles = form == BM_PACKED_TILES;
     b.a_packed = pairs ? d->trans_a : d->type_a != BM_F32;
-    const int64_t run = longest_run(limits, &b, RUN), run_wide = longest_run(limits, &b, RUN_WIDE);
+    const int rows_along = form == BM_PACKED_FLOATS && !d->trans_a && !b.a_packed;
+    const int64_t run = longest_run(limits, &b, rows_along ? RUN_ALONG : RUN), run_wide = longest_run(limits, &b, RUN_WIDE);
     const int64_t tiles_k = TILES_BYTES / 4 * b.unit_k; /* k of all packed rows of A together */
     const int one_run = d->k <= (d->type_d == BM_F32 ? run : run_wide);
     const int64_t pack_k = most(tiles_k / d->m / PACK_K, 1) * PACK_K;
@@ -208,8 +210,9 @@ static sharing share_out(const part *p, const bm_limits *limits)
     if (p->b->own_tiles) return share_own(p, limits);
     const int64_t wanted = (int64_t)BLOCKS_PER_UNIT * most(limits->compute_units, 1);
     const int64_t all = bm_ceil_div(p->d->n, p->b->cols);
+    const int64_t panels = bm_ceil_div(PANELS * RUN, most(RUN, p->b->run / p->b->unit_k));
     sharing s = {1, p->m, all};
-    if (p->m >= PANEL_ROWS) s.panels = most(1, least(least(PANELS, all), panels_of(p->b, limits)));
+    if (p->m >= PANEL_ROWS) s.panels = most(1, least(least(panels, all), panels_of(p->b, limits)));
     s.columns = bm_ceil_div(all, s.panels);
     s.panels = bm_ceil_div(all, s.columns);
     if (s.columns * p->batch < wanted) {

@@ -195,11 +195,11 @@ FN void multiply_tile(const target *t, TILE_SPACE const row_element *a, long lda
         MULTIPLY_ADD(x, b1, hi##i);                                                                                    \
     }
 #define STEP(i) STEP_WITH(i, UNIT_OF(i))
-    if (t->steps & ADD_OLD) /* the products are over sooner than D comes from memory */
-        for (long i = 0; i < min(rows, (long)ROWS); i++) {
-            PREFETCH(t->d + (row + i) * t->ldd + col);
-            PREFETCH(t->d + (row + i) * t->ldd + col + COLS - 1);
-        }
+#define FETCH_COLS(p) PREFETCH(p), PREFETCH((p) + COLS - 1)
+    for (long i = 0; i < min(rows, (long)ROWS); i++) { /* the products are over sooner than what is added to them comes from memory */
+        if (t->steps & ADD_PART) FETCH_COLS(t->part + (row + i) * t->ld_part + col);
+        if (t->steps & ADD_OLD) FETCH_COLS(t->d + (row + i) * t->ldd + col);
+    }
     for (long u = 0; u < whole; u++) {
         PREFETCH(panel + (u + PANEL_AHEAD) * COLS);
         PREFETCH(panel + (u + PANEL_AHEAD) * COLS + WIDTH);
