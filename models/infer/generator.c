@@ -5,17 +5,18 @@
 #include "core/base/mem.h"
 #include "core/graph/scalars.h"
 
-/* Tokens read at a time: one, while writing; a short prompt or what is left of a long one; and a long one, for which the weights
- * are read once in so many tokens. */
-static const int64_t lengths[] = {1, 32, 256};
-#define LENGTHS (sizeof lengths / sizeof lengths[0])
+/* Tokens read at a time: one, while writing; short prompts or what is left of long ones; and long ones, for which the weights are
+ * read and copied once in so many tokens. */
+static const int64_t lengths[] = {1, 32, 128, 512};
+#define LENGTHS (int)(sizeof lengths / sizeof lengths[0])
 
 /* Of a model whose states forget nothing by themselves: after so many tokens it is read anew from the last half, like others. */
 #define NO_CONTEXT ((int64_t)1 << 20)
 
 struct bm_generator {
     bm_network networks[LENGTHS]; /* for up to so many tokens */
-    int64_t length[LENGTHS];      /* `lengths`, or the context where it is less */
+    int64_t length[LENGTHS];      /* `lengths`, the last of them the context where it is less */
+    int n_lengths;
     bm_layout *cache_layout;
     bm_bank *cache;
     bm_bank **banks;
@@ -33,7 +34,7 @@ static bm_status writes_nothing(const bm_config *c)
 
 static bm_status plan(bm_generator *g, bm_engine *e, const bm_model *m, const bm_config *c, bm_params *params, const char *gemm)
 {
-    for (size_t i = 0; i < LENGTHS; i++) {
+    for (int i = 0; i < g->n_lengths; i++) {
         const bm_model_request r = {.mode = BM_MODEL_DECODE, .batch = 1, .window = g->length[i],
                                     .stored = bm_params_stored(params)};
         BM_TRY(bm_network_build(&g->networks[i], m, c, &r, 0));
@@ -48,9 +49,9 @@ static bm_status plan(bm_generator *g, bm_engine *e, const bm_model *m, const bm
     memcpy(g->banks, weights, (size_t)o.n_banks * sizeof *weights);
     g->banks[o.n_banks++] = g->cache;
     o.banks = g->banks;
-    for (size_t i = LENGTHS; i-- > 0;) {
+    for (int i = g->n_lengths; i-- > 0;) {
         BM_TRY(bm_network_plan(&g->networks[i], e, &o));
-        o.share_temps = g->networks[LENGTHS - 1].plan;
+        o.share_temps = g->networks[g->n_lengths - 1].plan;
     }
     return BM_OK;
 }
@@ -67,9 +68,12 @@ bm_status bm_generator_create(bm_generator **out, bm_engine *e, const bm_model *
     if (status) goto done;
     g->vocab = bm_config_i64(c, "model.vocab");
     status = BM_ERR_MEMORY;
-    for (size_t i = 0; i < LENGTHS; i++) g->length[i] = g->context < lengths[i] ? g->context : lengths[i];
+    for (int64_t last = 0; g->n_lengths < LENGTHS && last < g->context; g->n_lengths++) {
+        last = g->context < lengths[g->n_lengths] ? g->context : lengths[g->n_lengths];
+        g->length[g->n_lengths] = last;
+    }
     g->ids = bm_calloc((size_t)g->context, sizeof *g->ids);
-    g->input = bm_calloc((size_t)g->length[LENGTHS - 1], sizeof *g->input);
+    g->input = bm_calloc((size_t)g->length[g->n_lengths - 1], sizeof *g->input);
     g->logits = bm_calloc((size_t)g->vocab, sizeof *g->logits);
     if (!g->ids || !g->input || !g->logits) goto done;
     BM_GO(plan(g, e, m, c, params, gemm));
@@ -82,7 +86,7 @@ done:
 void bm_generator_destroy(bm_generator *g)
 {
     if (!g) return;
-    for (size_t i = 0; i < LENGTHS; i++) bm_network_finish(&g->networks[i]);
+    for (int i = 0; i < g->n_lengths; i++) bm_network_finish(&g->networks[i]);
     bm_bank_destroy(g->cache);
     bm_layout_destroy(g->cache_layout);
     bm_free(g->banks);
@@ -125,7 +129,7 @@ static bm_status read_in(bm_generator *g, int64_t from)
 {
     while (from < g->n) {
         const int64_t left = g->n - from;
-        size_t i = left == 1 ? 0 : LENGTHS - 1;
+        int i = left == 1 ? 0 : g->n_lengths - 1;
         while (i > 1 && g->length[i] > left) i--;
         const int64_t n = left < g->length[i] ? left : g->length[i];
         BM_TRY(run(g, &g->networks[i], from, n));

@@ -51,7 +51,7 @@ START_TEST(one_token_after_the_other)
 }
 END_TEST
 
-/* A prompt is read in pieces of the context (it is less than 256) and of 32: less than one, one, and more, at once or in parts. */
+/* A prompt is read in pieces of the context (it is less than 128) and of 32: less than one, one, and more, at once or in parts. */
 START_TEST(prompts_of_any_length)
 {
     static const int parts[][4] = {{2}, {31}, {32}, {33}, {40}, {5, 7, 1, 20}, {33, 1, 1, 2}, {1, 32, 6, 1}};
