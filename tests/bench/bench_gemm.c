@@ -155,8 +155,8 @@ static void print_shape(const shape *s)
            (long long)s->n, (long long)s->k);
 }
 
-enum { BACKENDS = 3 };
-static const char *const names[BACKENDS] = {"packed", "clblast", "tiled"};
+enum { BACKENDS = 4 };
+static const char *const names[BACKENDS] = {"packed", "packed_ab", "clblast", "tiled"};
 static double log_ratio[BACKENDS];
 static int counted[BACKENDS];
 
@@ -171,7 +171,7 @@ static void bench(bm_engine *e, const shape *s)
     bench_must(bm_gemm_trial_create(&t, e, &d));
     for (int i = 0; i < BACKENDS; i++) {
         const char *why;
-        if ((i == 2 && !opts.tiled) || !bm_gemm_backend_takes(names[i], e, &d, &why)) continue;
+        if ((i == BACKENDS - 1 && !opts.tiled) || !bm_gemm_backend_takes(names[i], e, &d, &why)) continue;
         bench_must(bm_gemm_trial_bind(&bound[i], t, bm_gemm_backend_find(names[i])));
         bench_must(bm_gemm_trial_check(t, bound[i]));
     }
