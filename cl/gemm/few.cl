@@ -31,8 +31,8 @@
 
 #define EACH_FEW(X) EACH_OF(FEW, X)
 
-/* Bytes of a B narrower than f32 that are fetched before they are used: arithmetic on them leaves a processor that looks ahead by
- * itself too little of the memory in sight. */
+/* Bytes of B that are fetched, into the second cache, before they are used: a processor that looks ahead by itself sees too little of
+ * the memory, the less the narrower B is and the more arithmetic its bytes want. */
 #define AHEAD 4096
 
 #if BYTES
@@ -105,7 +105,7 @@ FN void dot_bytes(float *sums, __local const char *bytes, const float *steps, __
     DOT_BYTES(low##i, w, x[i * DIGITS + 2]);
     long k = 0;
     for (; k + CHUNK <= k_all; k += CHUNK, x += FEW * DIGITS) {
-        PREFETCH(b + k + AHEAD);
+        PREFETCH_FAR(b + k + AHEAD);
         const uint16 w = *(__global const packed_uint16 *)(b + k) ^ 0x80808080u;
         EACH_FEW(DOT_DIGITS)
     }
@@ -153,8 +153,7 @@ FN void dot_row(float *sums, __global const STORED(TYPE_A) *a, __global const ST
 #define LOAD_PART(i, p) const VEC y##p = LOADV(TYPE_B, b, k + p * WIDTH);
 #define DOT_PART(i, p) sum##i##_##p = FMA(LOADV(TYPE_A, a, i * lda + k + p * WIDTH), y##p, sum##i##_##p);
 #define DOT_PARTS(i) EACH_PART(DOT_PART, i)
-        if (TYPE_B)
-            for (int at = 0; at < PARTS * WIDTH * (int)sizeof *b; at += 64) PREFETCH((__global const char *)(b + k) + AHEAD + at);
+        for (int at = 0; at < PARTS * WIDTH * (int)sizeof *b; at += 64) PREFETCH_FAR((__global const char *)(b + k) + AHEAD + at);
         EACH_PART(LOAD_PART, 0)
         EACH_FEW(DOT_PARTS)
     }
