@@ -68,6 +68,42 @@ START_TEST(prompts_of_any_length)
 }
 END_TEST
 
+/* A longer context's prompts are read 512, 128 and 32 tokens at a time, as one token after the other gives them. */
+START_TEST(long_prompts_are_read_in_pieces_of_every_length)
+{
+    enum { CONTEXT = 700 };
+    static const int64_t lengths[] = {127, 129, 161, 511, 512, 545, CONTEXT};
+    const bm_model_request r = {.mode = BM_MODEL_EVAL, .batch = 1, .window = 1};
+    const float *want = NULL, *got = NULL;
+    int32_t ids[CONTEXT];
+    bm_network n = {0};
+    bm_params *params = NULL;
+    bm_generator *one = NULL, *g = NULL;
+    bm_config *c = small_gpt_config((const char *const[]){"model.layers=1", "model.heads=2", "model.width=24", "model.context=700",
+                                                          "model.vocab=41", NULL});
+    test_ok(bm_network_build(&n, s.model, c, &r, 0));
+    test_ok(bm_params_create(&params, s.engine, n.nn, n.graph, &(bm_params_opts){0}));
+    test_ok(bm_params_init(params, 1));
+    test_ok(bm_generator_create(&one, s.engine, s.model, c, params, NULL));
+    test_ok(bm_generator_create(&g, s.engine, s.model, c, params, NULL));
+    small_gpt_ids(ids, CONTEXT, 9);
+    for (int i = 0, k = 0; i < CONTEXT; i++) {
+        test_ok(bm_generator_feed(one, ids + i, 1, &want));
+        if (i + 1 < lengths[k]) continue;
+        char what[64];
+        snprintf(what, sizeof what, "%d tokens at once", i + 1);
+        bm_generator_reset(g);
+        test_ok(bm_generator_feed(g, ids, lengths[k++], &got));
+        small_gpt_near(what, got, want, SMALL_VOCAB);
+    }
+    bm_generator_destroy(g);
+    bm_generator_destroy(one);
+    bm_params_destroy(params);
+    bm_network_finish(&n);
+    bm_config_destroy(c);
+}
+END_TEST
+
 /* `data` of matrix x into p, and data as it is there. */
 static void narrow_matrix(bm_params *p, const bm_tensor *x, float *data)
 {
@@ -243,6 +279,7 @@ int main(void)
     tcase_add_checked_fixture(t, open_all, close_all);
     tcase_add_loop_test(t, one_token_after_the_other, 0, 3);
     tcase_add_test(t, prompts_of_any_length);
+    tcase_add_test(t, long_prompts_are_read_in_pieces_of_every_length);
     tcase_add_loop_test(t, matrices_kept_in_16_or_8_bits_are_used_as_they_are, 0, 3);
     tcase_add_test(t, beyond_the_context_it_goes_on_with_the_last_half);
     tcase_add_test(t, long_prompts_keep_what_can_matter);
