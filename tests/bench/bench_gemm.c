@@ -2,7 +2,8 @@
  * usage: [BM_TEST_DEVICE=pocl] bench_gemm [--rounds N] [--threads N] [--only TEXT] [--tiled] [--cpu] [--bf16 | --int8]
  *
  * The runs of one product alternate; times are medians, from the call to the end, packing and copies counted; ratios are to the
- * CBLAS (libopenblas.so.0, opened here and nowhere else in bm). OPENBLAS_CORETYPE and the like slow it: unset them.
+ * CBLAS (libopenblas.so.0, opened here and nowhere else in bm). OPENBLAS_CORETYPE and the like slow it: unset them, but where it does not
+ * know the CPU and takes kernels for an old one, which it says: OPENBLAS_CORETYPE=SkylakeX for one with AVX-512.
  * Threads that OpenBLAS leaves spinning push PoCL's two onto one core at times: POCL_AFFINITY=1, set here, holds them apart.
  * --bf16 multiplies the same shapes of bf16 into bf16 by `packed`, and gives the ratio to its products of f32 instead; --int8 those
  * of f32 and an i8 B with scales.
@@ -37,7 +38,8 @@ typedef struct shape {
     float beta;
 } shape;
 
-/* GPT-2 124M with 4 windows of 64 tokens; GPT 6 x 384 with 12 of 256; decoding with one row and with eight. */
+/* GPT-2 124M with 4 windows of 64 tokens; GPT 6 x 384 with 12 of 256; GPT-2 with one of 1024, and 512 tokens of a prompt; decoding with
+ * one row and with eight. */
 static const shape shapes[] = {
     {"gpt2 qkv", 0, 1, 256, 2304, 768, 0},      {"gpt2 proj", 0, 1, 256, 768, 768, 0},
     {"gpt2 fc", 0, 1, 256, 3072, 768, 0},       {"gpt2 fc2", 0, 1, 256, 768, 3072, 0},
@@ -55,6 +57,16 @@ static const shape shapes[] = {
     {"gpt6 dW qkv", 1, 0, 1152, 384, 3072, 0},  {"gpt6 dW proj", 1, 0, 384, 384, 3072, 0},
     {"gpt6 dW fc", 1, 0, 1536, 384, 3072, 0},   {"gpt6 dW fc +", 1, 0, 1536, 384, 3072, 1},
     {"gpt6 dW fc2", 1, 0, 384, 1536, 3072, 0},  {"gpt6 dW head", 1, 0, 257, 384, 3072, 0},
+    {"long qkv", 0, 1, 1024, 2304, 768, 0},     {"long proj", 0, 1, 1024, 768, 768, 0},
+    {"long fc", 0, 1, 1024, 3072, 768, 0},      {"long fc2", 0, 1, 1024, 768, 3072, 0},
+    {"long head", 0, 1, 1024, 50257, 768, 0},   {"long d qkv", 0, 0, 1024, 768, 2304, 0},
+    {"long d proj", 0, 0, 1024, 768, 768, 0},   {"long d fc", 0, 0, 1024, 768, 3072, 0},
+    {"long d fc2", 0, 0, 1024, 3072, 768, 0},   {"long d head", 0, 0, 1024, 768, 50257, 0},
+    {"long dW qkv", 1, 0, 2304, 768, 1024, 0},  {"long dW proj", 1, 0, 768, 768, 1024, 0},
+    {"long dW fc", 1, 0, 3072, 768, 1024, 0},   {"long dW fc2", 1, 0, 768, 3072, 1024, 0},
+    {"long dW head", 1, 0, 50257, 768, 1024, 0}, {"long dW head +", 1, 0, 50257, 768, 1024, 1},
+    {"prompt qkv", 0, 1, 512, 2304, 768, 0},    {"prompt proj", 0, 1, 512, 768, 768, 0},
+    {"prompt fc", 0, 1, 512, 3072, 768, 0},     {"prompt fc2", 0, 1, 512, 768, 3072, 0},
     {"decode 1 fc", 0, 1, 1, 3072, 768, 0},     {"decode 1 head", 0, 1, 1, 50257, 768, 0},
     {"decode 8 fc", 0, 1, 8, 3072, 768, 0},     {"decode 8 head", 0, 1, 8, 50257, 768, 0},
 };
