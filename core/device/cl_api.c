@@ -49,7 +49,13 @@ bm_status bm_cl_load(void)
 {
     pthread_mutex_lock(&load_lock);
     bm_status status = loaded ? BM_OK : bm_cl_table_load(&bm_cl, OPENCL_LIBRARY);
-    if (!status) loaded = 1;
+    if (!status && !loaded) {
+        /* A loader finds its drivers and layers at the first call, not always under a lock of its own. What it found is
+         * asked for again where it is wanted. */
+        cl_uint n = 0;
+        (void)bm_cl.GetPlatformIDs(0, NULL, &n);
+        loaded = 1;
+    }
     pthread_mutex_unlock(&load_lock);
     return status;
 }

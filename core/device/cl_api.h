@@ -32,8 +32,8 @@ typedef struct bm_cl_table {
 
 extern BM_API bm_cl_table bm_cl;
 
-/* Loads libOpenCL.so.1 (macOS: the framework) once per process; safe from any thread. BM_ERR_NO_DEVICE with the remedy
- * (which package to install) when there is none. */
+/* Loads libOpenCL.so.1 (macOS: the framework) once per process and has it find its drivers; safe from any thread.
+ * BM_ERR_NO_DEVICE with the remedy (which package to install) when there is none. */
 BM_API bm_status bm_cl_load(void);
 /* "CL_OUT_OF_RESOURCES" for -5, ... ; "CL error -9999" for unknown ones (static or thread-local text). */
 BM_API const char *bm_cl_error_name(cl_int err);
