@@ -204,12 +204,12 @@ FN ahead ahead_of(__global const stored *qkv, __global const stored *y, __global
     return a;
 }
 
-/* Fetches a few of the rows, so that the processor has time for them. */
+/* Fetches a few of the rows, beside each tile: more at once fill the buffers that loads need as well. */
 FN void look_ahead(ahead *a)
 {
     const size_t C = get_num_groups(1) * HEAD;
-    for (int i = 0; i < 6 && a->to_rows > 0; i++, a->to_rows--, a->to += a->apart) fetch_row(a->to);
-    for (int i = 0; i < 6 && a->rows > 0; i++, a->rows--, a->qkv += 3 * C) {
+    for (int i = 0; i < 2 && a->to_rows > 0; i++, a->to_rows--, a->to += a->apart) fetch_row(a->to);
+    for (int i = 0; i < 2 && a->rows > 0; i++, a->rows--, a->qkv += 3 * C) {
         fetch_row(a->qkv);
         fetch_row(a->qkv + C);
         fetch_row(a->qkv + 2 * C);
@@ -276,13 +276,14 @@ typedef struct answers {
 /* o[query] = alpha o[query] + sum over keys of w[key][query] y[key], in units across the keys, rows of w `ldw` apart. No alpha: 1.
  * When these keys are the `first`, there are no sums before; when they are the `last`, none after. */
 FN __attribute__((always_inline)) void gather_values(answers a, const float *w, int ldw, const float *y, const float *alpha, span x,
-                                                     int first, int last)
+                                                     int first, int last, ahead *next)
 {
     for (int i = 0; i < x.queries; i += 8) {
         const int n = seen(x, i, 8), edge = n >= 8 && n == x.diag + i + 8 && n % UNIT_K == 0;
         const int all = UNITS(edge ? n - 8 : n); /* units that each of the eight sees */
         for (int c = 0; n > 0 && c < PITCH; c += 32) {
             tile t;
+            look_ahead(next);
             if (first) tile_zero(&t);
             else tile_load(&t, a.o + i * PITCH + c, PITCH);
             if (!first && alpha) {
@@ -330,7 +331,7 @@ __kernel void forward(__global const stored *qkv, __global const stored *k, __gl
             scores(s, kp, qt + j * ROW, x, &next);
             softmax_step(s, m + j, l + j, alpha, scale * LOG2E, x);
             const answers a = {o + j * PITCH, l + j, from_row(to, j)};
-            gather_values(a, s, STRIP, values, alpha, x, k0 == 0, k0 + keys == end);
+            gather_values(a, s, STRIP, values, alpha, x, k0 == 0, k0 + keys == end, &next);
         }
     }
     for (int j = 0; lse && j < n; j += 16) AT16(m + j) = FMA(AT16(m + j), (float16)(LN2), log(AT16(l + j)));
@@ -422,7 +423,7 @@ FN gathered from_key(gathered g, int k0)
 
 /* acc[key] += sum over queries of w[key][query] y[query], units along w's and across y's queries; when `first`, there are no sums
  * before these, when `last` none after. */
-FN void gather_keys(gathered g, const float *w, const float *y, span x, int first, int last)
+FN void gather_keys(gathered g, const float *w, const float *y, span x, int first, int last, ahead *next)
 {
     for (int i = 0; i < x.keys; i += 8) {
         const int n = UNITS(x.queries), from = max(0, i - x.diag) / UNIT_K; /* earlier queries do not see these keys */
@@ -439,6 +440,7 @@ FN void gather_keys(gathered g, const float *w, const float *y, span x, int firs
                     PREFETCH(acc + u * g.row + 16);
                 }
             }
+            look_ahead(next);
             if (first) tile_zero(&t);
             else tile_load_rows(&t, acc, g.row, rows);
             if (edge) tile_mul_edge(&t, w + i * ALONG_ROW + from, ALONG_ROW, 1, y + from * PITCH + c, PITCH, 0);
@@ -505,9 +507,10 @@ __kernel void backward(__global const stored *qkv, __global const stored *y, __g
             load_panel(vp, qkv, v_at + (size_t)k0 * 3 * C, 3 * C, x.keys);
             backward_scores(p, ds, dst, kp, vp, a, x, &next);
             const int newest = x.diag <= 0, last = !DIRECT && first + n == T; /* the first queries to see these keys, and the last */
-            gather_keys(from_key(dv, k0), p, d, x, newest, last);
-            gather_keys(from_key(dk, k0), ds, queries, x, newest, last);
-            gather_values(answer, dst, ACROSS_ROW, across(k_space, kp, x.keys), 0, x, k0 == 0, k0 + x.keys == first + n);
+            gather_keys(from_key(dv, k0), p, d, x, newest, last, &next);
+            gather_keys(from_key(dk, k0), ds, queries, x, newest, last, &next);
+            gather_values(answer, dst, ACROSS_ROW, across(k_space, kp, x.keys), 0, x, k0 == 0, k0 + x.keys == first + n,
+                          &next);
         }
     }
 }
