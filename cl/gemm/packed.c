@@ -18,9 +18,9 @@
 #define STRIDED_ROWS 1024           /* of a block whose A lies transposed: more of them leave the caches between two panels */
 #define PANELS 4                    /* of RUN, or as many units, for each work-item where there are rows enough to share out as well */
 #define PANEL_ROWS 512
-#define OWN_PANELS 12               /* of a work-item that copies A as well: they and a chunk of A are to stay in a second-level cache */
+#define OWN_PANELS 24               /* of a work-item that copies A as well: 768 columns, for which A is copied once */
 #define COPY_COST 16                /* copying a row of A or a column of B, in such of products: 10 to 18, by runs without copies */
-#define CHUNK_TILES 16              /* CHUNK of packed.cl, in tiles */
+#define CHUNK_TILES 8               /* CHUNK of packed.cl, in tiles */
 #define PAST_BYTES (6ll << 20)      /* of a D that has left the caches when it is read: written past them, it is not fetched before */
 #define FEW_PANELS 8                /* of a work-item of gemm_few that splits A first */
 
@@ -322,7 +322,7 @@ static int takes_ab(const bm_gemm_desc *d, bm_engine *e, const bm_limits *limits
     }
     /* A panel and a chunk of A of 32 k at least. */
     if (limits->local_bytes < 4 * (32 + CHUNK_TILES * 8) * 32) {
-        *why = "the device has less than 20 KiB of local memory";
+        *why = "the device has less than 12 KiB of local memory";
         return 0;
     }
     return 1;

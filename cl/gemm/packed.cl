@@ -318,7 +318,7 @@ FN void pack_tiles(TILE_SPACE unit *tiles, long ld, __global const STORED(TYPE_A
 #endif
 
 /* Rows that meet one panel after the other while they are in a cache. */
-#define CHUNK (16 * ROWS)
+#define CHUNK (8 * ROWS)
 
 __kernel void gemm_block(__global const STORED(TYPE_A) *a, __global const STORED(TYPE_B) *b, __global STORED(TYPE_D) *d,
                          __global const STORED(TYPE_D) *bias, __global STORED(TYPE_D) *pre, __global const float *scale,

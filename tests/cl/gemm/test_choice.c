@@ -268,9 +268,9 @@ START_TEST(packed_ab_takes_a_transposed_f32_and_leaves_the_rest_to_packed)
     ck_assert_int_eq(in_place, 0);
     ck_assert_int_eq(copied, 0);
     bm_limits small = *bm_engine_limits(engine);
-    small.local_bytes = 16 << 10;
+    small.local_bytes = 8 << 10;
     ck_assert(!b->takes(&d, NULL, &small, &why));
-    test_text_holds(why, "less than 20 KiB of local memory");
+    test_text_holds(why, "less than 12 KiB of local memory");
     d.type_a = BM_BF16;
     ck_assert(!bm_gemm_backend_takes("packed_ab", engine, &d, &why));
     test_text_holds(why, "not f32");
