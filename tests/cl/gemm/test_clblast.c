@@ -75,6 +75,18 @@ EACH_TRANSPOSE(batches_share_the_scratch)
     gemmtest_check(engine, "clblast", &d);
 }
 
+/* Rows a multiple of 4 KiB apart are copied on CPUs; the last has slices of so many columns. */
+EACH_TRANSPOSE(operands_in_the_same_sets_of_a_cache)
+{
+    static const int64_t sizes[][3] = {{1024, 32, 70}, {64, 1024, 70}, {8, 32768, 64}};
+    for (int i = 0; i < 3; i++) {
+        bm_gemm_desc d = gemmtest_desc(sizes[i][0], sizes[i][1], sizes[i][2], trans);
+        gemmtest_check(engine, "clblast", &d);
+        d.beta = 1;
+        gemmtest_check(engine, "clblast", &d);
+    }
+}
+
 /* The library makes a buffer where it was given no room for a copy: it must not want one. */
 EACH_TRANSPOSE(no_run_makes_a_buffer)
 {
@@ -128,6 +140,7 @@ int main(void)
     tcase_add_test(t, slabs_of_k_make_one_product);
     tcase_add_test(t, slices_of_both_make_one_product);
     tcase_add_test(t, batches_share_the_scratch);
+    tcase_add_test(t, operands_in_the_same_sets_of_a_cache);
     tcase_add_test(t, no_run_makes_a_buffer);
     tcase_add_test(t, scratch_is_known_without_a_device);
     suite_add_tcase(s, t);
