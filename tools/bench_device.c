@@ -95,7 +95,7 @@ typedef void (*sgemm_fn)(int order, int trans_a, int trans_b, int m, int n, int 
                          const float *b, int ldb, float beta, float *c, int ldc);
 
 static const char *const libraries[] = {"libopenblas.so.0", "libopenblas.so", "libopenblas.dylib", NULL};
-static const char *found;
+static const char *found, *kernels;
 
 static sgemm_fn load_sgemm(void)
 {
@@ -105,7 +105,11 @@ static sgemm_fn load_sgemm(void)
         void *lib = dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL);
         if (!lib) continue;
         *(void **)&fn = dlsym(lib, "cblas_sgemm");
-        if (fn) found = libraries[i];
+        if (!fn) continue;
+        char *(*core)(void);
+        *(void **)&core = dlsym(lib, "openblas_get_corename");
+        found = libraries[i];
+        kernels = core ? core() : NULL;
     }
     tried = 1;
     return fn;
@@ -114,6 +118,11 @@ static sgemm_fn load_sgemm(void)
 const char *bm_bench_cblas_name(void)
 {
     return load_sgemm() ? found : NULL;
+}
+
+const char *bm_bench_cblas_kernels(void)
+{
+    return load_sgemm() ? kernels : NULL;
 }
 
 double bm_bench_cblas(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, int runs)

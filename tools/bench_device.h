@@ -19,7 +19,9 @@ int64_t bm_bench_bytes(const bm_engine *e);
 /* Seconds of a product of the CBLAS (OpenBLAS, if it can be loaded; its own threads): the median of `runs`; 0 if it cannot. Row-major
  * C [m, n] = op(A) op(B). */
 double bm_bench_cblas(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, int runs);
-const char *bm_bench_cblas_name(void); /* which library answered, or NULL */
+/* Which library answered, and for which processor its kernels are ("SkylakeX"; one it does not know gets an old one's); or NULL. */
+const char *bm_bench_cblas_name(void);
+const char *bm_bench_cblas_kernels(void);
 
 /* The median of n numbers, which are sorted. */
 double bm_bench_median(double *x, int n);

@@ -239,13 +239,14 @@ static json_t *generation_json(const bench *b)
 
 static int print_json(const bench *b)
 {
-    const char *cblas = bm_bench_cblas_name();
+    const char *cblas = bm_bench_cblas_name(), *kernels = bm_bench_cblas_kernels();
     return bm_out_json(json_pack(
-        "{s:i, s:{s:s, s:s, s:s}, s:f, s:f, s:f, s:f, s:f, s:s, s:o, s:s?, s:{s:f, s:f, s:f, s:f, s:f, s:I}, s:o, s:o*}", "schema", 1, "device",
-        "name", bm_engine_device_name(b->session.engine), "platform", bm_engine_platform_name(b->session.engine),
+        "{s:i, s:{s:s, s:s, s:s}, s:f, s:f, s:f, s:f, s:f, s:s, s:o, s:s?, s:s?, s:{s:f, s:f, s:f, s:f, s:f, s:I}, s:o, s:o*}",
+        "schema", 1, "device", "name", bm_engine_device_name(b->session.engine), "platform", bm_engine_platform_name(b->session.engine),
         "driver", bm_engine_driver(b->session.engine), "read_gb_per_s", b->bandwidth.read / 1e9, "write_gb_per_s",
         b->bandwidth.write / 1e9, "copy_gb_per_s", b->bandwidth.copy / 1e9, "gemm_gflops", b->rate[BM_F32] / 1e9, "gemm_bf16_gflops",
-        b->rate[BM_BF16] / 1e9, "dtype", bm_dtype_name(b->type), "gemm", shapes_json(b), "cblas_library", cblas, "train_step", "ms",
+        b->rate[BM_BF16] / 1e9, "dtype", bm_dtype_name(b->type), "gemm", shapes_json(b), "cblas_library", cblas, "cblas_kernels",
+        kernels, "train_step", "ms",
         b->step_s * 1e3, "tokens_per_s", (double)b->tokens / b->step_s, "gflops", b->flops / b->step_s / 1e9,
         "least_ms", b->roofline_s * 1e3, "share_of_limit", b->roofline_s / b->step_s, "tokens", (json_int_t)b->tokens, "generate",
         generation_json(b), "ops",
@@ -287,8 +288,10 @@ static bm_status print_table(const bench *b)
     bm_status status = bm_table_print(t, stdout);
     bm_table_destroy(t);
     BM_TRY(status);
-    printf("\nGFLOP/s in %s, packing and copies counted; cblas, in f32: %s\n", bm_dtype_name(b->type),
-           cblas ? cblas : "none (install libopenblas0-pthread for the comparison)");
+    const char *kernels = bm_bench_cblas_kernels();
+    printf("\nGFLOP/s in %s, packing and copies counted; cblas, in f32: %s%s%s\n", bm_dtype_name(b->type),
+           cblas ? cblas : "none (install libopenblas0-pthread for the comparison)", kernels ? ", kernels for " : "",
+           kernels ? kernels : "");
     printf("training step: %.1f ms, %.0f tokens/s, %.1f GFLOP/s; least possible here %.1f ms: %.0f %% of the limit\n", b->step_s * 1e3,
            (double)b->tokens / b->step_s, b->flops / b->step_s / 1e9, b->roofline_s * 1e3, 100 * b->roofline_s / b->step_s);
     const bm_generation *g = &b->generation;
