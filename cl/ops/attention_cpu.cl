@@ -221,32 +221,38 @@ FN void look_ahead(ahead *a)
     }
 }
 
-/* s[key][query] for the keys that a strip of queries sees. */
-FN void scores(float *s, const float *kp, const float *qt, span x, ahead *next)
+FN float16 higher(float16 a, float16 b) { return a > b ? a : b; }
+
+#define HIGHEST(t, side)                                                                                               \
+    higher(higher(higher(t.side##0, t.side##1), higher(t.side##2, t.side##3)),                                         \
+           higher(higher(t.side##4, t.side##5), higher(t.side##6, t.side##7)))
+
+/* s[key][query] for the keys that a strip of queries sees, and the highest of each query. */
+FN void scores(float *s, float *high, const float *kp, const float *qt, span x, ahead *next)
 {
     const int n = seen(x, 0, STRIP);
+    float16 high_l = (float16)(-INFINITY), high_r = high_l;
     for (int i = 0; i < n; i += 8) {
         tile t;
         look_ahead(next);
         strip_mul(&t, kp, qt, x, i, 0);
         if (i + 7 > x.diag) causal_tile(&t, i, x.diag);
+        const float16 tile_l = HIGHEST(t, l), tile_r = HIGHEST(t, r);
+        high_l = higher(high_l, tile_l);
+        high_r = higher(high_r, tile_r);
         tile_store(&t, s + i * STRIP, STRIP);
     }
+    AT16(high) = high_l;
+    AT16(high + 16) = high_r;
 }
 
 /* One step of the running softmax of a strip: s becomes 2^(scale s - m) in units across the keys, and `alpha` what the sums so
  * far are to be scaled by. A key beyond the last that makes up a pair is later than every query, its score -inf. */
-FN void softmax_step(float *s, float *m, float *l, float *alpha, float scale, span x)
+FN void softmax_step(float *s, const float *high, float *m, float *l, float *alpha, float scale, span x)
 {
     for (int j = 0; j < x.queries; j += 16) {
         const int n = seen(x, j, 16);
-        const float16 before = AT16(m + j);
-        float16 high = (float16)(-INFINITY);
-        for (int i = 0; i < n; i++) {
-            const float16 v = AT16(s + i * STRIP + j);
-            high = high > v ? high : v;
-        }
-        const float16 top = before > high * scale ? before : high * scale;
+        const float16 before = AT16(m + j), top = higher(before, AT16(high + j) * scale);
         float16 sum = (float16)(0.0f);
         for (int i = 0; i < n; i += UNIT_K) {
             const float16 e = power2(FMA(AT16(s + i * STRIP + j), (float16)(scale), -top));
@@ -304,7 +310,7 @@ __kernel void forward(__global const stored *qkv, __global const stored *k, __gl
                       int kv_row, int kv_rows, int cached, float scale, int parts)
 {
     PANEL qt[QUERIES * ROW], o[QUERIES * PITCH], m[QUERIES], l[QUERIES];
-    PANEL kp[BLOCK * ROW], vp[BLOCK * ROW], space[ACROSS(BLOCK)], s[BLOCK * STRIP], alpha[STRIP];
+    PANEL kp[BLOCK * ROW], vp[BLOCK * ROW], space[ACROSS(BLOCK)], s[BLOCK * STRIP], high[STRIP], alpha[STRIP];
     const size_t h = get_group_id(1), b = get_group_id(2), heads = get_num_groups(1), at = b * heads + h, C = heads * HEAD;
     const int first = (int)get_group_id(0) * parts * BLOCK, n = min(parts * BLOCK, T - first);
     const target to = {y, (b * T + first) * C + h * HEAD, C};
@@ -328,8 +334,8 @@ __kernel void forward(__global const stored *qkv, __global const stored *k, __gl
         for (int j = 0; j < n; j += STRIP) {
             const span x = {min(STRIP, n - j), keys, position + first + j - k0};
             if (x.diag + x.queries <= 0) continue;
-            scores(s, kp, qt + j * ROW, x, &next);
-            softmax_step(s, m + j, l + j, alpha, scale * LOG2E, x);
+            scores(s, high, kp, qt + j * ROW, x, &next);
+            softmax_step(s, high, m + j, l + j, alpha, scale * LOG2E, x);
             const answers a = {o + j * PITCH, l + j, from_row(to, j)};
             gather_values(a, s, STRIP, values, alpha, x, k0 == 0, k0 + keys == end, &next);
         }
