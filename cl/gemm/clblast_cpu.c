@@ -36,7 +36,7 @@ static int begins_aligned(const bm_limits *l, const bm_gemm_desc *d, int64_t off
     return bm_clblast_aligned(l, offset) && (d->batch == 1 || bm_clblast_aligned(l, stride));
 }
 
-/* Rows so many floats apart, a multiple of 4 KiB, fall into the same sets of a cache (a product takes 1.3 to 1.4 times as long). */
+/* Rows so many floats apart, a multiple of 4 KiB, fall into the same sets of a cache (a product takes up to 1.4 times as long). */
 static int collides(int64_t ld)
 {
     return ld % 1024 == 0;
